@@ -1,0 +1,50 @@
+# Two commands: `make up` starts the fleet, `make test` runs everything that must hold.
+PYTHON ?= python3
+BOT ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help up chat status test lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.installed  ## start every bot of config/ (Ctrl-C stops them)
+	@$(BIN)/troupe up
+
+chat: $(VENV)/.installed  ## talk to a bot in this terminal (BOT=spark picks one)
+	@$(BIN)/troupe chat $(BOT)
+
+status: $(VENV)/.installed  ## what every bot is doing
+	@$(BIN)/troupe status
+
+test: $(VENV)/.tested  ## ruff, mypy and the whole test suite
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest
+
+lock:  ## renew both lock files from pyproject.toml (needs uv)
+	$(LOCK) --extra install -o requirements.lock
+	$(LOCK) --extra install --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean:  ## remove the virtual environment and caches (never data/)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Troupe needs Python 3.11 or newer, and $(PYTHON) is %d.%d: install one and say `make PYTHON=python3.11 $(MAKECMDGOALS)`" % sys.version_info[:2])'
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo "Installing the locked dependencies into $(VENV) (once, about half a minute) ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed requirements-dev.lock
+	@echo "Installing the locked test tools ..."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@

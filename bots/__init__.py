@@ -1,0 +1,1 @@
+"""The bots: what to do about what happens."""

@@ -1,0 +1,59 @@
+"""Who can answer: the contract between a turn and a model, whoever runs the model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from storage.model import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the conversation a model sees."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is asked.
+
+    `system` is byte-stable for a persona and a session, so that providers' prompt caches hit; whatever changes
+    from turn to turn stands in the last line. `lines` alternates freely, ends with a user line and has no empty
+    text. `question` is what the person said, bare, for providers that answer from text themselves.
+    """
+
+    system: str
+    lines: tuple[Line, ...]
+    question: str
+    max_tokens: int = 1024
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an answer: words, or a `notice` for people ahead of the words, or what it took at the end."""
+
+    text: str = ""
+    notice: str = ""
+    usage: Usage | None = None
+
+
+class Provider(Protocol):
+    """Somebody who can answer."""
+
+    name: str
+    """The kind of provider, as in config: `openai`, `anthropic`, `offline`."""
+    model: str
+
+    def stream(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+        """The answer piece by piece; its last chunk carries the usage.
+
+        Raises `ProviderError` and nothing else. Closing the iterator (or cancelling its task) ends the request
+        at once."""
+
+    async def close(self) -> None:
+        """Lets go of connections."""

@@ -1,0 +1,240 @@
+"""What people may write in `config/`: the shape, defaults and limits of every setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+"""A bot's or persona's name: also a folder and a part of addresses, hence the small alphabet."""
+Words = tuple[str, ...]
+
+
+class Secret(BaseModel):
+    """A value that must come from the environment: never shown, logged or written anywhere."""
+
+    model_config = ConfigDict(frozen=True)
+    variable: str
+    """The environment variable that holds it, for telling people what to set."""
+    value: str = Field(default="", repr=False, exclude=True)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __str__(self) -> str:
+        return f"${{{self.variable}}}"
+
+
+def _off(value: Any) -> Any:
+    """YAML 1.1 reads a bare `off` as False."""
+    return None if value is False or value == "off" else value
+
+
+Gap = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_off)]
+"""Seconds of silence that end a session, or `off`."""
+
+
+class Section(BaseModel):
+    """A block of settings: unknown keys are refused, so that a typing error is never silent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StorageSettings(Section):
+    """Where and how a bot keeps what is said."""
+
+    enabled: bool = True
+    """False keeps everything in memory only: gone when the bot stops."""
+    type: Literal["sqlite"] = "sqlite"
+    path: str = "./data/{bot_name}"
+    """The bot's own root; `{bot_name}` is replaced by its name."""
+    max_history: Annotated[int, Field(ge=1, le=1000)] = 100
+    """How many messages of a session a prompt may hold."""
+    session_timeout: Annotated[float, Field(gt=0)] = 3600
+    """Seconds after which a session nobody came back to is closed."""
+    session_gap: Gap = 300
+    """Seconds of silence between people that start a new session in a channel."""
+
+
+class SessionSettings(Section):
+    """How talk is cut into sessions, where it differs by the kind of place."""
+
+    dm_gap: Gap = 3600
+    thread_gap: Gap = None
+    """A thread is one session unless a gap is set."""
+    terminal_gap: Gap = 3600
+    burst: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Seconds within which one person's lines are answered together."""
+
+
+class Retries(Section):
+    """How patient a bot is with one provider before the next in line is asked."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    first_word: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds to wait for the first piece of an answer."""
+    between_words: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds of silence in the middle of an answer that count as a failure."""
+    breaker_failures: Annotated[int, Field(ge=1)] = 5
+    """Failures in a row after which a provider is left alone for a while."""
+    breaker_rest: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds it is left alone."""
+
+
+class Price(Section):
+    """US dollars for a million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+    cache_read: Annotated[float, Field(ge=0)] | None = None
+    cache_write: Annotated[float, Field(ge=0)] | None = None
+
+
+class ModelSettings(Section):
+    """One model a bot may ask; the list in a bot's `models` is asked in order."""
+
+    provider: Literal["openai", "anthropic", "offline"]
+    model: str = ""
+    api_key: Secret | None = None
+    """Left empty, the model is off and the bot says so."""
+    base_url: str | None = None
+    """Any server that speaks OpenAI's or Anthropic's protocol."""
+    max_tokens: Annotated[int, Field(ge=16, le=200_000)] = 1024
+    """The longest answer."""
+    context_tokens: Annotated[int, Field(ge=512)] = 32_000
+    """The longest prompt, persona and history included."""
+    price: Price | None = None
+    """Overrides the built-in price table."""
+    retries: Retries = Retries()
+
+    @model_validator(mode="after")
+    def _named(self) -> ModelSettings:
+        if self.provider != "offline" and not self.model:
+            raise ValueError(f"a model with provider '{self.provider}' needs the name of the model")
+        return self
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be asked: offline always; a local server (base_url, no api_key named) too."""
+        if self.provider == "offline" or (self.api_key is None and self.base_url is not None):
+            return True
+        return bool(self.api_key)
+
+
+class DmSettings(Section):
+    """Who may talk to the bot privately."""
+
+    policy: Literal["everyone", "allowlist", "off"] = "everyone"
+    allow: Words = ()
+    """Discord user ids, for `allowlist`."""
+
+
+class ChannelPatterns(Section):
+    """Which guild channels a bot takes part in, by name (`*` and `?` stand for any letters). The first list
+    that matches counts; elsewhere the bot answers when mentioned."""
+
+    always: Words = ()
+    """Every line is answered."""
+    mention: Words = ()
+    """Only lines that address the bot are kept and answered."""
+    listen: Words = ()
+    """Every line is kept; those that address the bot are answered."""
+
+
+class DiscordSettings(Section):
+    """A bot's Discord account. Without a token the bot runs without Discord."""
+
+    token: Secret | None = None
+    channels: ChannelPatterns = ChannelPatterns()
+    dms: DmSettings = DmSettings()
+    message_content: bool = True
+    """Whether the account has the Message Content intent. Without it the bot hears only what addresses it."""
+    edit_interval: Annotated[float, Field(ge=0.5, le=30)] = 1.2
+    """Seconds between edits of an answer that is still being written."""
+    bot_turns: Annotated[int, Field(ge=0, le=50)] = 3
+    """How many lines in a row other bots may get answered in a channel before a person has to speak."""
+    api_url: str | None = None
+    gateway_url: str | None = None
+
+
+class BindingSettings(Section):
+    """Which persona speaks where; exactly one of thread, channel (a name pattern or id) and guild is named."""
+
+    persona: Name
+    thread: str | None = None
+    channel: str | None = None
+    guild: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> BindingSettings:
+        if sum(place is not None for place in (self.thread, self.channel, self.guild)) != 1:
+            raise ValueError("a binding names exactly one of thread, channel and guild")
+        return self
+
+
+class PersonaSettings(Section):
+    """A voice a bot can take: `config/personas/<name>.yaml`."""
+
+    name: Name = ""  # the file's name unless written
+    display: Annotated[str, Field(min_length=1, max_length=80)]
+    """How people see and address it."""
+    description: Annotated[str, Field(min_length=1, max_length=500)]
+    prompt: Annotated[str, Field(min_length=1, max_length=20_000)]
+    """Who it is and how it speaks: the system prompt."""
+    aliases: Words = ()
+    """Other words people may address it by."""
+    domains: Words = ()
+    """Fields it knows; one found in a message weighs 0.5 in routing."""
+    keywords: Words = ()
+    """Words that point to it; each found in a message weighs 0.3 in routing."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+
+
+class BotSettings(Section):
+    """One bot: `config/bots/<name>.yaml` over the defaults of `config/troupe.yaml`."""
+
+    name: Name = ""  # the file's name unless written
+    display: Annotated[str, Field(min_length=1, max_length=80)] = ""
+    description: Annotated[str, Field(max_length=500)] = ""
+    personas: Annotated[tuple[PersonaSettings, ...], Field(min_length=1)]
+    """Names of persona files; the first is the default."""
+    bindings: tuple[BindingSettings, ...] = ()
+    storage: StorageSettings = StorageSettings()
+    sessions: SessionSettings = SessionSettings()
+    models: tuple[ModelSettings, ...] = (ModelSettings(provider="offline"),)
+    """Asked in order; `offline` stands behind the last of them in any case."""
+    discord: DiscordSettings = DiscordSettings()
+    knowledge: str | None = None
+    """A folder of Markdown or text files the bot may quote from."""
+
+    @property
+    def root(self) -> Path:
+        """The bot's storage root, relative paths counted from the project's folder."""
+        return Path(self.storage.path.replace("{bot_name}", self.name))
+
+    def persona(self, name: str) -> PersonaSettings | None:
+        return next((persona for persona in self.personas if persona.name == name), None)
+
+
+class FleetSettings(Section):
+    """How the bots run together: the `fleet` block of `config/troupe.yaml`."""
+
+    stagger: Annotated[float, Field(ge=0, le=60)] = 0.5
+    """Seconds between the starts of two bots that connect to Discord."""
+    memory_limit: Annotated[int, Field(ge=64)] = 512
+    """MiB a bot may use before it is restarted."""
+    heartbeat: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Seconds between a bot's signs of life; one that misses ten is stuck and restarted."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Troupe(Section):
+    """Everything in `config/`, read and found good."""
+
+    fleet: FleetSettings = FleetSettings()
+    bots: Annotated[tuple[BotSettings, ...], Field(min_length=1)]
+
+    def bot(self, name: str) -> BotSettings | None:
+        return next((bot for bot in self.bots if bot.name == name), None)

@@ -1,0 +1,1 @@
+"""The technologies that hold a store; they never meet each other."""

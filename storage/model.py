@@ -1,0 +1,203 @@
+"""The data model: frozen values whose JSON is the only wire form of what happened."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Front = Literal["discord", "web", "terminal"]
+ChannelKind = Literal["channel", "thread", "dm", "web", "terminal"]
+SessionType = Literal["chat", "panel", "workflow", "playground", "interview"]
+Role = Literal["user", "assistant", "system", "tool"]
+Outcome = Literal["whole", "stopped", "cut"]
+"""How an answer ended: said in full, stopped by a person, or cut off by a failure."""
+
+
+class Value(BaseModel):
+    """A value without identity of its own: equal when its fields are, and never changed in place."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Channel(Value):
+    """A place behind a door: a guild channel, a thread, a DM, a web room or a terminal."""
+
+    front: Front
+    id: str
+    kind: ChannelKind
+    name: str
+    guild_id: str | None = None
+    guild_name: str | None = None
+    parent_id: str | None = None
+    past_names: tuple[str, ...] = ()
+    """Earlier names, oldest first."""
+
+    @property
+    def key(self) -> str:
+        """`front:id`, unique in a bot's storage."""
+        return f"{self.front}:{self.id}"
+
+    @property
+    def safe_name(self) -> str:
+        """A readable name safe in any file system, unique by its id and bounded to 120 bytes."""
+        kept = "".join(c if c.isalnum() else "-" for c in unicodedata.normalize("NFC", self.name))
+        readable = re.sub(r"-+", "-", kept).strip("-").lower().encode()[: 119 - len(self.id)].decode(errors="ignore")
+        return f"{readable or self.kind}_{re.sub(r'[^A-Za-z0-9]+', '-', self.id)}"
+
+
+class Text(Value):
+    """Words."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class Note(Value):
+    """Words the program added for people (a fallback's notice, say): shown and kept, never sent to a model."""
+
+    type: Literal["system"] = "system"
+    text: str
+
+
+class Attachment(Value):
+    """A file beside a message, kept as a reference to where its front holds it."""
+
+    type: Literal["image", "audio", "video", "file"]
+    name: str
+    url: str
+    media_type: str | None = None
+    size: int = 0
+    """Bytes."""
+
+
+Part = Annotated[Text | Note | Attachment, Field(discriminator="type")]
+
+
+class Sender(Value):
+    """Who said it. A `persona` is a voice of this bot; a `bot` is somebody else's program."""
+
+    type: Literal["user", "persona", "bot", "system"]
+    id: str
+    name: str
+
+
+class Usage(Value):
+    """What an answer took. Token counts are the provider's own; `cost_micros` is millionths of a US dollar,
+    None where the model has no known price."""
+
+    provider: str
+    model: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cost_micros: int | None = None
+    seconds: float = 0.0
+
+
+class Receipt(Value):
+    """Proof that a page of an answer arrived: `origin` is where it now stands."""
+
+    origin: str
+    page: int
+
+
+class Message(Value):
+    """One thing said, by a person or a bot."""
+
+    id: str
+    origin: str | None = None
+    """`front:channel:id` of the event it came from, unique: a redelivered event is the same message."""
+    session_id: str
+    role: Role
+    sender: Sender
+    persona: str | None = None
+    parts: tuple[Part, ...]
+    at: datetime
+    reply_to: str | None = None
+    """For a person's line the origin it replies to; for an answer the id of the message it answers."""
+    outcome: Outcome = "whole"
+    usage: Usage | None = None
+    receipts: tuple[Receipt, ...] = ()
+    metadata: dict[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        """Every word of it as people see it."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text | Note))
+
+    @property
+    def words(self) -> str:
+        """What its sender said, without the program's notes."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Attachment))
+
+
+class SessionContext(Value):
+    """What a session is about, carried beside its messages."""
+
+    summary: str = ""
+    goals: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    shared_knowledge: tuple[str, ...] = ()
+    active_tools: tuple[str, ...] = ()
+
+
+class Session(Value):
+    """Messages with no long silence between them, in one channel."""
+
+    id: str
+    channel: Channel
+    type: SessionType = "chat"
+    title: str = ""
+    persona: str | None = None
+    participants: tuple[Sender, ...] = ()
+    context: SessionContext = SessionContext()
+    opened_at: datetime
+    last_at: datetime
+    """When a person last spoke: the only thing that moves the gap clock."""
+    closed_at: datetime | None = None
+    message_count: int = 0
+    follows: str | None = None
+    """The session before it in the channel, whose carry-over it starts with."""
+    metadata: dict[str, str] = {}
+
+    @property
+    def full_name(self) -> str:
+        """The id, with the duration in seconds once closed: `2024-01-08_14-30-00_k3f9_3600s`."""
+        if self.closed_at is None:
+            return self.id
+        return f"{self.id}_{max(0, int((self.last_at - self.opened_at).total_seconds()))}s"
+
+
+class Counts(Value):
+    """How much a store holds."""
+
+    channels: int
+    sessions: int
+    open_sessions: int
+    messages: int
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+
+
+def message_id(at: datetime, chance: int) -> str:
+    """A 20-character id that sorts by time: 48 bits of milliseconds, then the low 50 bits of `chance`."""
+    return _base32(int(at.timestamp() * 1000), 10) + _base32(chance, 10)
+
+
+def session_id(at: datetime, chance: int) -> str:
+    """The start in UTC and a short tail from the low 20 bits of `chance`: `2024-01-08_14-30-00_k3f9`."""
+    return f"{at:%Y-%m-%d_%H-%M-%S}_{_base32(chance, 4)}"
+
+
+def _base32(number: int, width: int) -> str:
+    return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(width)))

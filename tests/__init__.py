@@ -1,0 +1,1 @@
+"""The tests; `world.py` holds the people and rooms they play with."""

@@ -1,0 +1,1 @@
+"""Loopback servers that speak the real wires of the outside world."""

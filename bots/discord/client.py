@@ -1,0 +1,189 @@
+"""The Discord front of one bot: hears events, has them answered, and tells how the connection stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import discord
+import structlog
+from discord import gateway, http
+from yarl import URL
+
+from storage.errors import StorageError
+
+from ..bot import Bot
+from ..errors import Fatal
+from ..pieces import Done
+from ..settings import DiscordSettings
+from .delivery import Delivery
+from .limits import Pace, Refusals, trace
+from .translate import Ears, place
+
+log = structlog.get_logger()
+
+Report = Callable[[dict[str, object]], None]
+
+_CANNOT_KEEP = (
+    "-# I cannot keep this conversation right now, so I am not answering. An admin has to look at my storage."
+)
+
+
+class Front(discord.Client):
+    """discord.py's client around one bot; everything that thinks is elsewhere."""
+
+    def __init__(
+        self,
+        bot: Bot,
+        *,
+        refusals_file: Path,
+        clock: Callable[[], float],
+        ticks: Callable[[], float],
+        report: Report,
+    ) -> None:
+        settings = bot.settings.discord
+        self._pace = Pace(ticks)
+        self._refusals = Refusals(refusals_file, clock)
+        super().__init__(
+            intents=_intents(settings),
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            allowed_mentions=discord.AllowedMentions.none(),
+            http_trace=trace(self._pace, self._refusals),
+        )
+        self._bot = bot
+        self._ears = Ears(bot.settings, bot.router)
+        self._report = report
+        self._talks: set[asyncio.Task[Any]] = set()
+        self._asked_by: dict[int, list[int]] = {}
+
+    async def serve(self) -> None:
+        """Connects and stays connected until cancelled. Raises `Fatal` when only a person can mend it."""
+        settings = self._bot.settings.discord
+        _aim(settings)
+        token = settings.token
+        if token is None or not token:
+            raise Fatal(f"{self._bot.settings.name} has no Discord token.")
+        self._report({"discord": "connecting"})
+        try:
+            await self.start(token.value)
+        except discord.LoginFailure:
+            raise Fatal(f"Discord does not accept the token in {token.variable}. {_RENEW}") from None
+        except discord.PrivilegedIntentsRequired:
+            raise Fatal(_INTENTS) from None
+        except discord.ConnectionClosed as closed:
+            if closed.code == 4004:
+                raise Fatal(f"Discord does not accept the token in {token.variable}. {_RENEW}") from None
+            if closed.code in (4010, 4011, 4012, 4013):
+                raise Fatal(f"Discord refuses the connection with code {closed.code}: {closed.reason}.") from None
+            raise
+        finally:
+            await self._leave()
+
+    async def on_connect(self) -> None:
+        self._report({"discord": "connected"})
+
+    async def on_ready(self) -> None:
+        log.info("discord.ready", account=str(self.user), guilds=len(self.guilds))
+        self._report({"discord": "ready", "guilds": len(self.guilds)})
+
+    async def on_resumed(self) -> None:
+        log.info("discord.resumed")
+        self._report({"discord": "ready"})
+
+    async def on_disconnect(self) -> None:
+        self._report({"discord": "reconnecting"})
+
+    async def on_message(self, event: discord.Message) -> None:
+        """Hears one message and, when an answer is due, delivers it."""
+        if self.user is None:
+            return
+        asked = self._asked_by.get(event.channel.id, [])
+        incoming = self._ears.translate(event, self.user, event.author.id in asked)
+        if incoming is None:
+            return
+        task = asyncio.current_task()
+        if task is not None:
+            self._talks.add(task)
+            task.add_done_callback(self._talks.discard)
+        delivery: Delivery | None = None
+        try:
+            async for piece in self._bot.receive(incoming):
+                if delivery is None:
+                    delivery = self._delivery(event)
+                    self._asked_by.setdefault(event.channel.id, []).append(event.author.id)
+                delivery.hear(piece)
+                if isinstance(piece, Done):
+                    # While the lane is still held: nobody's next answer may start between this one's pages.
+                    await self._bot.delivered(piece.message.id, await delivery.finish())
+                    delivery = None
+                    self._answered(event)
+        except StorageError as error:
+            log.error("storage.refused", error=str(error))
+            self._report({"last_error": str(error)})
+            if incoming.answer:
+                await event.channel.send(_CANNOT_KEEP)
+        finally:
+            if delivery is not None:
+                await delivery.finish()
+                self._answered(event)
+
+    async def on_guild_channel_update(self, _before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
+        await self._renamed(after)
+
+    async def on_thread_update(self, _before: discord.Thread, after: discord.Thread) -> None:
+        await self._renamed(after)
+
+    async def on_guild_update(self, _before: discord.Guild, after: discord.Guild) -> None:
+        for channel in (*after.text_channels, *after.threads):
+            await self._renamed(channel)
+
+    async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
+        log.exception("discord.event_failed", event_method=event_method)
+
+    def _delivery(self, event: discord.Message) -> Delivery:
+        interval = self._bot.settings.discord.edit_interval
+        return Delivery(event, interval=interval, pace=self._pace, refusals=self._refusals)
+
+    def _answered(self, event: discord.Message) -> None:
+        asked = self._asked_by[event.channel.id]
+        asked.remove(event.author.id)
+        if not asked:
+            del self._asked_by[event.channel.id]
+
+    async def _renamed(self, channel: Any) -> None:
+        now = place(channel)
+        if self._bot.knows(now.key) is not None:
+            await self._bot.know(now)
+
+    async def _leave(self) -> None:
+        """Lets answers under way reach their channels, then goes offline."""
+        await self._bot.close()
+        if self._talks:
+            await asyncio.wait(self._talks, timeout=5)
+        await self.close()
+
+
+_RENEW = "Make a new one in the Developer Portal (your application, Bot, Reset Token), set it and start the bot again."
+_INTENTS = (
+    "Discord refuses the Message Content intent. Turn it on in the Developer Portal (your application, Bot, "
+    "Privileged Gateway Intents), or set `discord.message_content: false` to hear only what addresses the bot."
+)
+
+
+def _intents(settings: DiscordSettings) -> discord.Intents:
+    intents = discord.Intents.none()
+    intents.guilds = intents.guild_messages = intents.dm_messages = True
+    intents.message_content = settings.message_content
+    return intents
+
+
+def _aim(settings: DiscordSettings) -> None:
+    """Points discord.py at a proxy or a compatible server; it keeps both addresses on its classes."""
+    if settings.api_url:
+        http.Route.BASE = settings.api_url
+    if settings.gateway_url:
+        gateway.DiscordWebSocket.DEFAULT_GATEWAY = URL(settings.gateway_url)

@@ -1,0 +1,103 @@
+"""Discord's limits as its own headers tell them, and one count of refused requests for every bot of a host."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import aiohttp
+
+_MESSAGES = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
+
+
+class Pace:
+    """How soon a channel takes another message or edit, from the headers of what it took before."""
+
+    def __init__(self, ticks: Callable[[], float]) -> None:
+        self._ticks = ticks
+        self._free_at: dict[tuple[int, bool], float] = {}
+
+    def note(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        """Takes in the rate-limit headers of one answer."""
+        found = _MESSAGES.search(path)
+        if found is None or method not in ("POST", "PATCH"):
+            return
+        key = (int(found[1]), found[2] is not None)
+        try:
+            spare, reset = int(headers["X-RateLimit-Remaining"]), float(headers["X-RateLimit-Reset-After"])
+        except (KeyError, ValueError):
+            return
+        if spare <= 1:
+            self._free_at[key] = self._ticks() + reset
+        else:
+            self._free_at.pop(key, None)
+
+    def wait(self, channel_id: int) -> float:
+        """Seconds to hold back a passing edit, so that one call is always left for the final one."""
+        now = self._ticks()
+        return max(0.0, *(self._free_at.get((channel_id, edit), now) - now for edit in (False, True)))
+
+
+class Refusals:
+    """The count of 401, 403 and 429 answers in the last ten minutes, shared by every bot with the same data
+    folder: at 10,000 Discord bans the host's address for a while, whichever bot caused them
+    (https://discord.com/developers/docs/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans).
+
+    A small file of 60 ten-second buckets under an exclusive lock; it is touched only when a request is refused."""
+
+    LIMIT = 8_000
+    _SLOT = struct.Struct("<QI")
+    _SLOTS = 60
+    _SECONDS = 10
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+        self.count = 0
+        """As of the last look."""
+
+    def add(self) -> int:
+        """Counts one refusal and returns the count of the last ten minutes."""
+        return self._look(1)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the host must keep quiet for now. Looks at the file only when the last look was alarming."""
+        return self.count >= self.LIMIT and self._look(0) >= self.LIMIT
+
+    def _look(self, more: int) -> int:
+        now = int(self._clock()) // self._SECONDS
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            raw = os.pread(handle, self._SLOT.size * self._SLOTS, 0).ljust(self._SLOT.size * self._SLOTS, b"\0")
+            slots = list(self._SLOT.iter_unpack(raw))
+            when, counted = slots[now % self._SLOTS]
+            slots[now % self._SLOTS] = (now, (counted if when == now else 0) + more)
+            if more:
+                os.pwrite(handle, b"".join(self._SLOT.pack(*slot) for slot in slots), 0)
+        finally:
+            os.close(handle)
+        self.count = sum(counted for when, counted in slots if now - self._SLOTS < when <= now)
+        return self.count
+
+
+def trace(pace: Pace, refusals: Refusals) -> aiohttp.TraceConfig:
+    """Listens in on discord.py's requests for both."""
+
+    async def ended(
+        _session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams
+    ) -> None:
+        pace.note(end.method, end.url.path, end.response.headers)
+        shared = end.response.headers.get("X-RateLimit-Scope") == "shared"
+        if end.response.status in (401, 403) or (end.response.status == 429 and not shared):
+            refusals.add()
+
+    config = aiohttp.TraceConfig()
+    config.on_request_end.append(ended)
+    return config

@@ -1,0 +1,118 @@
+"""One turn at a time per session, many sessions at once; one person's burst of lines is one turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from storage.model import Message, Session
+
+if TYPE_CHECKING:
+    from .pieces import Piece
+
+
+@dataclass(eq=False)
+class Turn:
+    """One answer on its way: the lines it answers, and the wishes of people about it."""
+
+    id: str
+    session: Session
+    lines: list[Message]
+    heard: float
+    """When its last line arrived, on the monotonic clock, in seconds."""
+    replied_persona: str | None = None
+    """Whose message its last line replies to, if a persona's."""
+    wish: Literal["go", "again", "stop", "cut"] = "go"
+    """`again`: another line joined, ask anew; `stop`: a person wants silence; `cut`: the bot is going away."""
+    settled: bool = False
+    """Whether the words of the answer are final: from then on nothing can join or stop it."""
+    asking: asyncio.Task[None] | None = None
+    pieces: asyncio.Queue[Piece | None] = field(default_factory=asyncio.Queue)
+    _floor: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def asker(self) -> str:
+        return self.lines[0].sender.id
+
+    @property
+    def undisturbed(self) -> bool:
+        return self.wish == "go"
+
+    @property
+    def overtaken(self) -> bool:
+        return self.wish == "again"
+
+    def interrupt(self, wish: Literal["again", "stop", "cut"]) -> None:
+        """Ends the asking under way, if any; `Turn.wish` tells the runner what is wanted instead."""
+        if self.wish in ("go", "again"):
+            self.wish = wish
+        if self.asking is not None:
+            self.asking.cancel()
+
+
+class Lanes:
+    """A lane per session: a running turn and those waiting behind it. Empty lanes cost nothing."""
+
+    def __init__(self, burst: float) -> None:
+        self._burst = burst
+        self._lanes: dict[str, deque[Turn]] = {}
+
+    def join(self, session: Session, line: Message, heard: float) -> bool:
+        """Adds a line to its sender's own turn if that one began or grew within the burst and can still change."""
+        for turn in reversed(self._lanes.get(session.id, ())):
+            if turn.asker == line.sender.id:
+                if turn.settled or turn.wish in ("stop", "cut") or heard - turn.heard > self._burst:
+                    return False
+                turn.lines.append(line)
+                turn.heard = heard
+                turn.interrupt("again")
+                return True
+        return False
+
+    def add(self, turn: Turn) -> None:
+        """Puts a turn at the end of its session's lane."""
+        self._lanes.setdefault(turn.session.id, deque()).append(turn)
+        self._admit(turn.session.id)
+
+    @asynccontextmanager
+    async def floor(self, turn: Turn) -> AsyncIterator[None]:
+        """Waits until every turn before this one in the lane is over, then holds the lane."""
+        try:
+            await turn._floor.wait()
+            yield
+        finally:
+            lane = self._lanes[turn.session.id]
+            lane.remove(turn)
+            if not lane:
+                del self._lanes[turn.session.id]
+            else:
+                self._admit(turn.session.id)
+
+    def stop(self, session_id: str, asker: str | None = None) -> bool:
+        """Ends the running answer of a session at once, and drops the asker's waiting ones (everybody's when
+        None). False when nothing was running or waiting."""
+        found = False
+        for turn in self._lanes.get(session_id, ()):
+            running = turn._floor.is_set()
+            if not turn.settled and (running or asker is None or turn.asker == asker):
+                turn.interrupt("stop")
+                found = True
+        return found
+
+    def cut_all(self) -> None:
+        """Ends every answer because the bot is going away."""
+        for lane in self._lanes.values():
+            for turn in lane:
+                turn.interrupt("cut")
+
+    @property
+    def busy(self) -> int:
+        """How many sessions have an answer on its way."""
+        return len(self._lanes)
+
+    def _admit(self, session_id: str) -> None:
+        self._lanes[session_id][0]._floor.set()

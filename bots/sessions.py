@@ -1,0 +1,171 @@
+"""Which session a message belongs to: the gap clock, moved by people only."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from storage.backend import Store
+from storage.model import Channel, ChannelKind, Message, Sender, Session, SessionContext, session_id
+
+from .settings import BotSettings
+
+_REMEMBERED = 4096
+"""Channels whose current session is kept in memory; the others are read again when somebody speaks there."""
+
+
+class Sessions:
+    """The sessions of one bot. Calls for one channel must not overlap (`Bot.receive` sees to it)."""
+
+    def __init__(self, store: Store, settings: BotSettings, *, chance: Callable[[], int]) -> None:
+        self._store = store
+        self._chance = chance
+        self._timeout = timedelta(seconds=settings.storage.session_timeout)
+        self._gaps: dict[ChannelKind, float | None] = {
+            "channel": settings.storage.session_gap,
+            "web": settings.sessions.terminal_gap,
+            "terminal": settings.sessions.terminal_gap,
+            "dm": settings.sessions.dm_gap,
+            "thread": settings.sessions.thread_gap,
+        }
+        self._current: OrderedDict[str, Session] = OrderedDict()
+
+    async def place(
+        self, channel: Channel, sender: Sender, at: datetime, replied: Message | None
+    ) -> tuple[Session, Session | None]:
+        """The session for a line, and the one it closes, if any; the caller stores both.
+
+        A reply reopens the session of the message it replies to; a thread stays one session; elsewhere a silence
+        longer than the gap starts a new session, opened by the very line that crossed it. Bots' lines join what
+        is open and move nothing."""
+        current = await self.current(channel)
+        closed: Session | None = None
+        reopened = await self._replied_to(replied, channel, current)
+        if reopened is not None:
+            current = reopened
+        elif current is not None and sender.type != "bot" and self._over(current, at):
+            if current.closed_at is None:
+                closed = current.model_copy(update={"closed_at": at})
+            current = self._opened(channel, at, follows=current)
+        session = self._joined(current or self._opened(channel, at, follows=None), channel, sender, at)
+        self._remember(session)
+        return session, closed
+
+    async def current(self, channel: Channel) -> Session | None:
+        """The session that the next line without a reply would be measured against."""
+        known = self._current.get(channel.key)
+        if known is None:
+            stored = await self._store.sessions(channel.key, limit=1)
+            known = stored[0] if stored else None
+        return known
+
+    def latest(self, session: Session) -> Session:
+        """The same session as it stands now, after whatever has been said since."""
+        known = self._current.get(session.channel.key)
+        return known if known is not None and known.id == session.id else session
+
+    async def begin(self, channel: Channel, at: datetime) -> Session:
+        """Starts a new session at once, whatever the clock says; the one before it is closed."""
+        before = await self.current(channel)
+        if before is not None and before.closed_at is None:
+            before = before.model_copy(update={"closed_at": at})
+            await self._store.save_session(await self._summarised(before))
+        session = self._opened(channel, at, follows=before)
+        await self._store.save_session(session)
+        self._remember(session)
+        return session
+
+    def speak_as(self, session: Session, persona: str) -> Session:
+        """Records which persona speaks in the session; stored with its next message."""
+        if session.persona != persona:
+            session = session.model_copy(update={"persona": persona})
+            known = self._current.get(session.channel.key)
+            if known is not None and known.id == session.id:
+                self._current[session.channel.key] = session
+        return session
+
+    async def carry_over(self, session: Session) -> str:
+        """A short note on what was said in the session before; empty where there was none."""
+        before = await self._store.session(session.follows) if session.follows else None
+        if before is None:
+            return ""
+        if not before.context.summary:
+            before = await self._summarised(before)
+            await self._store.save_session(before)
+        return before.context.summary
+
+    async def expire(self, now: datetime) -> int:
+        """Closes what nobody came back to within the timeout, with its summary. Returns how many."""
+        due = await self._store.idle_sessions(now - self._timeout)
+        for session in due:
+            closed = await self._summarised(session.model_copy(update={"closed_at": now}))
+            known = self._current.get(session.channel.key)
+            if known is not None and known.id == session.id:
+                if known.last_at > session.last_at:
+                    continue  # somebody came back while the summary was read
+                del self._current[session.channel.key]
+            await self._store.save_session(closed)
+        return len(due)
+
+    async def _replied_to(self, replied: Message | None, channel: Channel, current: Session | None) -> Session | None:
+        if replied is None:
+            return None
+        if current is not None and replied.session_id == current.id:
+            return current
+        older = await self._store.session(replied.session_id)
+        return older if older is not None and older.channel.key == channel.key else None
+
+    def _over(self, session: Session, at: datetime) -> bool:
+        gap = self._gaps[session.channel.kind]
+        if gap is None:
+            return False
+        return session.closed_at is not None or (at - session.last_at).total_seconds() > gap
+
+    def _opened(self, channel: Channel, at: datetime, *, follows: Session | None) -> Session:
+        return Session(
+            id=session_id(at, self._chance()),
+            channel=channel,
+            persona=follows.persona if follows else None,
+            opened_at=at,
+            last_at=at,
+            follows=follows.id if follows else None,
+        )
+
+    def _joined(self, session: Session, channel: Channel, sender: Sender, at: datetime) -> Session:
+        changes: dict[str, object] = {"channel": channel, "closed_at": None}
+        if sender.type != "bot" and at > session.last_at:
+            changes["last_at"] = at
+        if all(known.id != sender.id for known in session.participants):
+            changes["participants"] = (*session.participants, sender)
+        return session.model_copy(update=changes)
+
+    def _remember(self, session: Session) -> None:
+        self._current[session.channel.key] = session
+        self._current.move_to_end(session.channel.key)
+        if len(self._current) > _REMEMBERED:
+            self._current.popitem(last=False)
+
+    async def _summarised(self, session: Session) -> Session:
+        tail = await self._store.messages(session.id, limit=8)
+        context = SessionContext(**{**dict(session.context), "summary": summary(session, tail)})
+        return session.model_copy(update={"context": context})
+
+
+def summary(session: Session, tail: list[Message]) -> str:
+    """A few honest lines on a session from its last messages: who spoke, what was last asked and answered."""
+    asked = next((m for m in reversed(tail) if m.role == "user" and m.words.strip()), None)
+    if asked is None:
+        return ""
+    people = ", ".join(p.name for p in session.participants if p.type == "user")
+    lines = [f"{session.opened_at:%Y-%m-%d %H:%M} UTC, with {people or asked.sender.name}."]
+    lines.append(f"{asked.sender.name} last said: {_short(asked.words)}")
+    answer = next((m for m in reversed(tail) if m.role == "assistant" and m.words.strip()), None)
+    if answer is not None:
+        lines.append(f"{answer.sender.name} last answered: {_short(answer.words)}")
+    return "\n".join(lines)
+
+
+def _short(text: str, limit: int = 280) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"

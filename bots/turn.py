@@ -1,0 +1,184 @@
+"""One turn: recall, ask, answer, keep."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from storage.backend import Store
+from storage.errors import StorageError
+from storage.model import Message, Note, Outcome, Part, Sender, Session, Text, Usage
+
+from .errors import ProviderError
+from .lanes import Turn
+from .pieces import Delta, Done, Opened, Reset
+from .prompt import Prompts
+from .providers import Prompt, Provider
+from .router import ContextRouter, Decision
+from .sessions import Sessions
+from .settings import BotSettings, PersonaSettings
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Answer:
+    """What has been said so far in one asking."""
+
+    note: str
+    words: list[str] = field(default_factory=list)
+    usage: Usage | None = None
+    failure: str = ""
+
+
+class Turns:
+    """Runs turns for one bot: every collaborator is given, none is looked up."""
+
+    def __init__(
+        self,
+        settings: BotSettings,
+        store: Store,
+        sessions: Sessions,
+        router: ContextRouter,
+        prompts: Prompts,
+        provider: Provider,
+        *,
+        keep: Callable[[Session, Message], Awaitable[bool]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._sessions = sessions
+        self._router = router
+        self._prompts = prompts
+        self._provider = provider
+        self._keep = keep
+        self._now = now
+
+    async def run(self, turn: Turn) -> None:
+        """Answers the turn's lines into `turn.pieces`, keeps the answer, and ends the pieces with None.
+
+        The final words go out while they are being kept, so that nobody waits for the disk twice; `run` returns
+        once they are kept."""
+        structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
+        try:
+            decision, answer = await self._answered(turn)
+            parts = _parts(answer, turn.wish)
+            if parts:
+                message = self._message(turn, decision, parts, answer)
+                turn.pieces.put_nowait(Done(message))
+                await self._keep(self._sessions.latest(turn.session), message)
+        except StorageError as error:
+            log.error("answer.unkept", error=str(error))
+        except Exception:
+            log.exception("turn.failed")
+        finally:
+            turn.settled = True
+            turn.pieces.put_nowait(None)
+
+    async def _answered(self, turn: Turn) -> tuple[Decision, _Answer]:
+        """Asks until an asking was not overtaken by another line of the same person."""
+        while True:
+            if turn.overtaken:
+                turn.wish = "go"
+            decision = self._decide(turn)
+            persona = self._settings.persona(decision.persona) or self._settings.personas[0]
+            answer = _Answer(note="" if persona is self._settings.personas[0] else f"**{persona.display}**\n")
+            turn.pieces.put_nowait(Opened(turn.id, persona.display, turn.lines[-1], decision))
+            prompt = await self._prompt(turn, persona)
+            if turn.undisturbed:
+                turn.asking = asyncio.ensure_future(self._ask(turn, prompt, answer))
+                await asyncio.wait((turn.asking,))
+                turn.asking = None
+            if not turn.overtaken:
+                turn.settled = True
+                return decision, answer
+            turn.pieces.put_nowait(Reset())
+
+    def _decide(self, turn: Turn) -> Decision:
+        session = self._sessions.latest(turn.session)
+        decision = self._router.decide(
+            "\n".join(message.words for message in turn.lines),
+            session.channel,
+            session_persona=session.persona,
+            replied_persona=turn.replied_persona,
+        )
+        turn.session = self._sessions.speak_as(session, decision.persona)
+        return decision
+
+    async def _prompt(self, turn: Turn, persona: PersonaSettings) -> Prompt:
+        session = turn.session
+        history = await self._store.messages(session.id, limit=self._settings.storage.max_history)
+        asked = {message.id for message in turn.lines}
+        first = next((i for i, message in enumerate(history) if message.id in asked), len(history))
+        # Other people's lines kept meanwhile get turns of their own; answers given meanwhile belong to the talk.
+        before = history[:first] + [m for m in history[first:] if m.role == "assistant"]
+        carry_over = await self._sessions.carry_over(session) if session.follows else ""
+        return self._prompts.assemble(
+            persona, session.channel, before, turn.lines, carry_over=carry_over, now=self._now()
+        )
+
+    async def _ask(self, turn: Turn, prompt: Prompt, answer: _Answer) -> None:
+        """One asking; its words go out as they come. Never raises but when cancelled."""
+        try:
+            async for chunk in self._provider.stream(prompt):
+                if chunk.notice:
+                    answer.note += f"-# {chunk.notice}\n"
+                if chunk.text:
+                    if not answer.words and answer.note:
+                        turn.pieces.put_nowait(Delta(answer.note))
+                    answer.words.append(chunk.text)
+                    turn.pieces.put_nowait(Delta(chunk.text))
+                if chunk.usage is not None:
+                    answer.usage = chunk.usage
+        except ProviderError as error:
+            log.warning("provider.failed", kind=error.kind, detail=error.detail, said=len(answer.words))
+            answer.failure = str(error)
+        except Exception:
+            log.exception("provider.broke")
+            answer.failure = f"Something went wrong on my side; the log has it under turn {turn.id}."
+        turn.settled = turn.undisturbed
+
+    def _message(self, turn: Turn, decision: Decision, parts: tuple[Part, ...], answer: _Answer) -> Message:
+        persona = self._settings.persona(decision.persona) or self._settings.personas[0]
+        outcome: Outcome = "whole"
+        if turn.wish == "stop":
+            outcome = "stopped"
+        elif answer.failure or turn.wish == "cut":
+            outcome = "cut"
+        return Message(
+            id=turn.id,
+            session_id=turn.session.id,
+            role="assistant",
+            sender=Sender(type="persona", id=self._settings.name, name=persona.display),
+            persona=persona.name,
+            parts=parts,
+            at=self._now(),
+            reply_to=turn.lines[-1].id,
+            outcome=outcome,
+            usage=answer.usage,
+            metadata={"rule": decision.rule, "why": str(decision)},
+        )
+
+
+def _parts(answer: _Answer, wish: str) -> tuple[Part, ...]:
+    """An answer's parts in the order in which people see them; nothing at all when nothing was said or is to be."""
+    words = "".join(answer.words)
+    parts: list[Part] = []
+    if words.strip():
+        parts += [Note(text=answer.note)] if answer.note else []
+        parts.append(Text(text=words))
+    end = ""
+    if answer.failure:
+        end = f"-# {'The answer broke off. ' if words else ''}{answer.failure}"
+    elif wish in ("stop", "cut") and words.strip():
+        end = "-# Stopped." if wish == "stop" else "-# Cut off: I am being restarted. Ask again in a moment."
+    elif wish == "go" and not words.strip():
+        end = "-# The model gave an empty answer."
+    if end:
+        parts.append(Note(text=f"\n\n{end}" if words.strip() else end))
+    return tuple(parts)

@@ -1,0 +1,121 @@
+"""The one wiring room of a bot: the only place that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+import storage
+from storage.backend import Store
+
+from .bot import Bot
+from .costs import Metered
+from .knowledge import Knowledge
+from .providers import Provider
+from .providers.chain import Chain
+from .providers.offline import Offline
+from .providers.patience import Patient
+from .settings import BotSettings, ModelSettings
+from .terminal import Door
+
+log = structlog.get_logger()
+
+UPKEEP_SECONDS = 15.0
+Report = Callable[[dict[str, object]], None]
+
+
+@dataclass
+class House:
+    """One bot with everything it needs, ready to run."""
+
+    bot: Bot
+    store: Store
+    provider: Provider
+
+    async def run(self, report: Report) -> None:
+        """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
+        live sessions, the last error. Raises `Fatal` when only a person can help."""
+        try:
+            async with asyncio.TaskGroup() as doors:
+                doors.create_task(self._upkeep(report))
+                doors.create_task(Door(self.bot).serve())
+                if self.bot.settings.discord.token:
+                    doors.create_task(self._discord(report))
+                else:
+                    report({"discord": "off"})
+        except* Exception as group:
+            raise _first(group) from None
+
+    async def _discord(self, report: Report) -> None:
+        from .discord.client import Front  # a bot without Discord does not pay for discord.py
+
+        front = Front(
+            self.bot,
+            refusals_file=self.bot.settings.root.parent / ".discord-refusals",
+            clock=time.time,
+            ticks=time.monotonic,
+            report=report,
+        )
+        await front.serve()
+
+    async def _upkeep(self, report: Report) -> None:
+        while True:
+            await self.bot.upkeep()
+            report({"live_sessions": (await self.store.counts()).open_sessions})
+            await asyncio.sleep(UPKEEP_SECONDS)
+
+
+@asynccontextmanager
+async def build(
+    settings: BotSettings,
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ticks: Callable[[], float] = time.monotonic,
+    chance: Callable[[], int] = lambda: secrets.randbits(50),
+) -> AsyncIterator[House]:
+    """A bot over its own storage root; closing it keeps what is under way and lets go of the root."""
+    store = await storage.connect(
+        settings.name, settings.root, type=settings.storage.type, enabled=settings.storage.enabled
+    )
+    provider = providers(settings, now)
+    try:
+        bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
+        yield House(bot, store, provider)
+        await bot.close()
+    finally:
+        await provider.close()
+        await store.close()
+
+
+def providers(settings: BotSettings, now: Callable[[], datetime]) -> Provider:
+    """The models a bot may ask, in order; those without a key are left out, the offline one stands last."""
+    ready = [model for model in settings.models if model.ready and model.provider != "offline"]
+    asked = [Metered(Patient(_sdk(model), model.retries), model.price) for model in ready]
+    knowledge = Knowledge(Path(settings.knowledge)) if settings.knowledge else None
+    return Chain([*asked, Offline(knowledge, now=now)])
+
+
+def _sdk(model: ModelSettings) -> Provider:
+    key = model.api_key.value if model.api_key else ""
+    if model.provider == "anthropic":
+        from .providers.anthropic import Anthropic  # each SDK is paid for only by the bots that use it
+
+        return Anthropic(model.model, key, base_url=model.base_url)
+    from .providers.openai import OpenAI
+
+    return OpenAI(model.model, key, base_url=model.base_url)
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

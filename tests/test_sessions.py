@@ -1,0 +1,141 @@
+"""Sessions: silence cuts, people move the clock, nothing is lost at a boundary."""
+
+from __future__ import annotations
+
+import asyncio
+
+from storage.model import Session
+
+from .world import ANA, BEN, CAI, TESTER, settings, world
+
+
+async def test_lines_within_the_gap_share_a_session_and_a_longer_silence_opens_one_that_follows_it() -> None:
+    async with world() as w:
+        room = w.room()
+        await room.say(ANA, "hello there")
+        w.clock.advance(299)
+        await room.say(BEN, "and hello from me")
+        w.clock.advance(301)
+        await room.say(ANA, "back again")
+        new, old = await room.sessions()
+        assert old.message_count == 4
+        assert old.closed_at is not None
+        assert new.follows == old.id
+        assert new.closed_at is None
+        first = (await w.store.messages(new.id))[0]
+        assert first.words == "back again", "the line that crosses the gap opens the new session"
+
+
+async def test_only_people_move_the_clock() -> None:
+    async with world() as w:
+        room = w.room()
+        await room.say(ANA, "hello")
+        for _ in range(4):
+            w.clock.advance(100)
+            await room.say(TESTER, "a bot's chatter", answer=False)
+        await room.say(ANA, "anyone here?")
+        assert len(await room.sessions()) == 2
+
+
+async def test_a_reply_reopens_the_session_of_the_message_it_replies_to() -> None:
+    async with world() as w:
+        room = w.room()
+        await room.say(ANA, "what is 2 + 2?", origin="discord:id-general:first")
+        w.clock.advance(1000)
+        await room.say(BEN, "something else")
+        w.clock.advance(10)
+        await room.say(ANA, "and 3 + 3?", reply_to="discord:id-general:first")
+        session = await room.session()
+        said = [m.words for m in await w.store.messages(session.id) if m.role == "user"]
+        assert said == ["what is 2 + 2?", "and 3 + 3?"]
+        assert session.closed_at is None
+
+
+async def test_a_reply_to_a_page_of_an_answer_is_understood_too() -> None:
+    async with world() as w:
+        room = w.room()
+        heard = await room.say(ANA, "what is 2 + 2?")
+        assert heard.answer is not None
+        page = next(r.origin for m in await w.store.messages((await room.session()).id) for r in m.receipts)
+        w.clock.advance(4000)
+        await w.bot.upkeep()
+        again = await room.say(ANA, "thanks", reply_to=page)
+        assert again.answer is not None
+        assert again.answer.session_id == heard.answer.session_id
+
+
+async def test_a_thread_is_one_session_even_after_the_timeout_closed_it() -> None:
+    async with world() as w:
+        thread = w.room("plans", "thread")
+        await thread.say(ANA, "first")
+        w.clock.advance(5000)
+        await w.bot.upkeep()
+        assert (await thread.session()).closed_at is not None
+        await thread.say(ANA, "a day later")
+        (session,) = await thread.sessions()
+        assert session.closed_at is None
+        assert session.message_count == 4
+
+
+async def test_gaps_differ_by_the_kind_of_place_and_may_be_off() -> None:
+    config = settings(storage={"session_gap": "off", "path": "unused"}, sessions={"dm_gap": 60})
+    async with world(config) as w:
+        room, dm = w.room(), w.room("ana", "dm")
+        for place in (room, dm):
+            await place.say(ANA, "one")
+        w.clock.advance(3000)
+        for place in (room, dm):
+            await place.say(ANA, "two")
+        assert len(await room.sessions()) == 1
+        assert len(await dm.sessions()) == 2
+
+
+async def test_the_timeout_closes_with_a_summary_and_the_duration_in_the_name() -> None:
+    async with world() as w:
+        room = w.room()
+        await room.say(ANA, "my name is Ana and I like chess")
+        w.clock.advance(120)
+        await room.say(BEN, "what is 6 * 7?")
+        w.clock.advance(3601)
+        await w.bot.upkeep()
+        session = await room.session()
+        assert session.closed_at == w.clock.now()
+        assert session.full_name == f"{session.id}_120s"
+        assert "what is 6 * 7?" in session.context.summary
+        assert "Ana, Ben" in session.context.summary
+
+
+async def test_new_starts_a_session_at_once_and_keeps_the_old_one() -> None:
+    async with world() as w:
+        room = w.room()
+        await room.say(ANA, "what is 1 + 1?")
+        await w.bot.begin(room.channel)
+        await room.say(ANA, "what is 5 + 5?")
+        sessions = await room.sessions()
+        assert len(sessions) == 2
+        assert {s.message_count for s in sessions} == {2}
+
+
+async def test_first_lines_of_many_people_at_once_open_one_session() -> None:
+    async with world() as w:
+        room = w.room()
+        await asyncio.gather(*(room.say(who, "hello") for who in (ANA, BEN, CAI)))
+        sessions = await room.sessions()
+        assert len(sessions) == 1
+        assert {p.name for p in sessions[0].participants} == {"Ana", "Ben", "Cai"}
+
+
+async def test_a_restart_goes_on_where_the_talk_was(tmp_path: object) -> None:
+    from pathlib import Path
+
+    root = Path(str(tmp_path))
+    before: Session
+    async with world(root=root) as w:
+        await w.room().say(ANA, "hello")
+        before = await w.room().session()
+    async with world(root=root) as w:
+        w.clock.advance(60)
+        await w.room().say(ANA, "still me")
+        after = await w.room().session()
+    assert after.id == before.id
+    assert after.message_count == 4

@@ -19,6 +19,7 @@ from .lanes import Lanes, Turn
 from .pieces import Piece
 from .prompt import Prompts
 from .providers import Provider
+from .recall import Recent
 from .router import ContextRouter
 from .sessions import Sessions
 from .settings import BotSettings
@@ -67,7 +68,10 @@ class Bot:
         self.sessions = Sessions(store, settings, chance=chance)
         prompts = Prompts(settings.models[0], settings.storage.max_history)
         self._lanes = Lanes(settings.sessions.burst)
-        self._turns = Turns(settings, store, self.sessions, self.router, prompts, provider, keep=self._keep, now=now)
+        self._recent = Recent(store, settings.storage.max_history)
+        self._turns = Turns(
+            settings, self.sessions, self.router, prompts, provider, self._recent, keep=self._keep, now=now
+        )
         self._now = now
         self._ticks = ticks
         self._chance = chance
@@ -131,7 +135,8 @@ class Bot:
         while self._unkept:
             session, message = self._unkept[0]
             try:
-                await self.store.append(session, message)
+                if await self.store.append(session, message):
+                    self._recent.heard(message)
             except Unavailable:
                 return
             self._unkept.popleft()
@@ -184,7 +189,10 @@ class Bot:
 
     async def _keep(self, session: Session, message: Message) -> bool:
         try:
-            return await self.store.append(session, message)
+            kept = await self.store.append(session, message)
+            if kept:
+                self._recent.heard(message)
+            return kept
         except Unavailable:
             if len(self._unkept) < _UNKEPT_LIMIT:
                 self._unkept.append((session, message))

@@ -104,8 +104,8 @@ class Door:
                 stopped = await self._bot.stop(channel)
                 return [] if stopped else [{"is": "note", "text": "There is no answer under way."}]
             case "history":
-                session = await self._bot.sessions.current(channel)
-                messages = await self._bot.store.messages(session.id, limit=20) if session else []
+                current = await self._bot.sessions.current(channel)
+                messages = await self._bot.store.messages(current.id, limit=20) if current else []
                 return [_line(message) for message in messages]
         return [{"is": "note", "text": f"There is no command {wanted!r}."}]
 

@@ -9,7 +9,6 @@ from datetime import datetime
 
 import structlog
 
-from storage.backend import Store
 from storage.errors import StorageError
 from storage.model import Message, Note, Outcome, Part, Sender, Session, Text, Usage
 
@@ -18,6 +17,7 @@ from .lanes import Turn
 from .pieces import Delta, Done, Opened, Reset
 from .prompt import Prompts
 from .providers import Prompt, Provider
+from .recall import Recent
 from .router import ContextRouter, Decision
 from .sessions import Sessions
 from .settings import BotSettings, PersonaSettings
@@ -41,21 +41,21 @@ class Turns:
     def __init__(
         self,
         settings: BotSettings,
-        store: Store,
         sessions: Sessions,
         router: ContextRouter,
         prompts: Prompts,
         provider: Provider,
+        recent: Recent,
         *,
         keep: Callable[[Session, Message], Awaitable[bool]],
         now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
-        self._store = store
         self._sessions = sessions
         self._router = router
         self._prompts = prompts
         self._provider = provider
+        self._recent = recent
         self._keep = keep
         self._now = now
 
@@ -112,7 +112,7 @@ class Turns:
 
     async def _prompt(self, turn: Turn, persona: PersonaSettings) -> Prompt:
         session = turn.session
-        history = await self._store.messages(session.id, limit=self._settings.storage.max_history)
+        history = await self._recent.messages(session.id)
         asked = {message.id for message in turn.lines}
         first = next((i for i, message in enumerate(history) if message.id in asked), len(history))
         # Other people's lines kept meanwhile get turns of their own; answers given meanwhile belong to the talk.

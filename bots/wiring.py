@@ -43,14 +43,14 @@ class House:
     async def run(self, report: Report) -> None:
         """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
         live sessions, the last error. Raises `Fatal` when only a person can help."""
+        token = self.bot.settings.discord.token
+        report({"discord": "connecting" if token else "off"})
         try:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._upkeep(report))
                 doors.create_task(Door(self.bot).serve())
-                if self.bot.settings.discord.token:
+                if token:
                     doors.create_task(self._discord(report))
-                else:
-                    report({"discord": "off"})
         except* Exception as group:
             raise _first(group) from None
 
@@ -98,7 +98,7 @@ async def build(
 def providers(settings: BotSettings, now: Callable[[], datetime]) -> Provider:
     """The models a bot may ask, in order; those without a key are left out, the offline one stands last."""
     ready = [model for model in settings.models if model.ready and model.provider != "offline"]
-    asked = [Metered(Patient(_sdk(model), model.retries), model.price) for model in ready]
+    asked = [Patient(Metered(_sdk(m), m.price, base_url=m.base_url), m.retries) for m in ready]
     knowledge = Knowledge(Path(settings.knowledge)) if settings.knowledge else None
     return Chain([*asked, Offline(knowledge, now=now)])
 

@@ -24,6 +24,8 @@ from .translate import Ears, place
 
 log = structlog.get_logger()
 
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody speaks here
+
 Report = Callable[[dict[str, object]], None]
 
 _CANNOT_KEEP = (
@@ -67,7 +69,6 @@ class Front(discord.Client):
         token = settings.token
         if token is None or not token:
             raise Fatal(f"{self._bot.settings.name} has no Discord token.")
-        self._report({"discord": "connecting"})
         try:
             await self.start(token.value)
         except discord.LoginFailure:

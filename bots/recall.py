@@ -1,0 +1,44 @@
+"""The newest messages of the sessions under way, at hand in memory beside the store."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from storage.backend import Store
+from storage.model import Message
+
+_SESSIONS = 256
+
+
+class Recent:
+    """What a prompt may need, without a trip to the store for every turn.
+
+    True as long as this process alone writes to the store and tells every message it has kept (`heard`)."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store = store
+        self._limit = limit
+        self._lists: OrderedDict[str, list[Message]] = OrderedDict()
+        self._meanwhile: dict[str, list[Message]] = {}
+
+    def heard(self, message: Message) -> None:
+        """Takes in a message that has just been kept."""
+        if message.session_id in self._meanwhile:
+            self._meanwhile[message.session_id].append(message)
+        known = self._lists.get(message.session_id)
+        if known is not None:
+            known.append(message)
+            del known[: -self._limit]
+
+    async def messages(self, session_id: str) -> list[Message]:
+        """The newest messages of a session, oldest first, as many as the limit allows; without their receipts."""
+        if session_id not in self._lists:
+            meanwhile = self._meanwhile.setdefault(session_id, [])
+            read = await self._store.messages(session_id, limit=self._limit)
+            self._meanwhile.pop(session_id, None)
+            known = {message.id for message in read}
+            self._lists[session_id] = [*read, *(m for m in meanwhile if m.id not in known)]
+            if len(self._lists) > _SESSIONS:
+                self._lists.popitem(last=False)
+        self._lists.move_to_end(session_id)
+        return list(self._lists[session_id])

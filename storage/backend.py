@@ -12,7 +12,9 @@ class Store(Protocol):
     """Everything said to and by one bot.
 
     A method that writes returns once the change would survive a power cut, and raises `Unavailable` when it
-    could not be kept: then nothing of it was. Times are timezone-aware and given by the caller.
+    could not be kept: then nothing of it was. Times are timezone-aware and given by the caller; a naive one is a
+    `ValueError`. Text comes back as it was given, but for what no database takes: NUL and halves of surrogate pairs
+    become U+FFFD.
     """
 
     async def keep_channel(self, channel: Channel) -> Channel:
@@ -26,13 +28,17 @@ class Store(Protocol):
     async def append(self, session: Session, message: Message) -> bool:
         """Keeps one message, and the session as given (its `message_count` is the store's own and ignored).
 
-        False when a message with that `origin` is kept already: then nothing changes, the session included."""
+        False when a message with that `origin`, or that id, is kept already: then nothing changes, the session
+        included. The session's channel is stored with it when nobody has kept that yet."""
 
     async def finish(self, message: Message) -> None:
-        """Replaces the parts, outcome, usage and metadata of a kept message by those given, found by its id."""
+        """Replaces the parts, outcome, usage and metadata of a kept message by those given, found by its id.
+
+        Nothing happens when it is not kept (any more)."""
 
     async def keep_receipts(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:
-        """Adds proof of delivery to a message; a receipt whose origin is known already changes nothing."""
+        """Adds proof of delivery to a message; a receipt whose origin is known already changes nothing,
+        nor does one for a message that is not kept."""
 
     async def save_session(self, session: Session) -> None:
         """Stores a session's own fields (not its messages); creates it when new."""

@@ -33,6 +33,7 @@ class Channel(Value):
     guild_id: str | None = None
     guild_name: str | None = None
     parent_id: str | None = None
+    """The channel a thread hangs on; for a DM the other person's id."""
     past_names: tuple[str, ...] = ()
     """Earlier names, oldest first."""
 
@@ -44,9 +45,11 @@ class Channel(Value):
     @property
     def safe_name(self) -> str:
         """A readable name safe in any file system, unique by its id and bounded to 120 bytes."""
+        owner = self.parent_id if self.kind == "dm" and self.parent_id else self.id
+        tail = re.sub(r"[^A-Za-z0-9]+", "-", owner)[:60]
         kept = "".join(c if c.isalnum() else "-" for c in unicodedata.normalize("NFC", self.name))
-        readable = re.sub(r"-+", "-", kept).strip("-").lower().encode()[: 119 - len(self.id)].decode(errors="ignore")
-        return f"{readable or self.kind}_{re.sub(r'[^A-Za-z0-9]+', '-', self.id)}"
+        readable = re.sub(r"-+", "-", kept).strip("-").lower().encode()[: 119 - len(tail)].decode(errors="ignore")
+        return f"{readable or self.kind}_{tail}"
 
 
 class Text(Value):
@@ -96,7 +99,7 @@ class Usage(Value):
     cache_read: int = 0
     cache_write: int = 0
     cost_micros: int | None = None
-    seconds: float = 0.0
+    seconds: float = Field(default=0.0, allow_inf_nan=False)
 
 
 class Receipt(Value):

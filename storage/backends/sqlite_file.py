@@ -1,0 +1,200 @@
+"""An SQLite file: opening it, bringing its schema up to date, and saying what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from ..errors import NewerSchema, StorageError, Unavailable
+
+Result = TypeVar("Result")
+
+SCHEMA = Path(__file__).parent / "schema"
+APPLICATION_ID = 0x54525550  # "TRUP": `file conversations.db` and other programs can tell whose it is
+PATIENCE = 5.0
+"""Seconds to wait for another program (an admin's `sqlite3`, a copying tool) to let go of the file."""
+
+
+class Connection:
+    """A connection and the one thread that uses it, so that a call is one hop and nothing is ever shared."""
+
+    def __init__(self, path: Path | None, thread: ThreadPoolExecutor, inner: sqlite3.Connection) -> None:
+        self.path = path
+        self.thread = thread
+        self.inner = inner
+
+    @classmethod
+    async def open(cls, path: Path | None, prepare: Callable[[sqlite3.Connection, Path | None], None]) -> Connection:
+        """Connects to the file, or to a new database in memory, and runs `prepare` on it."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix=prepare.__name__)
+        try:
+            inner = await asyncio.get_running_loop().run_in_executor(thread, _connect, path, prepare)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(path, thread, inner)
+
+    async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Runs `work` on the thread; SQLite's errors come back as sentences."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, self._guarded, work)
+
+    async def close(self, last: str | None = None) -> None:
+        """Closes after everything asked of it so far, with a `last` statement that may fail."""
+        await asyncio.get_running_loop().run_in_executor(self.thread, self._close, last)
+        self.thread.shutdown()
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        try:
+            return work(self.inner)
+        except sqlite3.Error as error:
+            raise explained(self.path, error) from error
+
+    def _close(self, last: str | None) -> None:
+        if last is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self.inner.execute(last).fetchall()
+        self.inner.close()
+
+
+def _connect(path: Path | None, prepare: Callable[[sqlite3.Connection, Path | None], None]) -> sqlite3.Connection:
+    try:
+        inner = sqlite3.connect(path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise explained(path, error) from error
+    try:
+        prepare(inner, path)
+    except sqlite3.Error as error:
+        inner.close()
+        raise explained(path, error) from error
+    except BaseException:
+        inner.close()
+        raise
+    return inner
+
+
+def make_room(path: Path) -> None:
+    """Makes an empty file that only its owner can read, and its folder, where there is none."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise Unavailable(
+            f"{path} cannot be made ({error.strerror}): the storage root must be a folder which belongs to the "
+            "user who runs the bot."
+        ) from error
+
+
+def writer(connection: sqlite3.Connection, path: Path | None) -> None:
+    """The one connection that writes: brings the schema up to date, then promises that a commit is on the disk."""
+    upgrade(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.executescript((SCHEMA / "writing.sql").read_text("utf-8"))
+
+
+def reader(connection: sqlite3.Connection, path: Path | None) -> None:
+    """A connection that cannot write: with two that could, SQLite before 3.51.3 can corrupt a WAL."""
+    connection.execute("PRAGMA query_only = ON")
+
+
+def upgrade(connection: sqlite3.Connection, path: Path | None) -> None:
+    """Runs the numbered steps that the database has not seen, all or none."""
+    steps = sorted(SCHEMA.glob("[0-9]*.sql"))
+    # The lock comes before the look: of two programs starting at once, the second sees the first one's work.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        _refuse_foreign(connection, path, version, len(steps))
+        for number, step in enumerate(steps[version:], version + 1):
+            for statement in _statements(step.read_text("utf-8")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path | None, version: int, known: int) -> None:
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (empty,) = connection.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()
+    if owner != APPLICATION_ID and not empty:
+        raise Unavailable(
+            f"{path} is another program's database, not one that Troupe made: move it out of the storage root "
+            "(nothing in it was changed)."
+        )
+    if version > known:
+        raise NewerSchema(
+            f"{path} has schema version {version}, and this program knows versions up to {known}: start the newer "
+            "Troupe that wrote it, or restore a backup from before the upgrade. Nothing in it was changed."
+        )
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One statement at a time: `executescript` would commit the open transaction first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+_MEMORY = "The store in memory"
+_FILE = "check that it and its folder exist and belong to the user who runs the bot"
+_DISK = "check that the disk has room and is healthy"
+_DAMAGE = "move it aside and restore the latest backup"
+_TROUBLES = {
+    sqlite3.SQLITE_FULL: (
+        "could not grow",
+        "free some disk space. The store goes on by itself then, and nothing acknowledged is lost",
+    ),
+    sqlite3.SQLITE_IOERR: ("could not be read or written", _DISK),
+    sqlite3.SQLITE_NOMEM: ("ran out of memory", "give the bot more memory"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", _FILE),
+    sqlite3.SQLITE_READONLY: ("cannot be written", _FILE),
+    sqlite3.SQLITE_PERM: ("cannot be opened", _FILE),
+    sqlite3.SQLITE_AUTH: ("cannot be opened", _FILE),
+    sqlite3.SQLITE_NOTADB: ("is not a database", _DAMAGE),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", _DAMAGE),
+    sqlite3.SQLITE_BUSY: ("is held by another program", "close that program"),
+    sqlite3.SQLITE_LOCKED: ("is held by another program", "close that program"),
+    sqlite3.SQLITE_PROTOCOL: ("is held by another program", "close that program"),
+}
+"""What is wrong with a file, and what to do; anything else is wrong with what was asked."""
+
+
+def is_trouble(error: sqlite3.Error) -> bool:
+    """Whether the file cannot be used right now, rather than one change being at fault."""
+    return _code(error) in _TROUBLES
+
+
+def explained(path: Path | None, error: sqlite3.Error) -> StorageError:
+    """SQLite's error as a sentence that names the file and says what to do."""
+    if not is_trouble(error):
+        return StorageError(f"{path or _MEMORY} refused what was asked of it: {error}.")
+    what, remedy = _TROUBLES[_code(error)]
+    return Unavailable(f"{path or _MEMORY} {what} ({error}): {remedy}.")
+
+
+def unreadable(path: Path | None, error: ValidationError) -> Unavailable:
+    """What pydantic has against the rows that were read, as a sentence: someone has edited them by hand."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return Unavailable(f"{path or _MEMORY} holds a row that this program cannot read: {where}: {first['msg']}.")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary code: the extended ones only add a detail in the higher bits."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

@@ -113,7 +113,7 @@ def fenced(draw: st.DrawFn) -> str:
     info = draw(st.sampled_from(["", "python", "python title", " c++", "mermaid-" + "x" * 12]))
     inner = ["x = 1", "    return f(x)", "", "y" * 70, "漢字。", "# note. more"]
     inner += [char * (size - 1), char * (size - 1) + "js", ("~" if char == "`" else "`") * 3, " " * 4 + char * size]
-    inner += [char * size + " not a closing", FAMILY, "- item"]
+    inner += [char * size + " not a closing", FAMILY, "- item", "> " + char * size]
     body = draw(
         st.lists(st.sampled_from(inner), min_size=1, max_size=14).filter(lambda lines: any(map(str.strip, lines)))
     )
@@ -203,11 +203,24 @@ def test_the_info_string_is_kept_unless_it_would_crowd_out_the_code() -> None:
     assert all(page.shown.startswith("```\n") for page in outsized[1:])
 
 
-def test_the_opening_line_is_never_cut_or_left_alone() -> None:
-    for size in range(60, 110):
-        text = "w" * size + "\n```python title\n" + "code here\n" * 30 + "```"
-        for page in pages(text, 100):
+@pytest.mark.parametrize("line", ["code here\n" * 30, "x" * 300 + "\n", "\n" + "x" * 300 + "\n"])
+def test_the_opening_line_is_never_cut_or_left_alone(line: str) -> None:
+    for size in range(10, 110):
+        for page in pages("w" * size + f"\n```python title\n{line}```", 100):
             assert all(info == "python title" and body.strip() for info, body in code(page.shown))
+
+
+def test_a_blank_line_in_code_is_no_better_than_any_other() -> None:
+    assert pages("```\n" + "x\n" * 30 + "\n" + "y\n" * 60 + "```", 100)[0].shown.count("y") > 10
+
+
+def test_backticks_inside_a_line_open_nothing() -> None:
+    for text in ("```x``` words\n" * 300, "some words and ```x``` and ``` more " * 100):
+        found = pages(text)
+        assert sum(page.shown.count("```") for page in found) == text.count("```")
+    for size in range(85, 100):
+        found = pages("w" * (size - 6) + " and  ```more " + "words " * 20, 100)
+        assert not any(page.shown.startswith("```") for page in found)
 
 
 def test_a_fence_inside_a_list() -> None:
@@ -251,6 +264,7 @@ def test_exact_sizes() -> None:
     assert [len(page.shown) for page in pages("x" * 2001)] == [2000, 1]
     assert [len(page.shown) for page in pages("x" * 10_000)] == [2000] * 5
     assert [len(page.shown) for page in pages("😀" * 1001)] == [1000, 1]
+    assert pages("\n  x\n") == [Page("\n  x\n", "x")]
     assert pages("x" * 2000 + " \n" * 3000) == [Page("x" * 2000 + " \n" * 3000, "x" * 2000)]
 
 
@@ -263,6 +277,10 @@ def test_a_cluster_at_the_limit_goes_over_whole(cluster: str) -> None:
 
 def bare_of(source: str) -> str:
     return source.replace("漢", "")
+
+
+def test_a_space_with_an_accent_on_it_is_not_parted() -> None:
+    assert pages("a" * 70 + "  \u0301" + "b" * 60, 100)[1].source.startswith(" \u0301")
 
 
 def test_flags_in_a_row_are_not_paired_anew() -> None:

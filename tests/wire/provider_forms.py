@@ -112,9 +112,9 @@ class AnthropicForm:
 
     def head(self) -> bytes:
         ends: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
-        usage = {**self._usage, "output_tokens": 1}
+        usage = {"usage": {**self._usage, "output_tokens": 1}} if self._wish.usage else {}
         return (
-            _named("message_start", message={**self._message, **ends, "usage": usage})
+            _named("message_start", message={**self._message, **ends, **usage})
             + _named("content_block_start", index=0, content_block={"type": "text", "text": ""})
             + _named("ping")
         )
@@ -124,9 +124,10 @@ class AnthropicForm:
 
     def tail(self) -> bytes:
         delta = {"stop_reason": self._finish, "stop_sequence": None}
+        usage = {"usage": {"output_tokens": _words(self._text)}} if self._wish.usage else {}
         return (
             _named("content_block_stop", index=0)
-            + _named("message_delta", delta=delta, usage={"output_tokens": _words(self._text)})
+            + _named("message_delta", delta=delta, **usage)
             + _named("message_stop")
         )
 

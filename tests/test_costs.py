@@ -1,0 +1,81 @@
+"""What answers cost: by a written price, by the table, and not known at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bots.costs import Metered, listed_cost, written_cost
+from bots.providers import Line, Prompt, Provider
+from bots.providers.openai import OpenAI
+from bots.settings import Price
+from storage.model import Usage
+from tests.wire.provider_server import ProviderServer
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ProviderServer]:
+    async with ProviderServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def gpt(server: ProviderServer) -> AsyncIterator[OpenAI]:
+    provider = OpenAI("gpt-4o", "key", server.openai_url)
+    yield provider
+    await provider.close()
+
+
+async def last_usage(provider: Provider) -> Usage:
+    prompt = Prompt("You are Ada.", (Line("user", "How are you?"),), "How are you?")
+    usage = [chunk async for chunk in provider.stream(prompt)][-1].usage
+    assert usage is not None
+    return usage
+
+
+def usage(provider: str = "openai", model: str = "gpt-4o", **tokens: int) -> Usage:
+    return Usage(provider=provider, model=model, **tokens)
+
+
+async def test_an_answer_is_timed_and_priced_as_people_wrote(gpt: OpenAI, server: ProviderServer) -> None:
+    ticks = iter([10.0, 12.5])
+    server.answer("four words of answer", cache_read=1000)
+    metered = Metered(gpt, Price(input=2, output=8, cache_read=0.5), now=lambda: next(ticks))
+    last = await last_usage(metered)
+    assert last.seconds == 2.5
+    assert last.cost_micros == 6 * 2 + 1000 * 0.5 + 4 * 8
+
+
+async def test_an_answer_is_priced_by_the_table(gpt: OpenAI, server: ProviderServer) -> None:
+    server.answer("one two", cache_read=1_000_000)
+    metered = Metered(gpt)
+    for _ in range(2):
+        last = await last_usage(metered)
+        assert last.cost_micros is not None
+        assert last.cost_micros > 0
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:1/v1", "https://api.openai.com/v1"])
+async def test_whose_price_list_counts_is_said_by_the_address(gpt: OpenAI, base_url: str) -> None:
+    last = await last_usage(Metered(gpt, base_url=base_url))
+    assert (last.cost_micros is None) == ("127.0.0.1" in base_url)
+
+
+async def test_an_answer_without_token_counts_has_no_known_cost(gpt: OpenAI, server: ProviderServer) -> None:
+    server.answer("words", usage=False)
+    last = await last_usage(Metered(gpt, Price(input=1, output=1)))
+    assert last.cost_micros is None
+
+
+def test_cached_tokens_have_prices_of_their_own() -> None:
+    taken = usage(tokens_in=1000, tokens_out=10, cache_read=600, cache_write=100)
+    assert written_cost(Price(input=10, output=50), taken) == 10_500
+    assert written_cost(Price(input=10, output=50, cache_read=1, cache_write=12.5), taken) == 5_350
+    claude = usage("anthropic", "claude-sonnet-5-5", tokens_in=1000, tokens_out=10, cache_read=600, cache_write=100)
+    assert listed_cost(claude) == 300 * 2 + 600 * 0.1 + 100 * 2.5 + 10 * 10
+
+
+@pytest.mark.parametrize("taken", [usage(model="no-such", tokens_in=5), usage(tokens_in=1, cache_read=5)])
+def test_what_the_table_cannot_price_is_unpriced(taken: Usage) -> None:
+    assert listed_cost(taken) is None

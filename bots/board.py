@@ -1,0 +1,134 @@
+"""The tables people see: what came up with `troupe up`, and what every bot is doing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .settings import BotSettings, ModelSettings, Troupe
+from .status import BotStatus
+
+STYLES = {"ready": "green", "starting": "yellow", "stopping": "yellow", "backing off": "yellow", "not started": "dim"}
+
+
+def show_fleet(console: Console, settings: Troupe, statuses: list[BotStatus]) -> None:
+    """What runs, where it keeps things, which models answer, and what to set to turn on what is off."""
+    table = _table(console, "bot", "process", "storage", "model", "Discord")
+    for bot, status in zip(settings.bots, statuses, strict=True):
+        table.add_row(bot.name, _process(status), _storage(bot), _models(bot), _discord(bot, status))
+    _print(console, table, [*_troubles(statuses), *_next_steps(settings, statuses)])
+
+
+def show_statuses(console: Console, statuses: list[BotStatus], at: datetime) -> None:
+    """What every bot is doing at this moment."""
+    table = _table(console, "bot", "state", "pid", "up", "restarts", "memory", "Discord", "sessions")
+    for status in statuses:
+        up = _span(at - status.started) if status.running and status.started else "-"
+        memory = f"{status.memory_bytes / 2**20:.0f} MiB" if status.memory_bytes else "-"
+        pid = str(status.pid) if status.running else "-"
+        told = [status.discord or "-", str(status.live_sessions)] if status.running else ["-", "-"]
+        table.add_row(status.bot, _state(status), pid, up, str(status.restarts), memory, *map(Text, told))
+    _print(console, table, _troubles(statuses))
+
+
+def _table(console: Console, *columns: str) -> Table:
+    style = box.SIMPLE_HEAD if console.is_terminal else None
+    table = Table(box=style, pad_edge=False, show_edge=False, padding=(0, 1 if console.is_terminal else 2, 0, 0))
+    for column in columns:
+        narrow = column not in ("storage", "model")  # the name of a variable must stay in one piece
+        right = column in ("pid", "restarts", "memory", "sessions")
+        table.add_column(column, overflow="fold", no_wrap=narrow, justify="right" if right else "left")
+    return table
+
+
+def _print(console: Console, table: Table, lines: Iterable[Text]) -> None:
+    console.print()
+    console.print(table)
+    for line in lines:
+        console.print(line, soft_wrap=not console.is_terminal)
+    console.print()
+
+
+def _process(status: BotStatus) -> Text:
+    if status.state == "ready":
+        return Text(str(status.pid), style="green")
+    return _state(status)
+
+
+def _state(status: BotStatus) -> Text:
+    return Text(status.state, style=STYLES.get(status.state, "red"))
+
+
+def _storage(bot: BotSettings) -> Text:
+    if not bot.storage.enabled:
+        return Text("memory only")
+    near = os.path.relpath(bot.root)
+    return Text(f"{bot.storage.type} {bot.root if near.startswith('..') else near}")
+
+
+def _models(bot: BotSettings) -> Text:
+    """The first that can be asked, and what would turn on the others."""
+    first = next((model for model in bot.models if model.ready), None)
+    text = Text(_model(first) if first else "offline")
+    for model in bot.models:
+        if not model.ready:
+            text.append(f"\noff: {_model(model)},\n  {_cure(model)}", style="yellow")
+    return text
+
+
+def _model(model: ModelSettings) -> str:
+    return model.model or model.provider
+
+
+def _cure(model: ModelSettings) -> str:
+    return f"set {model.api_key.variable}" if model.api_key is not None else "give it an api_key"
+
+
+def _discord(bot: BotSettings, status: BotStatus) -> Text:
+    token = bot.discord.token
+    if token is None:
+        return Text("off: give it a\ndiscord.token", style="yellow")
+    if not token:
+        return Text(f"off: set\n{token.variable}", style="yellow")
+    return Text(status.discord or "on", style="green")
+
+
+def _troubles(statuses: list[BotStatus]) -> list[Text]:
+    return [
+        Text.assemble(
+            (f"{status.bot} ", "bold"), (f"{status.state}: ", STYLES.get(status.state, "red")), status.last_error
+        )
+        for status in statuses
+        if status.last_error
+    ]
+
+
+def _next_steps(settings: Troupe, statuses: list[BotStatus]) -> list[Text]:
+    up = next((status.bot for status in statuses if status.running), None)
+    if up is None:
+        return []
+    stop = Text("Ctrl-C stops them all.", style="dim")
+    if any(bot.discord.token for bot in settings.bots):
+        return [stop]
+    talk = Text.assemble(
+        "No bot is on Discord yet. Talk to one right now, in another terminal: ",
+        ("make chat", "bold"),
+        " (or ",
+        (f"troupe chat {up}", "bold"),
+        ")",
+    )
+    return [talk, stop]
+
+
+def _span(time: timedelta) -> str:
+    seconds = max(0, int(time.total_seconds()))
+    for size, unit, part, parts in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} {seconds % size // part} {parts}"
+    return f"{seconds} s"

@@ -1,0 +1,218 @@
+"""The `troupe` command. Every command imports what it needs when it runs, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from .settings import BotSettings, Troupe
+    from .supervisor import Supervisor
+
+BOARD_AFTER = 15.0
+"""Seconds after which `up` shows what there is, even if a bot is still starting."""
+SETTLED = ("ready", "backing off", "fatal", "stopped")
+ELSEWHERE = {"config": ("bots.cli_config", "Check the configuration, and explain what may be written.")}
+"""Command groups of other modules: where, and their line in `troupe --help`."""
+
+
+class Commands(click.Group):
+    """A group that imports the commands of other modules only to run them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, *ELSEWHERE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in ELSEWHERE:
+            return click.Command(cmd_name, help=ELSEWHERE[cmd_name][1])
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in ELSEWHERE:
+            found = getattr(importlib.import_module(ELSEWHERE[args[0]][0]), args[0])
+            return args[0], found, args[1:]
+        return super().resolve_command(ctx, args)
+
+
+_config = click.option(
+    "--config",
+    "folder",
+    type=click.Path(path_type=Path),
+    default="config",
+    show_default=True,
+    envvar="TROUPE_CONFIG",
+    show_envvar=True,
+    metavar="DIR",
+    help="The folder that holds troupe.yaml, bots/ and personas/.",
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="troupe")
+def main() -> None:
+    """A fleet of chat bots for Discord: one process per bot.
+
+    \b
+    Example:
+      troupe up              start every bot
+      troupe chat sage       talk to one, in another terminal
+    """
+
+
+@main.command()
+@click.option("--json-logs", is_flag=True, help="Log one JSON object a line, even on a terminal.")
+@_config
+def up(folder: Path, json_logs: bool) -> None:
+    """Start every bot and keep them running; Ctrl-C stops them.
+
+    A bot that crashes, hangs or grows too big is started again. A second Ctrl-C does not wait.
+
+    \b
+    Example:
+      troupe up
+      troupe up --config /etc/troupe --json-logs
+    """
+    import asyncio
+
+    from . import logs
+    from .supervisor import Supervisor
+
+    settings = _settings(folder)
+    tty = False if json_logs else None
+    logs.configure("troupe", settings.fleet.log_level, secrets=logs.secrets(settings), tty=tty)
+    sys.exit(asyncio.run(_fleet(settings, Supervisor(settings, tty=tty))))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--json-logs", is_flag=True, help="Log one JSON object a line, even on a terminal.")
+@_config
+def bot(folder: Path, name: str, json_logs: bool) -> None:
+    """Run one bot alone, in this process.
+
+    For a container or a service of its own; nobody restarts it here. It exits with 78 when a person has to change
+    something first.
+
+    \b
+    Example:
+      troupe bot sage
+    """
+    # structlog would import rich, and with it pygments, only to colour tracebacks: 3 MB in every bot.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    from . import process
+
+    settings = _settings(folder)
+    fleet = settings.fleet
+    tty = False if json_logs else None
+    launch = process.Launch(heartbeat=fleet.heartbeat, log_level=fleet.log_level, tty=tty)
+    process.main(_bot(settings, name), None, launch)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.option("--healthy", metavar="BOT", help="Say whether this bot is well, by one line and the exit code.")
+@_config
+def status(folder: Path, as_json: bool, healthy: str | None) -> None:
+    """Show what every bot is doing.
+
+    \b
+    Example:
+      troupe status
+      troupe status --json
+      troupe status --healthy sage || echo "sage needs help"
+    """
+    from . import status as statuses
+
+    settings = _settings(folder)
+    found = statuses.read(settings)
+    if healthy:
+        name = _bot(settings, healthy).name
+        well, why = statuses.healthy(next(each for each in found if each.bot == name))
+        click.echo(why)
+        sys.exit(0 if well else 1)
+    if as_json:
+        click.echo(f"[{','.join(each.model_dump_json() for each in found)}]")
+        return
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+
+    from .board import show_statuses
+
+    show_statuses(Console(), found, datetime.now(UTC))
+
+
+@main.command()
+@click.argument("name", metavar="[BOT]", required=False)
+@_config
+def chat(folder: Path, name: str | None) -> None:
+    """Talk to a bot in this terminal; the first one of the config unless you name another.
+
+    \b
+    Example:
+      troupe chat
+      troupe chat sage
+    """
+    from . import console
+    from .errors import TroupeError
+
+    settings = _settings(folder)
+    try:
+        console.chat(_bot(settings, name) if name else settings.bots[0], folder)
+    except TroupeError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _settings(folder: Path) -> Troupe:
+    from .errors import ConfigError
+    from .loading import load
+
+    try:
+        return load(folder, os.environ)
+    except ConfigError as error:
+        for finding in error.findings:
+            click.echo(finding, err=True)
+        sys.exit(1)
+
+
+def _bot(settings: Troupe, name: str) -> BotSettings:
+    found = settings.bot(name)
+    if found is None:
+        names = ", ".join(bot.name for bot in settings.bots)
+        raise click.ClickException(f"no bot is called {name!r}; there are: {names}")
+    return found
+
+
+async def _fleet(settings: Troupe, supervisor: Supervisor) -> int:
+    import asyncio
+
+    shown = asyncio.create_task(_show(settings, supervisor))
+    try:
+        return await supervisor.run()
+    finally:
+        shown.cancel()
+        await asyncio.wait({shown})
+
+
+async def _show(settings: Troupe, supervisor: Supervisor) -> None:
+    """Prints the board once: when every bot is up or down, after a while, or at an early end."""
+    import asyncio
+
+    from rich.console import Console
+
+    from .board import show_fleet
+
+    try:
+        async with asyncio.timeout(BOARD_AFTER):
+            await supervisor.until(lambda bots: all(bot.state in SETTLED for bot in bots))
+    except TimeoutError:
+        pass
+    finally:
+        show_fleet(Console(), settings, supervisor.statuses)

@@ -1,0 +1,213 @@
+"""One bot as the supervisor sees it: started, listened to, judged and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+
+import structlog
+from pydantic import ValidationError
+
+from . import status
+from .errors import Fatal
+from .nursery import LOST, Child, Nursery
+from .process import FATAL, Launch
+from .settings import BotSettings
+from .status import BotStatus
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the supervisor waits (in seconds) and how often it tries."""
+
+    first_pause: float = 1.0
+    longest_pause: float = 300.0
+    well_after: float = 600.0
+    """A bot that ran this long starts again with the first pause."""
+    first_beat: float = 60.0
+    """A bot must give its first sign of life within this time."""
+    missed_beats: int = 10
+    memory_beats: int = 3
+    """Memory is looked at once in so many beats."""
+    stop_within: float = 10.0
+    identify_gap: float = 5.0
+    """Between two starts with one token."""
+    starts_a_day: int = 900
+    """Discord resets the token of a bot that connects anew 1,000 times in 24 hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all keepers share."""
+
+    nursery: Nursery
+    launch: Launch
+    memory_limit: int
+    """Bytes."""
+    book: Callable[[BotSettings], float]
+    """Seconds to wait before the start that is hereby booked. Raises Fatal when there were too many."""
+    announce: Callable[[BotStatus], None]
+    stop: asyncio.Event
+    patience: Patience
+    now: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+
+
+class Keeper:
+    """Keeps one bot running until it is told to stop or a person has to act."""
+
+    def __init__(self, bot: BotSettings, around: Surroundings) -> None:
+        self.bot = bot
+        self.status = BotStatus(bot=bot.name, models=status.models(bot))
+        self._around = around
+        self._child: Child | None = None
+        self._failures = 0
+        self._restarts = 0
+        self._heard = False
+        self._reason = ""
+        self._log = log.bind(bot=bot.name)
+
+    async def keep(self) -> None:
+        """Returns when the bot is stopped or fatal; `status` says which."""
+        try:
+            while await self._its_turn():
+                began = self._around.now()
+                code = await self._live()
+                if code == FATAL or self.status.state == "fatal":
+                    raise Fatal(self.status.last_error or f"ended with exit code {code}")
+                if self._around.stop.is_set():
+                    break
+                await self._pause(self._why(code), self._around.now() - began)
+        except Fatal as error:
+            self._log.error("stays down until a person has changed something", reason=str(error))
+            self._say("fatal", str(error))
+        else:
+            self._say("stopped", self._reason or self.status.last_error)
+
+    def kill(self) -> None:
+        if self._child:
+            self._child.kill()
+
+    async def _its_turn(self) -> bool:
+        """Waits for this start's turn among all starts; False when everything stops instead."""
+        await self._wait(self._around.book(self.bot))
+        return not self._around.stop.is_set()
+
+    async def _live(self) -> int:
+        """One life of the process: its exit code."""
+        self._reason = ""
+        launch = self._around.launch
+        now = datetime.now(UTC)
+        self._tell(self.status.model_copy(update={"state": "starting", "since": now, "started": now, "pid": None}))
+        try:
+            child = await self._around.nursery.start(self.bot, replace(launch, restarts=self._restarts))
+        except (OSError, EOFError) as error:
+            self._reason = f"could not be started: {type(error).__name__}: {error}"
+            return LOST
+        self._child = child
+        self._tell(self.status.model_copy(update={"pid": child.pid}))
+        self._log.info("started", pid=child.pid, run=launch.run, restarts=self._restarts)
+        tasks = [asyncio.create_task(each) for each in (self._watch(child), self._dismiss(child))]
+        listening = asyncio.create_task(self._listen(child))
+        try:
+            code = await child.exited()
+            # Its last word may still be on the way; a process of its own may hold the pipe open for ever.
+            await asyncio.wait({listening}, timeout=1.0)
+        finally:
+            for task in (*tasks, listening):
+                task.cancel()
+            await asyncio.gather(*tasks, listening, return_exceptions=True)
+            child.close()
+            self._child = None
+        return code
+
+    async def _listen(self, child: Child) -> None:
+        async for line in child.lines():
+            with suppress(ValidationError):
+                said = BotStatus.model_validate_json(line)
+                if said.state == "ready" and self.status.state != "ready":
+                    self._log.info("ready", pid=child.pid, discord=said.discord or "off")
+                self._heard = True
+                self._tell(said)
+
+    async def _watch(self, child: Child) -> None:
+        """Ends a bot that is silent or too big. Silence is counted in rounds of this loop, not by the clock: when
+        the whole machine has slept, so has the bot."""
+        patience, beat = self._around.patience, self._around.launch.heartbeat
+        missed, allowed = 0, patience.first_beat / beat
+        for turn in count(1):
+            await asyncio.sleep(beat)
+            missed = 0 if self._heard else missed + 1
+            if self._heard:
+                allowed = patience.missed_beats
+            self._heard = False
+            if missed >= allowed:
+                self._reason = f"stuck: no sign of life in {missed * beat:.0f} s"
+                child.kill()
+                return
+            if turn % patience.memory_beats == 0 and (used := status.memory(child.pid)) > self._around.memory_limit:
+                self._reason = f"used {used >> 20} MiB of memory; the limit is {self._around.memory_limit >> 20} MiB"
+                await self._retire(child)
+                return
+
+    async def _dismiss(self, child: Child) -> None:
+        await self._around.stop.wait()
+        await self._retire(child)
+
+    async def _retire(self, child: Child) -> None:
+        """Asks it to stop, and makes it stop when it does not."""
+        child.ask()
+        await asyncio.sleep(self._around.patience.stop_within)
+        self._log.warning("did not stop in time and was killed", pid=child.pid)
+        self._reason = self._reason or "did not stop in time and was killed"
+        child.kill()
+
+    def _why(self, code: int) -> str:
+        if self._reason:
+            return self._reason
+        if self.status.state == "died" and self.status.last_error:
+            return self.status.last_error
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    async def _pause(self, reason: str, lived: float) -> None:
+        """Waits before the next start: twice as long after every failure."""
+        patience = self._around.patience
+        self._failures = 1 if lived >= patience.well_after else self._failures + 1
+        self._restarts += 1
+        pause = min(patience.first_pause * 2.0 ** min(self._failures - 1, 32), patience.longest_pause)
+        # Bots that fell together should not all rise together.
+        pause *= 0.8 + 0.2 * self._around.chance()
+        self._log.warning("will be started again", reason=reason, seconds=round(pause, 1), restarts=self._restarts)
+        self._say("backing off", reason)
+        await self._wait(pause)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until that time is over or everything stops."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._around.stop.wait()
+
+    def _say(self, state: status.State, reason: str) -> None:
+        """Speaks for a bot that is not running."""
+        facts = {"state": state, "pid": None, "since": datetime.now(UTC), "memory_bytes": 0, "live_sessions": 0}
+        said = self.status.model_copy(update={**facts, "discord": "", "last_error": reason, "restarts": self._restarts})
+        try:
+            status.write_unless_held(self.bot.root, said)
+        except OSError as error:
+            self._log.warning("cannot write the status file", reason=str(error))
+        self._tell(said)
+
+    def _tell(self, said: BotStatus) -> None:
+        self.status = said
+        self._around.announce(said)

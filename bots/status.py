@@ -1,0 +1,111 @@
+"""What every bot is doing: a small JSON file in each bot's root, checked against the living processes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storage.rootlock import holder
+
+from .settings import BotSettings, Troupe
+
+State = Literal["not started", "starting", "ready", "stopping", "backing off", "stopped", "fatal", "died"]
+RUNNING: tuple[State, ...] = ("starting", "ready", "stopping")
+FILE = "status.json"
+
+
+class BotStatus(BaseModel):
+    """One bot at one moment; its JSON is `status.json`."""
+
+    model_config = ConfigDict(frozen=True)
+    bot: str
+    pid: int | None = None
+    state: State = "not started"
+    since: datetime | None = None
+    """When it entered this state."""
+    started: datetime | None = None
+    """When this process was started."""
+    restarts: int = 0
+    memory_bytes: int = 0
+    """Memory of this process alone, without what it shares with the other bots."""
+    discord: str = ""
+    live_sessions: int = 0
+    invalid_requests: int = 0
+    """Requests Discord refused (401, 403, 429) in the last ten minutes, as far as this process knows."""
+    last_error: str = ""
+    version: str = ""
+    models: tuple[str, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        return self.state in RUNNING
+
+
+def read(settings: Troupe) -> list[BotStatus]:
+    """Every bot of the config, in its order; never fails on a missing or damaged file."""
+    return [_of(bot) for bot in settings.bots]
+
+
+def healthy(status: BotStatus) -> tuple[bool, str]:
+    """Whether a container should keep this bot, and one line saying why."""
+    reason = f": {status.last_error}" if status.last_error else ""
+    if status.state == "ready":
+        return True, f"{status.bot} is ready (process {status.pid}, Discord {status.discord or 'off'})"
+    return False, f"{status.bot} is not healthy: {status.state}{reason}"
+
+
+def write(root: Path, status: BotStatus) -> None:
+    """Replaces the root's status file in one step. Raises OSError."""
+    root.mkdir(parents=True, exist_ok=True)
+    draft = root / f".{FILE}"
+    draft.write_text(status.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    draft.replace(root / FILE)
+
+
+def write_unless_held(root: Path, status: BotStatus) -> None:
+    """The supervisor's word on a bot that is not running. A process that holds the root speaks for itself: it may
+    be one that somebody started by hand."""
+    if holder(root) is None:
+        write(root, status)
+
+
+def models(bot: BotSettings) -> tuple[str, ...]:
+    """The models it asks, in order; `offline` stands behind the last in any case."""
+    named = [f"{model.provider} {model.model}".strip() for model in bot.models if model.ready]
+    return tuple(dict.fromkeys([*named, "offline"]))
+
+
+def memory(pid: int) -> int:
+    """Bytes of memory this process has for itself; 0 when it is gone. What forked bots share is not counted, since
+    restarting one of them would not free it."""
+    try:
+        process = psutil.Process(pid)
+        try:
+            return int(process.memory_full_info().uss)
+        except psutil.AccessDenied:
+            return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _of(bot: BotSettings) -> BotStatus:
+    """What the file says, unless the process it speaks of is gone or is another one by now."""
+    status = _said(bot)
+    owner = holder(bot.root)
+    if owner is not None and (owner != status.pid or not status.running):
+        return BotStatus(bot=bot.name, pid=owner, state="starting")
+    if status.running and (owner is None or not psutil.pid_exists(owner)):
+        why = status.last_error or f"process {status.pid} ended without a word"
+        return status.model_copy(update={"state": "died", "pid": None, "memory_bytes": 0, "last_error": why})
+    return status
+
+
+def _said(bot: BotSettings) -> BotStatus:
+    try:
+        return BotStatus.model_validate_json((bot.root / FILE).read_bytes())
+    except (OSError, ValidationError):
+        return BotStatus(bot=bot.name)

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """A bot's or persona's name: also a folder and a part of addresses, hence the small alphabet."""
-Words = tuple[str, ...]
+Words = tuple[Annotated[str, Field(min_length=1)], ...]
+Id = Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]
+"""A Discord id, written with or without quotes."""
+
+REFERENCE = r"^\$\{[A-Z0-9_]+(:-)?\}$"
+"""The only way a secret may stand in a file."""
+
+
+class Filled(str):
+    """Any text out of a file, with its variables filled in."""
+
+    __slots__ = ("source",)
+    source: str
+    """What the file says."""
+
+    def __new__(cls, text: str, source: str) -> Filled:
+        filled = super().__new__(cls, text)
+        filled.source = source
+        return filled
 
 
 class Secret(BaseModel):
     """A value that must come from the environment: never shown, logged or written anywhere."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_extra=lambda schema: _as_reference(schema))
     variable: str
     """The environment variable that holds it, for telling people what to set."""
     value: str = Field(default="", repr=False, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_variable(cls, written: Any) -> Any:
+        if isinstance(written, Filled) and re.fullmatch(REFERENCE, written.source):
+            return {"variable": written.source.strip("${:-}"), "value": str(written).strip()}
+        if isinstance(written, cls) or (isinstance(written, dict) and type(written.get("variable")) is str):
+            return written
+        raise PydanticCustomError("secret", "a secret is written as a variable in capitals")
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -27,19 +56,35 @@ class Secret(BaseModel):
         return f"${{{self.variable}}}"
 
 
+def _as_reference(schema: dict[str, Any]) -> None:
+    schema.pop("properties")
+    schema.pop("required")
+    schema |= {"type": "string", "pattern": REFERENCE}
+
+
 def _off(value: Any) -> Any:
     """YAML 1.1 reads a bare `off` as False."""
-    return None if value is False or value == "off" else value
+    return None if value is False or (isinstance(value, str) and value.lower() in ("off", "no", "false")) else value
 
 
-Gap = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_off)]
+_SECONDS = {"type": "number", "exclusiveMinimum": 0, "x-unit": "seconds"}
+Gap = Annotated[
+    Annotated[float, Field(gt=0)] | None,
+    BeforeValidator(_off),
+    WithJsonSchema({"anyOf": [_SECONDS, {"enum": ["off", False, None]}]}),
+]
 """Seconds of silence that end a session, or `off`."""
+
+Address = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""Text that may be left empty, as a variable without a value leaves it."""
 
 
 class Section(BaseModel):
     """A block of settings: unknown keys are refused, so that a typing error is never silent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True, use_attribute_docstrings=True
+    )
 
 
 class StorageSettings(Section):
@@ -48,7 +93,8 @@ class StorageSettings(Section):
     enabled: bool = True
     """False keeps everything in memory only: gone when the bot stops."""
     type: Literal["sqlite"] = "sqlite"
-    path: str = "./data/{bot_name}"
+    """What keeps it; sqlite is the only one today."""
+    path: Annotated[str, Field(pattern=r"^[^\x00]+$")] = "./data/{bot_name}"
     """The bot's own root; `{bot_name}` is replaced by its name."""
     max_history: Annotated[int, Field(ge=1, le=1000)] = 100
     """How many messages of a session a prompt may hold."""
@@ -62,9 +108,11 @@ class SessionSettings(Section):
     """How talk is cut into sessions, where it differs by the kind of place."""
 
     dm_gap: Gap = 3600
+    """Seconds of silence that start a new session in a private conversation."""
     thread_gap: Gap = None
     """A thread is one session unless a gap is set."""
     terminal_gap: Gap = 3600
+    """Seconds of silence that start a new session in a terminal."""
     burst: Annotated[float, Field(ge=0, le=10)] = 1.0
     """Seconds within which one person's lines are answered together."""
 
@@ -73,6 +121,7 @@ class Retries(Section):
     """How patient a bot is with one provider before the next in line is asked."""
 
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """How often it is asked before the next one is."""
     first_word: Annotated[float, Field(gt=0)] = 30.0
     """Seconds to wait for the first piece of an answer."""
     between_words: Annotated[float, Field(gt=0)] = 30.0
@@ -87,19 +136,25 @@ class Price(Section):
     """US dollars for a million tokens."""
 
     input: Annotated[float, Field(ge=0)]
+    """For what it reads."""
     output: Annotated[float, Field(ge=0)]
+    """For what it writes."""
     cache_read: Annotated[float, Field(ge=0)] | None = None
+    """For what it reads from its cache."""
     cache_write: Annotated[float, Field(ge=0)] | None = None
+    """For what it puts into its cache."""
 
 
 class ModelSettings(Section):
     """One model a bot may ask; the list in a bot's `models` is asked in order."""
 
     provider: Literal["openai", "anthropic", "offline"]
+    """Whose protocol it speaks; `offline` answers from the bot's knowledge, without key or network."""
     model: str = ""
+    """Its name at the provider."""
     api_key: Secret | None = None
     """Left empty, the model is off and the bot says so."""
-    base_url: str | None = None
+    base_url: Address = None
     """Any server that speaks OpenAI's or Anthropic's protocol."""
     max_tokens: Annotated[int, Field(ge=16, le=200_000)] = 1024
     """The longest answer."""
@@ -108,6 +163,7 @@ class ModelSettings(Section):
     price: Price | None = None
     """Overrides the built-in price table."""
     retries: Retries = Retries()
+    """How patient the bot is with it."""
 
     @model_validator(mode="after")
     def _named(self) -> ModelSettings:
@@ -127,8 +183,18 @@ class DmSettings(Section):
     """Who may talk to the bot privately."""
 
     policy: Literal["everyone", "allowlist", "off"] = "everyone"
-    allow: Words = ()
+    """Everyone, nobody (`off`), or only those in `allow` (`allowlist`)."""
+    allow: tuple[Id, ...] = ()
     """Discord user ids, for `allowlist`."""
+
+    @model_validator(mode="after")
+    def _somebody(self) -> DmSettings:
+        if self.policy == "allowlist" and not self.allow:
+            raise ValueError(
+                "found policy 'allowlist' with nobody in allow, so no one could write; "
+                "allowed: at least one Discord user id in allow, or policy 'off' or 'everyone'"
+            )
+        return self
 
 
 class ChannelPatterns(Section):
@@ -147,25 +213,34 @@ class DiscordSettings(Section):
     """A bot's Discord account. Without a token the bot runs without Discord."""
 
     token: Secret | None = None
+    """The account's token from Discord's developer portal. Left empty, the bot runs without Discord."""
     channels: ChannelPatterns = ChannelPatterns()
+    """Which guild channels it takes part in, and how."""
     dms: DmSettings = DmSettings()
+    """Who may talk to it privately."""
     message_content: bool = True
     """Whether the account has the Message Content intent. Without it the bot hears only what addresses it."""
     edit_interval: Annotated[float, Field(ge=0.5, le=30)] = 1.2
     """Seconds between edits of an answer that is still being written."""
     bot_turns: Annotated[int, Field(ge=0, le=50)] = 3
     """How many lines in a row other bots may get answered in a channel before a person has to speak."""
-    api_url: str | None = None
-    gateway_url: str | None = None
+    api_url: Address = None
+    """Where Discord's REST API is, for tests and proxies."""
+    gateway_url: Address = None
+    """Where Discord's gateway is, for tests and proxies."""
 
 
 class BindingSettings(Section):
     """Which persona speaks where; exactly one of thread, channel (a name pattern or id) and guild is named."""
 
     persona: Name
-    thread: str | None = None
-    channel: str | None = None
-    guild: str | None = None
+    """One of the bot's personas."""
+    thread: Id | None = None
+    """A thread's id or name."""
+    channel: Id | None = None
+    """A channel's id, or a pattern for its name."""
+    guild: Id | None = None
+    """A guild's id or name."""
 
     @model_validator(mode="after")
     def _one_place(self) -> BindingSettings:
@@ -174,13 +249,21 @@ class BindingSettings(Section):
         return self
 
 
+def _accepted_by_discord(display: str) -> str:
+    for word in ("discord", "clyde"):
+        if word in display.lower():
+            raise ValueError(f"found '{word}' in the name, which Discord refuses for a webhook; choose another name")
+    return display
+
+
 class PersonaSettings(Section):
     """A voice a bot can take: `config/personas/<name>.yaml`."""
 
     name: Name = ""  # the file's name unless written
-    display: Annotated[str, Field(min_length=1, max_length=80)]
+    display: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_accepted_by_discord)]
     """How people see and address it."""
     description: Annotated[str, Field(min_length=1, max_length=500)]
+    """What it is for, in a sentence or two, for people who choose."""
     prompt: Annotated[str, Field(min_length=1, max_length=20_000)]
     """Who it is and how it speaks: the system prompt."""
     aliases: Words = ()
@@ -190,6 +273,7 @@ class PersonaSettings(Section):
     keywords: Words = ()
     """Words that point to it; each found in a message weighs 0.3 in routing."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """How adventurous its words are; not every model takes one, and left out the model's own stands."""
 
 
 class BotSettings(Section):
@@ -197,17 +281,32 @@ class BotSettings(Section):
 
     name: Name = ""  # the file's name unless written
     display: Annotated[str, Field(min_length=1, max_length=80)] = ""
+    """How people see it: the capitalised name unless written."""
     description: Annotated[str, Field(max_length=500)] = ""
+    """What it is for, in a sentence or two."""
     personas: Annotated[tuple[PersonaSettings, ...], Field(min_length=1)]
     """Names of persona files; the first is the default."""
     bindings: tuple[BindingSettings, ...] = ()
+    """Places where one persona always speaks."""
     storage: StorageSettings = StorageSettings()
+    """Where and how it keeps what is said."""
     sessions: SessionSettings = SessionSettings()
+    """How talk is cut into sessions, where it differs by the kind of place."""
     models: tuple[ModelSettings, ...] = (ModelSettings(provider="offline"),)
     """Asked in order; `offline` stands behind the last of them in any case."""
     discord: DiscordSettings = DiscordSettings()
-    knowledge: str | None = None
+    """Its Discord account, and where it takes part."""
+    knowledge: Address = None
     """A folder of Markdown or text files the bot may quote from."""
+    siblings: Words = ()  # filled in by the loader
+    """What the other bots of the fleet are called: a line that calls one of them is none of this bot's business."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shown(cls, written: Any) -> Any:
+        if isinstance(written, dict) and isinstance(written.get("name"), str):
+            return {"display": written["name"].capitalize(), **written}
+        return written
 
     @property
     def root(self) -> Path:

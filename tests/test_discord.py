@@ -36,6 +36,11 @@ def _ignore(_facts: dict[str, object]) -> None:
     """Status is not what these tests are about."""
 
 
+def me(env: simcord.Env) -> discord.ClientUser:
+    assert env.bot.user is not None
+    return env.bot.user
+
+
 def answers(channel: Any) -> list[discord.Message]:
     return [message for message in channel.history() if message.author.bot]
 
@@ -59,7 +64,7 @@ async def test_who_is_answered_where(tmp_path: Path, channel_name: str, text: st
         guild = env.create_guild()
         channel = guild.create_text_channel(channel_name)
         ana, ben = guild.add_member(env.create_user("ana")), guild.add_member(env.create_user("ben"))
-        await ana.send(channel, text.format(me=env.bot.user.mention, ben=ben.mention))
+        await ana.send(channel, text.format(me=me(env).mention, ben=ben.mention))
         assert bool(answers(channel)) is answered
         assert ((await w.store.counts()).messages > 0) is kept
 
@@ -86,7 +91,7 @@ async def test_a_reply_to_the_bot_needs_no_mention(tmp_path: Path) -> None:
         guild = env.create_guild()
         channel = guild.create_text_channel("general")
         ana = guild.add_member(env.create_user("ana"))
-        await ana.send(channel, f"{env.bot.user.mention} what is 2 + 2?")
+        await ana.send(channel, f"{me(env).mention} what is 2 + 2?")
         await ana.send(channel, "and what is 3 + 4?", reply_to=answers(channel)[0])
         assert "7" in answers(channel)[-1].content
 
@@ -115,7 +120,7 @@ async def test_people_with_unusual_names_in_unusual_channels_lose_nothing(tmp_pa
         guild = env.create_guild()
         channel = guild.create_text_channel("🎭🎉")
         for name in ("\u200b\u200b", "\u202eevil", "שלום", "🦊"):
-            await guild.add_member(env.create_user(name)).send(channel, f"{env.bot.user.mention} what is 1 + 1?")
+            await guild.add_member(env.create_user(name)).send(channel, f"{me(env).mention} what is 1 + 1?")
         assert len(answers(channel)) == 4
         session = (await w.store.sessions())[0]
         assert session.channel.name == "🎭🎉"
@@ -128,7 +133,7 @@ async def test_a_bare_mention_and_a_line_of_four_thousand_characters_are_answere
         guild = env.create_guild()
         channel = guild.create_text_channel("general")
         ana = guild.add_member(env.create_user("ana"))
-        await ana.send(channel, env.bot.user.mention)
+        await ana.send(channel, me(env).mention)
         assert len(answers(channel)) == 1
 
 
@@ -141,12 +146,12 @@ async def test_other_bots_are_answered_when_they_ask_and_only_a_few_times_in_a_r
         await other.send(channel, "unasked chatter")
         assert answers(channel)[0].content == "unasked chatter"
         for _ in range(4):
-            await other.send(channel, f"{env.bot.user.mention} what is 1 + 1?")
-        mine = [m for m in answers(channel) if m.author.id == env.bot.user.id]
+            await other.send(channel, f"{me(env).mention} what is 1 + 1?")
+        mine = [m for m in answers(channel) if m.author.id == me(env).id]
         assert len(mine) == 2
         await ana.send(channel, "what is 2 + 2?")
-        await other.send(channel, f"{env.bot.user.mention} what is 1 + 1?")
-        mine = [m for m in answers(channel) if m.author.id == env.bot.user.id]
+        await other.send(channel, f"{me(env).mention} what is 1 + 1?")
+        mine = [m for m in answers(channel) if m.author.id == me(env).id]
         assert len(mine) == 4
 
 

@@ -54,7 +54,7 @@ class Front(discord.Client):
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             allowed_mentions=discord.AllowedMentions.none(),
-            http_trace=trace(self._pace, self._refusals),
+            http_trace=trace(self._pace, self._refusals, lambda count: report({"invalid_requests": count})),
         )
         self._bot = bot
         self._ears = Ears(bot.settings, bot.router)

@@ -87,8 +87,8 @@ class Refusals:
         return self.count
 
 
-def trace(pace: Pace, refusals: Refusals) -> aiohttp.TraceConfig:
-    """Listens in on discord.py's requests for both."""
+def trace(pace: Pace, refusals: Refusals, told: Callable[[int], None]) -> aiohttp.TraceConfig:
+    """Listens in on discord.py's requests for both; `told` hears the count whenever it grows."""
 
     async def ended(
         _session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams
@@ -96,7 +96,7 @@ def trace(pace: Pace, refusals: Refusals) -> aiohttp.TraceConfig:
         pace.note(end.method, end.url.path, end.response.headers)
         shared = end.response.headers.get("X-RateLimit-Scope") == "shared"
         if end.response.status in (401, 403) or (end.response.status == 429 and not shared):
-            refusals.add()
+            told(refusals.add())
 
     config = aiohttp.TraceConfig()
     config.on_request_end.append(ended)

@@ -1,0 +1,316 @@
+"""Reads `config/` into settings, with every finding of a run in one error."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from .errors import ConfigError
+from .findings import Schema, findings, shown, unknown
+from .settings import REFERENCE, BotSettings, Filled, FleetSettings, PersonaSettings, StorageSettings, Troupe
+from .written import Entry, Files
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_OURS = {
+    "name": "the file's name is the name: remove the line or rename the file",
+    "siblings": "it is filled in with the names of the other bots: remove the line",
+}
+_PATH = StorageSettings().path
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def load(folder: Path, environ: Mapping[str, str]) -> Troupe:
+    """Everything in `folder` as settings, its paths made absolute.
+
+    A `.env` beside the folder adds variables that `environ` does not have. Raises `ConfigError` with all findings,
+    none of which shows what a variable holds."""
+    folder = Path(os.path.abspath(folder))
+    if not os.path.isdir(folder):
+        where = "run troupe in the project's folder, or name the folder with --config or TROUPE_CONFIG"
+        raise ConfigError([f"{folder}: found no such folder; {where}"])
+    found: list[str] = []
+    files = Files(folder.parent, environ, found)
+    fleet, defaults = _shared(files, folder / "troupe.yaml")
+    personas = {name: _persona(name, entry, found) for name, entry in _named(files, folder / "personas").items()}
+    drafts = [
+        _Draft(name, _overridden(name, entry.over(defaults) if defaults else entry, files.variables), folder.parent)
+        for name, entry in _named(files, folder / "bots").items()
+        if entry is not None
+    ]
+    bots = [_bot(draft, personas, found) for draft in drafts]
+    found += [*_same_tokens(drafts), *_shared_roots(drafts, folder)]
+    if found:
+        raise ConfigError(list(dict.fromkeys(found)))
+    return Troupe(fleet=fleet or FleetSettings(), bots=_acquainted([bot for bot in bots if bot is not None]))
+
+
+def schema() -> dict[str, Schema]:
+    """JSON Schemas for editors, by kind of file: `troupe`, `bot` and `persona`."""
+    bot = _bot_shape()
+    shapes = bot.pop("$defs")
+    fleet = FleetSettings.model_json_schema()
+    blocks = {
+        "fleet": fleet,
+        "defaults": bot | {"description": "What every bot has unless its own file says otherwise."},
+    }
+    troupe = {"title": "config/troupe.yaml", "type": "object", "additionalProperties": False, "properties": blocks}
+    kinds = {"troupe": troupe | {"$defs": shapes}, "bot": bot | {"$defs": shapes}, "persona": _persona_shape()}
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {kind: draft | _or_variable(shape) for kind, shape in kinds.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A bot as written, defaults included, before anyone knows whether it is good."""
+
+    name: str
+    entry: Entry
+    project: Path
+
+    @property
+    def cast(self) -> list[Entry]:
+        """Its list of personas."""
+        listed = self.entry.at("personas")
+        return listed.children if isinstance(listed.value, list) else []
+
+    @property
+    def names(self) -> list[str]:
+        return [item.text for item in self.cast]
+
+    @property
+    def root(self) -> Path:
+        """Where it would write, with every link followed."""
+        path = self.entry.at("storage", "path").text or _PATH
+        return Path(os.path.realpath(self.absolute(path.replace("\0", ""))))
+
+    def absolute(self, path: str) -> str:
+        return _absolute(path.replace("{bot_name}", self.name), self.project)
+
+
+def _shared(files: Files, path: Path) -> tuple[FleetSettings | None, Entry | None]:
+    """The two blocks of `troupe.yaml`, each of which may be left out, as may the file."""
+    entry = files.mapping(path) if os.path.lexists(path) else None
+    if entry is None:
+        return FleetSettings(), None
+    for key in entry.plain:
+        if key not in ("fleet", "defaults"):
+            nearest = unknown(key, ("fleet", "defaults"))
+            files.findings.append(f"{entry.at(key).place}: found an unknown key; {nearest}")
+    fleet, defaults = entry.at("fleet"), entry.at("defaults")
+    if isinstance(defaults.value, str | list):
+        files.findings.append(f"{defaults.place}: found no settings; allowed: the keys of a bot's file, indented")
+    settings = _checked(FleetSettings, fleet, {} if fleet.value is None else fleet.plain, files.findings)
+    return settings, _theirs(defaults, files.findings) if isinstance(defaults.value, dict) else None
+
+
+def _named(files: Files, folder: Path) -> dict[str, Entry | None]:
+    """The YAML files of a folder by name, None for one that cannot be read."""
+    label = files.label(folder)
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        files.findings.append(
+            f"{label}: {(error.strerror or 'unreadable').lower()}; make it a folder with a file for each"
+        )
+        return {}
+    for path in paths:
+        if path.suffix == ".yml":
+            files.findings.append(f"{files.label(path)}: found the ending .yml; allowed: .yaml; rename the file")
+        elif path.suffix == ".yaml" and not _NAME.fullmatch(path.stem):
+            files.findings.append(
+                f"{files.label(path)}: found the name {path.stem!r}; allowed: a-z, 0-9, - and _, "
+                "starting with a letter, at most 32; rename the file"
+            )
+    paths = [path for path in paths if path.suffix == ".yaml" and _NAME.fullmatch(path.stem)]
+    if not paths:
+        files.findings.append(f"{label}: found no file named <name>.yaml; write one for each of your {folder.name}")
+    return {path.stem: _theirs(files.mapping(path), files.findings) for path in paths}
+
+
+def _theirs(entry: Entry | None, found: list[str]) -> Entry | None:
+    """What people may write, without the keys that the program fills in."""
+    for key, why in _OURS.items():
+        if entry is not None and key in entry.plain:
+            found.append(f"{entry.at(key).place}: found the key {key}; {why}")
+            entry = entry.without(key)
+    return entry
+
+
+def _persona(name: str, entry: Entry | None, found: list[str]) -> PersonaSettings | None:
+    return None if entry is None else _checked(PersonaSettings, entry, entry.plain | {"name": name}, found)
+
+
+def _overridden(name: str, entry: Entry, variables: Mapping[str, str]) -> Entry:
+    """The bot with the storage type that the environment asks for."""
+    for variable in (f"TROUPE_{name.upper().replace('-', '_')}_STORAGE_TYPE", "TROUPE_STORAGE_TYPE"):
+        if variables.get(variable):
+            kind = Entry(f"the variable {variable}", 0, "", variables[variable])
+            storage = Entry(entry.file, entry.line, "storage", {"type": kind})
+            return Entry(entry.file, entry.line, "", {"storage": storage}).over(entry)
+    return entry
+
+
+def _bot(draft: _Draft, personas: Mapping[str, PersonaSettings | None], found: list[str]) -> BotSettings | None:
+    plain = draft.entry.plain | {"name": draft.name}
+    if draft.cast:
+        # Whatever is wrong with personas has its own finding; a stand-in lets the rest of the bot be checked.
+        stand_in = PersonaSettings(name="a", display="a", description="a", prompt="a")
+        plain["personas"] = [personas.get(name) or stand_in for name in draft.names]
+    bot = _checked(BotSettings, draft.entry, plain, found)
+    found += [*_strangers(draft, personas), *_namesakes(draft, personas), *_missing_knowledge(draft)]
+    if bot is None:
+        return None
+    storage = bot.storage.model_copy(update={"path": _absolute(bot.storage.path, draft.project)})
+    knowledge = bot.knowledge and draft.absolute(bot.knowledge)
+    return bot.model_copy(update={"storage": storage, "knowledge": knowledge})
+
+
+def _checked(model: type[_Model], entry: Entry, plain: dict[str, Any], found: list[str]) -> _Model | None:
+    found += entry.problems
+    try:
+        return model.model_validate(plain)
+    except ValidationError as error:
+        found += findings(error, entry, _SHAPES[model]())
+        return None
+
+
+def _absolute(path: str, project: Path) -> str:
+    return os.path.abspath(os.path.join(project, os.path.expanduser(path)))
+
+
+def _strangers(draft: _Draft, personas: Mapping[str, object]) -> Iterator[str]:
+    """Personas without a file, and bindings to personas that the bot does not have."""
+    for item in draft.cast:
+        if item.text not in personas and not item.problem:
+            nearest = unknown(item.text, personas)
+            yield f"{item.place}: found {shown(item.value)}, which names no file in personas/; {nearest}"
+    for binding in draft.entry.at("bindings").children:
+        persona = binding.at("persona")
+        if draft.cast and isinstance(persona.value, str) and persona.value not in draft.names and not persona.problem:
+            nearest = unknown(persona.value, draft.names)
+            yield f"{persona.place}: found {shown(persona.value)}, which is no persona of this bot; {nearest}"
+
+
+def _namesakes(draft: _Draft, personas: Mapping[str, PersonaSettings | None]) -> Iterator[str]:
+    """Words that call more than one persona of a bot."""
+    owners: dict[str, str] = {}
+    listed: set[str] = set()
+    for item in draft.cast:
+        name = item.text
+        if name in listed:
+            yield f"{item.place}: found the persona {name!r} a second time; remove one of them"
+        listed.add(name)
+        persona = personas.get(name)
+        for word in () if persona is None else (name, persona.display, *persona.aliases):
+            owner = owners.setdefault(word.casefold(), name)
+            if owner != name:
+                yield (
+                    f"{item.place}: '{word}' calls persona '{name}' and persona '{owner}' of the same bot; "
+                    "change the display or the aliases of one of them"
+                )
+
+
+def _missing_knowledge(draft: _Draft) -> Iterator[str]:
+    entry = draft.entry.at("knowledge")
+    if isinstance(entry.value, str) and entry.value and not os.path.isdir(draft.absolute(entry.value)):
+        yield (
+            f"{entry.place}: found {shown(entry.value)}, where there is no folder; make it or remove the line "
+            f"(paths count from {draft.project})"
+        )
+
+
+def _same_tokens(drafts: list[_Draft]) -> Iterator[str]:
+    owners: dict[str, tuple[str, Entry, Filled]] = {}
+    for draft in drafts:
+        entry = draft.entry.at("discord", "token")
+        token = entry.value
+        if not isinstance(token, Filled) or not token.strip() or not re.fullmatch(REFERENCE, token.source):
+            continue
+        name, first, known = owners.setdefault(token.strip(), (draft.name, entry, token))
+        if name != draft.name:
+            yield (
+                f"{entry.place}: found in {token.source} the token that bot '{name}' has in {known.source} "
+                f"({first.file}:{first.line}); each bot needs a Discord account and a token of its own"
+            )
+
+
+def _shared_roots(drafts: list[_Draft], config: Path) -> Iterator[str]:
+    """Storage roots that are the same folder or one inside the other, or that meet `config/`."""
+    own = "allowed: for each bot a folder of its own, such as ./data/{bot_name}"
+    for draft in drafts:
+        if _overlap(draft.root, Path(os.path.realpath(config))):
+            path = draft.entry.at("storage", "path")
+            found = shown(path.value or _PATH)
+            yield f"{path.place}: found {found}, a folder that holds {config.name}/ or is inside it; {own}"
+    for first, second in combinations(drafts, 2):
+        if _overlap(first.root, second.root):
+            path, known = (draft.entry.at("storage", "path") for draft in (second, first))
+            found = shown(path.value or _PATH)
+            yield (
+                f"{path.place}: found {found} for bot '{second.name}', the folder of bot '{first.name}' "
+                f"({known.file}:{known.line}) or one around or inside it; {own}"
+            )
+
+
+def _acquainted(bots: list[BotSettings]) -> tuple[BotSettings, ...]:
+    """The bots, each of which knows by what words the others are called."""
+    calls = {bot.name: [bot.display, bot.name] for bot in bots}
+    for bot in bots:
+        for persona in bot.personas:
+            calls[bot.name] += [persona.display, persona.name, *persona.aliases]
+    others = {bot.name: [word for name in calls if name != bot.name for word in calls[name]] for bot in bots}
+    return tuple(bot.model_copy(update={"siblings": tuple(dict.fromkeys(others[bot.name]))}) for bot in bots)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one == other or one in other.parents or other in one.parents
+
+
+def _bot_shape() -> Schema:
+    shape = _their_shape(BotSettings)
+    names = {"type": "string", "description": "The name of a file in personas/, without .yaml."}
+    shape["properties"]["personas"] |= {"items": names, "uniqueItems": True}
+    shape["$defs"].pop("PersonaSettings")
+    # Any of them may come from the defaults.
+    shape.pop("required")
+    return shape
+
+
+def _persona_shape() -> Schema:
+    return _their_shape(PersonaSettings)
+
+
+def _their_shape(model: type[BaseModel]) -> Schema:
+    shape = model.model_json_schema()
+    shape["properties"] = {key: part for key, part in shape["properties"].items() if key not in _OURS}
+    return shape
+
+
+_SHAPES = {
+    FleetSettings: FleetSettings.model_json_schema,
+    BotSettings: _bot_shape,
+    PersonaSettings: _persona_shape,
+}
+
+
+def _or_variable(shape: Schema) -> Schema:
+    """A shape in which every number, yes-or-no and choice may also be a variable."""
+    shape = dict(shape)
+    for inside in ("properties", "$defs"):
+        if inside in shape:
+            shape[inside] = {key: _or_variable(part) for key, part in shape[inside].items()}
+    if "items" in shape:
+        shape["items"] = _or_variable(shape["items"])
+    if "anyOf" in shape:
+        shape["anyOf"] = [_or_variable(part) for part in shape["anyOf"]]
+    elif shape.get("type") in ("integer", "number", "boolean") or "enum" in shape or "const" in shape:
+        notes = {key: shape.pop(key) for key in ("title", "description", "default") if key in shape}
+        return notes | {"anyOf": [shape, {"type": "string", "pattern": r"\$\{"}]}
+    return shape

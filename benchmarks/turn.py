@@ -1,5 +1,7 @@
-"""How long a person waits beyond the model: from the gateway event to the provider's request, and from the
-provider's last byte to the final text, beside a bare client in the same run.
+"""How long a person waits beyond the model itself, beside a bare client in the same run.
+
+Measured are the time from the gateway event to the provider's request, and from the provider's last byte to the
+final text.
 
     python -m benchmarks.turn [--rounds 30] [--channels 1 10 100]
 

@@ -16,7 +16,7 @@ from storage.errors import StorageError, Unavailable
 from storage.model import Attachment, Channel, Message, Part, Receipt, Sender, Session, Text, message_id
 
 from .lanes import Lanes, Turn
-from .pieces import Piece
+from .pieces import Done, Piece
 from .prompt import Prompts
 from .providers import Provider
 from .recall import Recent
@@ -93,7 +93,10 @@ class Bot:
             try:
                 while (piece := await turn.pieces.get()) is not None:
                     yield piece
+                    if isinstance(piece, Done):
+                        turn.shown.set()
             finally:
+                turn.shown.set()
                 await running
 
     async def delivered(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:

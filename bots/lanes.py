@@ -32,6 +32,8 @@ class Turn:
     """Whether the words of the answer are final: from then on nothing can join or stop it."""
     asking: asyncio.Task[None] | None = None
     pieces: asyncio.Queue[Piece | None] = field(default_factory=asyncio.Queue)
+    shown: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the front has shown the final words."""
     _floor: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

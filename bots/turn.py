@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,9 @@ from .sessions import Sessions
 from .settings import BotSettings, PersonaSettings
 
 log = structlog.get_logger()
+
+_HEAD_START = 0.1
+"""Seconds by which the final words may be ahead of their keeping: on the wire first, so that nobody waits for a disk."""
 
 
 @dataclass
@@ -62,7 +66,7 @@ class Turns:
     async def run(self, turn: Turn) -> None:
         """Answers the turn's lines into `turn.pieces`, keeps the answer, and ends the pieces with None.
 
-        The final words go out while they are being kept, so that nobody waits for the disk twice; `run` returns
+        The final words go out first and are kept as soon as they are shown or a moment has passed; `run` returns
         once they are kept."""
         structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
         try:
@@ -71,6 +75,9 @@ class Turns:
             if parts:
                 message = self._message(turn, decision, parts, answer)
                 turn.pieces.put_nowait(Done(message))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_HEAD_START):
+                        await turn.shown.wait()
                 await self._keep(self._sessions.latest(turn.session), message)
         except StorageError as error:
             log.error("answer.unkept", error=str(error))
@@ -88,10 +95,11 @@ class Turns:
             decision = self._decide(turn)
             persona = self._settings.persona(decision.persona) or self._settings.personas[0]
             answer = _Answer(note="" if persona is self._settings.personas[0] else f"**{persona.display}**\n")
-            turn.pieces.put_nowait(Opened(turn.id, persona.display, turn.lines[-1], decision))
             prompt = await self._prompt(turn, persona)
             if turn.undisturbed:
                 turn.asking = asyncio.ensure_future(self._ask(turn, prompt, answer))
+                # After the asking, so that the request leaves before a front gets ready to show anything.
+                turn.pieces.put_nowait(Opened(turn.id, persona.display, turn.lines[-1], decision))
                 await asyncio.wait((turn.asking,))
                 turn.asking = None
             if not turn.overtaken:

@@ -1,5 +1,4 @@
-"""Three bot processes under `troupe up`, over Discord's and a provider's real wires: the conversations people have,
-and the things that go wrong."""
+"""Three bot processes under `troupe up`, on real wires: the conversations people have, and what goes wrong."""
 
 from __future__ import annotations
 

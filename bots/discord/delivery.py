@@ -14,7 +14,7 @@ from storage.model import Receipt
 
 from ..pieces import Delta, Done, Opened, Piece, Reset
 from .limits import Pace, Refusals
-from .text import Pager, pages
+from .text import Page, Pager, pages
 
 log = structlog.get_logger()
 
@@ -54,8 +54,10 @@ class Delivery:
         self._nonce = ""
         self._final: str | None = None
         self._lost = False
+        self._showing = False
+        """Whether a page is on its way to Discord right now."""
         self._news = asyncio.Event()
-        self._over = asyncio.Event()
+        self._over = False
         self._due = 0.0
         self._writing: asyncio.Task[None] | None = None
         self._typing: asyncio.Task[None] | None = None
@@ -80,10 +82,11 @@ class Delivery:
 
     async def finish(self) -> tuple[Receipt, ...]:
         """Brings the channel to the final text (to nothing, when there is no answer) and proves it."""
-        self._over.set()
-        self._news.set()
-        if self._writing is not None:
+        self._over = True
+        if self._writing is not None and self._showing:
             await self._writing
+        elif self._writing is not None:
+            self._writing.cancel()
         for attempt in range(_FINAL_TRIES):
             if self._lost or await self._show_final():
                 break
@@ -96,19 +99,19 @@ class Delivery:
     async def _write(self) -> None:
         """Shows what there is, at most once an interval, until the answer is over."""
         loop = asyncio.get_running_loop()
-        while not self._over.is_set() and not self._lost:
+        while not self._lost:
             await self._news.wait()
             self._news.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(self._due):
-                    await self._over.wait()
-            if self._over.is_set():
-                return
+            await asyncio.sleep(self._due - loop.time())
+            self._showing = True
             await self._show([page.shown for page in self._pager.pages])
+            self._showing = False
+            if self._over:
+                return
             self._due = loop.time() + max(self._interval, self._pace.wait(self._channel.id))
 
     async def _show_final(self) -> bool:
-        wanted = [page.shown for page in pages(self._final)] if self._final else []
+        wanted = [page.shown for page in self._final_pages()]
         if not await self._show(wanted):
             return False
         while len(self._posted) > len(wanted):
@@ -116,6 +119,15 @@ class Delivery:
                 await self._posted[-1].message.delete()
             self._posted.pop()
         return True
+
+    def _final_pages(self) -> list[Page]:
+        """The pages of the final text; those of the pieces heard, when they add up to it, as they mostly do."""
+        if self._final is None:
+            return []
+        self._pager.finish()
+        if "".join(page.source for page in self._pager.pages) == self._final:
+            return self._pager.pages
+        return pages(self._final)
 
     async def _show(self, wanted: list[str]) -> bool:
         """Makes the channel show these pages; False when some of it should be tried again."""
@@ -148,6 +160,6 @@ class Delivery:
     async def _type(self) -> None:
         with contextlib.suppress(discord.HTTPException, aiohttp.ClientError, OSError):
             await asyncio.sleep(_TYPING_AFTER)
-            while not self._over.is_set() and not self._refusals.exhausted:
+            while not self._refusals.exhausted:
                 await self._channel.typing()
                 await asyncio.sleep(_TYPING_EVERY)

@@ -77,6 +77,7 @@ class Bot:
         self._chance = chance
         self._channels: dict[str, Channel] = {}
         self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._showing: dict[str, Turn] = {}
         self._unkept: deque[tuple[Session, Message]] = deque()
 
     async def receive(self, incoming: Incoming) -> AsyncIterator[Piece]:
@@ -90,6 +91,7 @@ class Bot:
             return
         async with self._lanes.floor(turn):
             running = asyncio.ensure_future(self._turns.run(turn))
+            self._showing[turn.id] = turn
             try:
                 while (piece := await turn.pieces.get()) is not None:
                     yield piece
@@ -98,9 +100,17 @@ class Bot:
             finally:
                 turn.shown.set()
                 await running
+                del self._showing[turn.id]
 
     async def delivered(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:
         """Records where an answer's pages stand, so that replies to any of them are understood."""
+        turn = self._showing.get(message_id)
+        if turn is not None and not turn.keeping:
+            turn.receipts = receipts
+            turn.shown.set()
+            return
+        if turn is not None:
+            await turn.over.wait()
         try:
             await self.store.keep_receipts(message_id, receipts)
         except StorageError as error:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from storage.model import Message, Session
+from storage.model import Message, Receipt, Session
 
 if TYPE_CHECKING:
     from .pieces import Piece
@@ -32,8 +32,12 @@ class Turn:
     """Whether the words of the answer are final: from then on nothing can join or stop it."""
     asking: asyncio.Task[None] | None = None
     pieces: asyncio.Queue[Piece | None] = field(default_factory=asyncio.Queue)
+    receipts: tuple[Receipt, ...] = ()
     shown: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the front has shown the final words."""
+    """Set when the front has shown the final words, or has left."""
+    keeping: bool = False
+    """Whether the answer is on its way into storage: receipts that come later go after it."""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     _floor: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

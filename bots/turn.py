@@ -26,7 +26,7 @@ from .settings import BotSettings, PersonaSettings
 log = structlog.get_logger()
 
 _HEAD_START = 0.1
-"""Seconds by which the final words may be ahead of their keeping: on the wire first, so that nobody waits for a disk."""
+"""Seconds by which the final words may be ahead of their keeping: nobody waits for a disk to see them."""
 
 
 @dataclass
@@ -78,6 +78,8 @@ class Turns:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_HEAD_START):
                         await turn.shown.wait()
+                turn.keeping = True
+                message = message.model_copy(update={"receipts": turn.receipts})
                 await self._keep(self._sessions.latest(turn.session), message)
         except StorageError as error:
             log.error("answer.unkept", error=str(error))
@@ -85,6 +87,7 @@ class Turns:
             log.exception("turn.failed")
         finally:
             turn.settled = True
+            turn.over.set()
             turn.pieces.put_nowait(None)
 
     async def _answered(self, turn: Turn) -> tuple[Decision, _Answer]:

@@ -88,7 +88,7 @@ class Delivery:
         elif self._writing is not None:
             self._writing.cancel()
         for attempt in range(_FINAL_TRIES):
-            if self._lost or await self._show_final():
+            if await self._show_final() or self._lost:
                 break
             await asyncio.sleep(min(2**attempt, 8))
         if self._typing is not None:
@@ -112,7 +112,7 @@ class Delivery:
 
     async def _show_final(self) -> bool:
         wanted = [page.shown for page in self._final_pages()]
-        if not await self._show(wanted):
+        if self._lost or not await self._show(wanted):
             return False
         while len(self._posted) > len(wanted):
             with contextlib.suppress(discord.HTTPException):

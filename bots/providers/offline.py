@@ -1,0 +1,220 @@
+"""Answers without a model: quotes from the bot's notes and from the session, sums, dates and small talk."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Iterator
+from datetime import datetime
+
+from storage.model import Usage
+
+from ..errors import ProviderError
+from ..knowledge import Found, Knowledge
+from ..offline.arithmetic import work_out
+from ..offline.dates import look_up
+from ..offline.phrases import plain
+from ..offline.quoting import closed, excerpt, quoted
+from ..offline.smalltalk import reply
+from ..offline.transcript import Transcript
+from ..terms import telling
+from . import Chunk, Prompt
+
+CLOSING = (
+    "-# Offline: no model is configured or reachable. I can quote my notes, recall this chat, and do sums and dates."
+)
+_LONGEST_PASSAGE = 900
+"""Letters of one quoted passage; an ordinary answer with its source and closing stays below 1,500."""
+_SECOND_PASSAGE = 0.7
+"""Of the best passage's score, from which on a second one is worth reading too."""
+_LONGEST = 1_500
+_ROOM = 1_300
+_ROOM_FOR_EVERYTHING = 7_600
+_TOPICS_NAMED = 8
+
+
+class Offline:
+    """The provider that is always there. It says nothing that is not in the bot's notes, in the session, in the
+    calendar or in arithmetic, and answers the same question with the same words."""
+
+    name = "offline"
+    model = "offline"
+
+    def __init__(self, knowledge: Knowledge | None, *, now: Callable[[], datetime]) -> None:
+        self._knowledge = knowledge
+        self._now = now
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        try:
+            # Reading the notes at the first question and searching a long session both take a while.
+            answer = await asyncio.to_thread(self._answer, prompt)
+        except Exception as error:  # the contract: a provider fails with ProviderError or not at all
+            raise ProviderError("rejected", f"{type(error).__name__}: {error}") from error
+        for piece in _pieces(answer):
+            yield Chunk(text=piece)
+            await asyncio.sleep(0)  # whoever wants to stop the answer gets a turn
+        read = len(prompt.system) + sum(len(line.text) for line in prompt.lines)
+        yield Chunk(
+            usage=Usage(
+                provider=self.name,
+                model=self.model,
+                tokens_in=read // 4 + 1,
+                tokens_out=len(answer) // 4 + 1,
+                cost_micros=0,
+            )
+        )
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _answer(self, prompt: Prompt) -> str:
+        question = prompt.question.strip()
+        name = _persona(prompt.system)
+        asked = _unaddressed(question, name)
+        transcript = Transcript(prompt.lines, question, prompt.system, name)
+        before = next((line.text for line in reversed(prompt.lines) if line.role == "assistant"), "")
+        if everything := self._everything(asked, transcript):
+            return everything
+        answer = (
+            work_out(asked, before)
+            or look_up(asked, self._now())
+            or transcript.recall(asked)
+            or reply(asked, name, self._topics())
+            or self._quotes(asked, transcript)
+            or self._nothing(asked)
+        )
+        return closed(excerpt(answer, _LONGEST - 10))
+
+    def _topics(self) -> list[str]:
+        return self._knowledge.topics if self._knowledge else []
+
+    def _everything(self, asked: str, transcript: Transcript) -> str | None:
+        """All that notes and session hold on a topic, where that was asked for."""
+        match = _EVERYTHING.fullmatch(plain(asked))
+        if not match:
+            return None
+        topic = match["topic"]
+        said = transcript.everything(topic)
+        blocks = [_from_notes(found) for found in self._found(topic, 50)]
+        chat = [transcript.shown([line], 1_000, topic) for line in said]
+        blocks += [f"From this chat:\n{chat[0]}", *chat[1:]] if chat else []
+        return _within(blocks, _ROOM_FOR_EVERYTHING)
+
+    def _quotes(self, asked: str, transcript: Transcript) -> str | None:
+        """What notes or session hold on the question: notes first, unless it is about the person who asks."""
+        if _ABOUT_THE_ASKER.match(plain(asked)) and (said := transcript.about(asked)):
+            return _within([f"From this chat:\n{said}"], _ROOM)
+        if _MORE.fullmatch(plain(asked)):
+            return self._more(transcript)
+        found = self._found(asked, 2)
+        if not found and _FOLLOWS.match(asked) and (earlier := transcript.question_before()):
+            found = self._found(f"{earlier} {asked}", 2)
+        if not found and transcript.missing:
+            return transcript.missing
+        if found:
+            return _within(
+                [_from_notes(one, asked) for one in found if one.score >= found[0].score * _SECOND_PASSAGE], _ROOM
+            )
+        said = transcript.about(asked)
+        return _within([f"From this chat:\n{said}"], _ROOM) if said else None
+
+    def _more(self, transcript: Transcript) -> str | None:
+        """What the notes hold beyond the passages already quoted, on the question before."""
+        earlier = transcript.question_before(skip=_MORE)
+        if not earlier:
+            return None
+        fresh = [one for one in self._found(earlier, 12) if not transcript.quotes(one.passage)]
+        if not fresh:
+            return f"That is all my notes hold on that.\n{CLOSING}"
+        return _within([_from_notes(one, earlier) for one in fresh[:2]], _ROOM)
+
+    def _found(self, question: str, limit: int) -> list[Found]:
+        return self._knowledge.search(question, limit) if self._knowledge else []
+
+    def _nothing(self, asked: str) -> str:
+        topics = self._topics()
+        if not telling(asked):
+            return f"I need a few more words to look that up.{_covered(topics)}\n{CLOSING}"
+        if _SAD.search(plain(asked)):
+            return f"I'm sorry to hear that. I'm poor company without a model; I hope a friend is near.\n{CLOSING}"
+        if _TELLS.match(plain(asked)) and not asked.rstrip().endswith("?"):
+            return f"Noted: I can quote it later in this chat if you ask what you said about it.\n{CLOSING}"
+        if not topics:
+            return f"I found nothing about that in this chat, and I have no notes to look it up in.\n{CLOSING}"
+        return f"I found nothing about that in my notes or in this chat.{_covered(topics)}\n{CLOSING}"
+
+
+def _covered(topics: list[str]) -> str:
+    shown = ", ".join(topics[:_TOPICS_NAMED])
+    more = f" and {len(topics) - _TOPICS_NAMED} more" if len(topics) > _TOPICS_NAMED else ""
+    return f" My notes cover: {shown}{more}." if topics else ""
+
+
+def _from_notes(found: Found, topic: str = "") -> str:
+    text = quoted(excerpt(found.passage, _LONGEST_PASSAGE, topic))
+    if len(text) > _LONGEST_PASSAGE + 100:  # many short lines, each with its mark
+        text = quoted(excerpt(found.passage, _LONGEST_PASSAGE // 2, topic))
+    return f"From my notes, {found.source}:\n{text}"
+
+
+def _within(blocks: list[str], room: int) -> str | None:
+    """The blocks that fit into `room` letters, the first in any case, and the closing line."""
+    if not blocks:
+        return None
+    shown = [closed(excerpt(blocks[0], room))]
+    for block in blocks[1:]:
+        if sum(map(len, shown)) + len(block) <= room:
+            shown.append(block)
+    left = len(blocks) - len(shown)
+    note = f"\n\n{left} more would not fit." if left and room == _ROOM_FOR_EVERYTHING else ""
+    return "\n\n".join(shown) + f"{note}\n\n{CLOSING}"
+
+
+def _persona(system: str) -> str:
+    """The name a persona's prompt gives it; empty where it gives none."""
+    match = _NAME_GIVEN.search(system[:600])
+    return match[1].strip() if match and not match[1][0].islower() and match[1] not in ("A", "An", "The") else ""
+
+
+def _unaddressed(question: str, name: str) -> str:
+    """The question without the name it was addressed to: `Sage, what is …` or `hey Sage what is …`."""
+    if not name:
+        return question
+    called = re.escape(name)
+    text = re.sub(rf"^((?:hey|hi|hello|ok|okay|yo)[\s,]+)@?{called}\b[\s,:;!.-]*", r"\1", question, flags=re.I)
+    text = re.sub(rf"^@?{called}\s*[,:;!.-]+\s*(?=\S)", "", text, flags=re.I)
+    return re.sub(rf",\s*@?{called}(?=[\s?!.]*$)", "", text, flags=re.I).strip()
+
+
+def _pieces(answer: str) -> Iterator[str]:
+    """The answer word by word; words without spaces between them in bites."""
+    return (match[0] for match in re.finditer(r"\S{1,24}\s*|\s+", answer))
+
+
+_NAME_GIVEN = re.compile(
+    r"\b(?:You are|You['’]re|Your name is|I am|Du bist|Tu es|Eres)\s+(?:called\s+|named\s+)?"
+    r"((?:(?:Dr|Mr|Mrs|Ms|Prof|St)\.\s+)?[^\W\d_][\w'’-]*(?:[ ]+[A-Z][\w'’-]*){0,2})"
+)
+_EVERYTHING = re.compile(
+    r"(?:(?:quote|show|give|tell|list|find|read)(?: me| us)? )?(?:everything|all)(?: of it)?"
+    r"(?: (?:you (?:know|have|can find|can quote|said)|there is|in (?:your|the) notes|from (?:your|the) notes"
+    r"|the notes say|that))*"
+    r" (?:about|on|regarding|concerning) (?P<topic>.+)"
+)
+_ABOUT_THE_ASKER = re.compile(
+    r"(?:what|where|when|which|who|how (?:old|many|much|tall|long|far)|whats)\b.*?\b(?:my|do i|am i|did i|was i)\b"
+    r"|(?:do|did|can) you (?:remember|know) my\b"
+)
+_MORE = re.compile(
+    r"(?:(?:tell|show|give|quote)(?: me)? )?(?:some )?more(?: about (?:it|that|this))?|go on|continue|what else"
+    r"|anything else|and\??|elaborate|say more|more details?"
+)
+_TELLS = re.compile(
+    r"(?:my|our) .+ (?:is|are|was|were) |(?:i|we)(?: am|'m|'re| are| was| were| like| love| hate| live| have| had"
+    r"| prefer| work| think) ?|(?:please )?call me |remember "
+)
+_SAD = re.compile(
+    r"\bi(?: am|'m| feel)\b.*\b(?:sad|lonely|depressed|miserable|heartbroken|desperate|grieving|hopeless)\b"
+    r"|\bmy .+ (?:died|passed away|left me)\b"
+)
+_FOLLOWS = re.compile(r"\s*(?:and|what about|how about|but|or|also|y|und|et)\b", re.IGNORECASE)

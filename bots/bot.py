@@ -89,6 +89,7 @@ class Bot:
         turn = await self._accept(incoming)
         if turn is None:
             return
+        structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
         async with self._lanes.floor(turn):
             running = asyncio.ensure_future(self._turns.run(turn))
             self._showing[turn.id] = turn

@@ -132,7 +132,7 @@ def status(folder: Path, as_json: bool, healthy: str | None) -> None:
 
     settings = _settings(folder)
     found = statuses.read(settings)
-    if healthy:
+    if healthy is not None:
         name = _bot(settings, healthy).name
         well, why = statuses.healthy(next(each for each in found if each.bot == name))
         click.echo(why)

@@ -39,10 +39,6 @@ class Patience:
     memory_beats: int = 3
     """Memory is looked at once in so many beats."""
     stop_within: float = 10.0
-    identify_gap: float = 5.0
-    """Between two starts with one token."""
-    starts_a_day: int = 900
-    """Discord resets the token of a bot that connects anew 1,000 times in 24 hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class Surroundings:
     memory_limit: int
     """Bytes."""
     book: Callable[[BotSettings], float]
-    """Seconds to wait before the start that is hereby booked. Raises Fatal when there were too many."""
+    """Seconds to wait before the start that is hereby booked."""
     announce: Callable[[BotStatus], None]
     stop: asyncio.Event
     patience: Patience

@@ -98,7 +98,7 @@ def _of(bot: BotSettings) -> BotStatus:
     owner = holder(bot.root)
     if owner is not None and (owner != status.pid or not status.running):
         return BotStatus(bot=bot.name, pid=owner, state="starting")
-    if status.running and (owner is None or not psutil.pid_exists(owner)):
+    if status.running and owner is None:
         why = status.last_error or f"process {status.pid} ended without a word"
         return status.model_copy(update={"state": "died", "pid": None, "memory_bytes": 0, "last_error": why})
     return status

@@ -7,21 +7,17 @@ import os
 import random
 import signal
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable
 from secrets import token_hex
 
 import structlog
 
 from . import process
-from .errors import Fatal
 from .keeper import Keeper, Patience, Surroundings
 from .nursery import Entry, Nursery
 from .process import CRASHED, KILLED, OK, Launch
 from .settings import BotSettings, Troupe
 from .status import BotStatus
-
-DAY = 86_400.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -60,7 +56,7 @@ class Supervisor:
             self._nursery,
             launch,
             memory_limit=fleet.memory_limit << 20,
-            book=Starts(fleet.stagger, patience, now).book,
+            book=Starts(fleet.stagger, now).book,
             announce=self._announce,
             stop=self._stop,
             patience=patience,
@@ -136,30 +132,18 @@ class Supervisor:
 
 
 class Starts:
-    """The book of starts: Discord counts how often and how fast an account connects anew."""
+    """The book of starts, so that bots on Discord connect one after the other. How often one account may connect is
+    its own affair (`bots/discord/limits.py`)."""
 
-    def __init__(self, stagger: float, patience: Patience, now: Callable[[], float]) -> None:
+    def __init__(self, stagger: float, now: Callable[[], float]) -> None:
         self._stagger = stagger
-        self._patience = patience
         self._now = now
         self._latest = float("-inf")
-        self._by_token: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def book(self, bot: BotSettings) -> float:
-        """Seconds to wait before the start that is hereby booked. Raises Fatal when the day's starts are used up."""
+        """Seconds to wait before the start that is hereby booked."""
         if not bot.discord.token:
             return 0.0
-        now, starts = self._now(), self._by_token[bot.discord.token.value]
-        while starts and starts[0] <= now - DAY:
-            starts.popleft()
-        if len(starts) >= self._patience.starts_a_day:
-            raise Fatal(
-                f"{bot.name} was started {len(starts)} times within 24 hours, and Discord resets the token of an "
-                "account that connects 1,000 times a day. Find out why it keeps ending, then start it again."
-            )
-        at = max(now, self._latest + self._stagger)
-        if starts:
-            at = max(at, starts[-1] + self._patience.identify_gap)
-        self._latest = at
-        starts.append(at)
-        return at - now
+        now = self._now()
+        self._latest = max(now, self._latest + self._stagger)
+        return self._latest - now

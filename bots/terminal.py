@@ -88,8 +88,9 @@ class Door:
                     _write(writer, told)
         except StorageError as error:
             _write(writer, {"is": "note", "text": str(error)})
-        except ConnectionError:
-            return
+        except Exception:
+            log.exception("terminal.failed")
+            _write(writer, {"is": "note", "text": "Something went wrong on my side; my log says what."})
         _write(writer, {"is": "end"})
 
     async def _do(self, channel: Channel, wanted: str) -> list[Answer]:
@@ -135,7 +136,10 @@ def reachable(path: Path) -> Iterator[str]:
 
 
 def _here() -> Channel:
-    person = getpass.getuser()
+    try:
+        person = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        person = f"user-{os.getuid()}"
     return Channel(front="terminal", id=person, kind="terminal", name=person)
 
 

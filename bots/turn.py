@@ -68,7 +68,6 @@ class Turns:
 
         The final words go out first and are kept as soon as they are shown or a moment has passed; `run` returns
         once they are kept."""
-        structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
         try:
             decision, answer = await self._answered(turn)
             parts = _parts(answer, turn.wish)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 from structlog.testing import capture_logs
 
 from bots import logs, process
@@ -28,10 +27,10 @@ from bots.nursery import Nursery
 from bots.process import Launch, Program, Report
 from bots.settings import BotSettings, DiscordSettings, FleetSettings, PersonaSettings, Secret, StorageSettings, Troupe
 from bots.status import BotStatus, read
-from bots.supervisor import DAY, Starts, Supervisor
+from bots.supervisor import Starts, Supervisor
 
 BEAT = 0.05
-QUICK = Patience(first_pause=0.05, stop_within=5.0, memory_beats=1, identify_gap=0.0)
+QUICK = Patience(first_pause=0.05, stop_within=5.0, memory_beats=1)
 
 
 # --- what the bots do -------------------------------------------------------------------------------------------
@@ -226,19 +225,8 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
 def test_starts_are_staggered_only_for_bots_on_discord(tmp_path: Path) -> None:
     first, second, third = settings_of(tmp_path, "lives", "lives", "lives", token="t").bots
     quiet = first.model_copy(update={"discord": DiscordSettings()})
-    starts = Starts(0.5, Patience(), lambda: 100.0)
+    starts = Starts(0.5, lambda: 100.0)
     assert [starts.book(bot) for bot in (first, quiet, second, quiet, third)] == [0.0, 0.0, 0.5, 0.0, 1.0]
-
-
-def test_one_account_waits_between_starts_and_stops_before_discord_resets_its_token(tmp_path: Path) -> None:
-    (bot,) = settings_of(tmp_path, "lives", token="t").bots
-    clock = [0.0]
-    starts = Starts(0.0, Patience(starts_a_day=3), lambda: clock[0])
-    assert [starts.book(bot) for _ in range(3)] == [0.0, 5.0, 10.0]
-    with pytest.raises(Fatal, match="3 times within 24 hours"):
-        starts.book(bot)
-    clock[0] = DAY
-    assert starts.book(bot) == 0.0
 
 
 # --- running a fleet --------------------------------------------------------------------------------------------

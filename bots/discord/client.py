@@ -19,7 +19,7 @@ from ..errors import Fatal
 from ..pieces import Done
 from ..settings import DiscordSettings
 from .delivery import Delivery
-from .limits import Pace, Refusals, trace
+from .limits import Identifies, Pace, Refusals, trace
 from .translate import Ears, place
 
 log = structlog.get_logger()
@@ -57,6 +57,7 @@ class Front(discord.Client):
             http_trace=trace(self._pace, self._refusals, lambda count: report({"invalid_requests": count})),
         )
         self._bot = bot
+        self._identifies = Identifies(bot.settings.root / "identifies", clock)
         self._ears = Ears(bot.settings, bot.router)
         self._report = report
         self._talks: set[asyncio.Task[Any]] = set()
@@ -83,6 +84,10 @@ class Front(discord.Client):
             raise
         finally:
             await self._leave()
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Paces every identify of this account, whoever restarted it."""
+        await asyncio.sleep(self._identifies.book())
 
     async def on_connect(self) -> None:
         self._report({"discord": "connected"})

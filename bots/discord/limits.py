@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import aiohttp
 
+from ..errors import Fatal
+
 _MESSAGES = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
 
 
@@ -85,6 +87,36 @@ class Refusals:
             os.close(handle)
         self.count = sum(counted for when, counted in slots if now - self._SLOTS < when <= now)
         return self.count
+
+
+class Identifies:
+    """When this account has identified at the gateway, kept in its root so that no restart forgets it: at 1,000 in
+    24 hours Discord resets the token, and two of them are at least five seconds apart
+    (https://discord.com/developers/docs/events/gateway#session-start-limit-object)."""
+
+    LIMIT = 900
+    _DAY = 86_400.0
+    _APART = 5.0
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+
+    def book(self) -> float:
+        """Seconds to wait before the identify that is hereby booked. Raises `Fatal` when the day's are used up."""
+        now = self._clock()
+        known = self._path.read_text().split() if self._path.exists() else []
+        today = [at for at in map(float, known) if now - self._DAY < at <= now + self._APART]
+        if len(today) >= self.LIMIT:
+            raise Fatal(
+                f"This bot has connected {len(today)} times within 24 hours, and Discord resets the token of an "
+                "account that does so 1,000 times. Find out why the connection keeps ending, wait, and start it again."
+            )
+        at = max(now, today[-1] + self._APART) if today else now
+        draft = self._path.with_suffix(".new")
+        draft.write_text("\n".join(f"{each:.3f}" for each in [*today, at]))
+        draft.replace(self._path)
+        return at - now
 
 
 def trace(pace: Pace, refusals: Refusals, told: Callable[[int], None]) -> aiohttp.TraceConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -40,6 +40,17 @@ class Chunk:
     text: str = ""
     notice: str = ""
     usage: Usage | None = None
+
+
+def in_turns(lines: Iterable[Line]) -> list[Line]:
+    """The lines with roles in turn, as many servers insist: neighbours of one role become one line."""
+    merged: list[Line] = []
+    for line in lines:
+        if merged and merged[-1].role == line.role:
+            merged[-1] = Line(line.role, f"{merged[-1].text}\n{line.text}")
+        else:
+            merged.append(line)
+    return merged
 
 
 class Provider(Protocol):

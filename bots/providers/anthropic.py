@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from storage.model import Usage
 
 from ..errors import ProviderError
-from . import Chunk, Line, Prompt
+from . import Chunk, Line, Prompt, in_turns
 from .failures import provider_error, refuses_temperature
 
 if TYPE_CHECKING:
@@ -119,16 +119,10 @@ def messages(lines: Sequence[Line]) -> list[Any]:
     In a long conversation the last message before the question is marked for the cache. Every message is a block
     whether marked or not, so that the same beginning is the same bytes in the next turn."""
     first = [Line("user", _UNDER_WAY)] if lines and lines[0].role != "user" else []
-    merged: list[tuple[str, list[str]]] = []
-    for line in (*first, *lines):
-        if merged and merged[-1][0] == line.role:
-            merged[-1][1].append(line.text)
-        else:
-            merged.append((line.role, [line.text]))
+    merged = in_turns((*first, *lines))
     marked = len(merged) - 2 if len(merged) >= _LONG else None
     return [
-        {"role": role, "content": [_block("\n".join(texts), cached=place == marked)]}
-        for place, (role, texts) in enumerate(merged)
+        {"role": line.role, "content": [_block(line.text, cached=place == marked)]} for place, line in enumerate(merged)
     ]
 
 

@@ -33,10 +33,13 @@ _HEAD_START = 0.1
 class _Answer:
     """What has been said so far in one asking."""
 
+    decision: Decision
+    persona: PersonaSettings
     note: str
     words: list[str] = field(default_factory=list)
     usage: Usage | None = None
     failure: str = ""
+    message: Message | None = None
 
 
 class Turns:
@@ -69,11 +72,8 @@ class Turns:
         The final words go out first and are kept as soon as they are shown or a moment has passed; `run` returns
         once they are kept."""
         try:
-            decision, answer = await self._answered(turn)
-            parts = _parts(answer, turn.wish)
-            if parts:
-                message = self._message(turn, decision, parts, answer)
-                turn.pieces.put_nowait(Done(message))
+            message = await self._answered(turn)
+            if message is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_HEAD_START):
                         await turn.shown.wait()
@@ -89,27 +89,25 @@ class Turns:
             turn.over.set()
             turn.pieces.put_nowait(None)
 
-    async def _answered(self, turn: Turn) -> tuple[Decision, _Answer]:
-        """Asks until an asking was not overtaken by another line of the same person."""
+    async def _answered(self, turn: Turn) -> Message | None:
+        """Asks until an asking was not overtaken by another line of the same person. None: nothing was said."""
         while True:
             if turn.overtaken:
                 turn.wish = "go"
-            decision = self._decide(turn)
-            persona = self._settings.persona(decision.persona) or self._settings.personas[0]
-            answer = _Answer(note="" if persona is self._settings.personas[0] else f"**{persona.display}**\n")
-            prompt = await self._prompt(turn, persona)
+            answer = self._begun(turn)
+            prompt = await self._prompt(turn, answer.persona)
             if turn.undisturbed:
                 turn.asking = asyncio.ensure_future(self._ask(turn, prompt, answer))
                 # After the asking, so that the request leaves before a front gets ready to show anything.
-                turn.pieces.put_nowait(Opened(turn.id, persona.display, turn.lines[-1], decision))
+                turn.pieces.put_nowait(Opened(turn.id, answer.persona.display, turn.lines[-1], answer.decision))
                 await asyncio.wait((turn.asking,))
                 turn.asking = None
             if not turn.overtaken:
-                turn.settled = True
-                return decision, answer
+                return answer.message or self._settled(turn, answer)
             turn.pieces.put_nowait(Reset())
 
-    def _decide(self, turn: Turn) -> Decision:
+    def _begun(self, turn: Turn) -> _Answer:
+        """An answer without a word yet, by the persona that the router picks."""
         session = self._sessions.latest(turn.session)
         decision = self._router.decide(
             "\n".join(message.words for message in turn.lines),
@@ -118,7 +116,9 @@ class Turns:
             replied_persona=turn.replied_persona,
         )
         turn.session = self._sessions.speak_as(session, decision.persona)
-        return decision
+        default = self._settings.personas[0]
+        persona = self._settings.persona(decision.persona) or default
+        return _Answer(decision, persona, note="" if persona is default else f"**{persona.display}**\n")
 
     async def _prompt(self, turn: Turn, persona: PersonaSettings) -> Prompt:
         session = turn.session
@@ -151,28 +151,37 @@ class Turns:
         except Exception:
             log.exception("provider.broke")
             answer.failure = f"Something went wrong on my side; the log has it under turn {turn.id}."
-        turn.settled = turn.undisturbed
+        if turn.undisturbed:
+            # Here rather than by whoever waits for this task: the fewer steps of the loop, the sooner it is shown.
+            self._settled(turn, answer)
 
-    def _message(self, turn: Turn, decision: Decision, parts: tuple[Part, ...], answer: _Answer) -> Message:
-        persona = self._settings.persona(decision.persona) or self._settings.personas[0]
-        outcome: Outcome = "whole"
-        if turn.wish == "stop":
-            outcome = "stopped"
-        elif answer.failure or turn.wish == "cut":
-            outcome = "cut"
-        return Message(
+    def _settled(self, turn: Turn, answer: _Answer) -> Message | None:
+        """The answer as it is to be kept, on its way to the front. From now on nothing joins or stops it."""
+        turn.settled = True
+        parts = _parts(answer, turn.wish)
+        if not parts:
+            return None
+        answer.message = Message(
             id=turn.id,
             session_id=turn.session.id,
             role="assistant",
-            sender=Sender(type="persona", id=self._settings.name, name=persona.display),
-            persona=persona.name,
+            sender=Sender(type="persona", id=self._settings.name, name=answer.persona.display),
+            persona=answer.persona.name,
             parts=parts,
             at=self._now(),
             reply_to=turn.lines[-1].id,
-            outcome=outcome,
+            outcome=_outcome(answer, turn.wish),
             usage=answer.usage,
-            metadata={"rule": decision.rule, "why": str(decision)},
+            metadata={"rule": answer.decision.rule, "why": str(answer.decision)},
         )
+        turn.pieces.put_nowait(Done(answer.message))
+        return answer.message
+
+
+def _outcome(answer: _Answer, wish: str) -> Outcome:
+    if wish == "stop":
+        return "stopped"
+    return "cut" if answer.failure or wish == "cut" else "whole"
 
 
 def _parts(answer: _Answer, wish: str) -> tuple[Part, ...]:

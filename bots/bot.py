@@ -102,6 +102,8 @@ class Bot:
                 turn.shown.set()
                 await running
                 del self._showing[turn.id]
+        if turn.refused is not None:
+            raise turn.refused
 
     async def delivered(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:
         """Records where an answer's pages stand, so that replies to any of them are understood."""
@@ -166,8 +168,9 @@ class Bot:
         return self._lanes.busy
 
     async def _accept(self, incoming: Incoming) -> Turn | None:
-        """The turn that a line opens, once the line is kept. One line of a channel after the other, so that the
-        order of keeping is the order of hearing."""
+        """The turn that a line opens, if any. One line of a channel after the other, so that the order of keeping
+        is the order of hearing. The line may still be on its way into storage: the turn waits for it before it
+        asks anybody, and gets ready meanwhile."""
         heard = self._ticks()
         door = self._doors.setdefault(incoming.channel.key, asyncio.Lock())
         async with door:
@@ -177,14 +180,16 @@ class Bot:
             line = self._line(incoming, session)
             if closed is not None:
                 await self.store.save_session(closed)
-            if not await self._keep(session, line) or not incoming.answer:
-                return None
-            if is_stop(incoming.text) and self._lanes.stop(session.id, incoming.sender.id):
-                return None
-            if self._lanes.join(session, line, heard):
-                return None
+            kept = asyncio.ensure_future(self._keep(session, line))
+            if not incoming.answer or self._lanes.busy_with(session, line.sender) or is_stop(incoming.text):
+                if not await kept or not incoming.answer:
+                    return None
+                if is_stop(incoming.text) and self._lanes.stop(session.id, line.sender.id):
+                    return None
+                if self._lanes.join(session, line, heard):
+                    return None
             persona = replied.persona if replied else None
-            turn = Turn(message_id(self._now(), self._chance()), session, [line], heard, persona)
+            turn = Turn(message_id(self._now(), self._chance()), session, [line], heard, kept, persona)
             self._lanes.add(turn)
             return turn
 

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from storage.model import Message, Receipt, Session
+from storage.errors import StorageError
+from storage.model import Message, Receipt, Sender, Session
 
 if TYPE_CHECKING:
     from .pieces import Piece
@@ -24,6 +25,8 @@ class Turn:
     lines: list[Message]
     heard: float
     """When its last line arrived, on the monotonic clock, in seconds."""
+    kept: asyncio.Future[bool]
+    """Whether its first line is in storage; False when it was there before, and is nobody's business any more."""
     replied_persona: str | None = None
     """Whose message its last line replies to, if a persona's."""
     wish: Literal["go", "again", "stop", "cut"] = "go"
@@ -35,6 +38,8 @@ class Turn:
     receipts: tuple[Receipt, ...] = ()
     shown: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the front has shown the final words, or has left."""
+    refused: StorageError | None = None
+    """Why its line could not be kept."""
     keeping: bool = False
     """Whether the answer is on its way into storage: receipts that come later go after it."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,6 +71,10 @@ class Lanes:
     def __init__(self, burst: float) -> None:
         self._burst = burst
         self._lanes: dict[str, deque[Turn]] = {}
+
+    def busy_with(self, session: Session, sender: Sender) -> bool:
+        """Whether somebody has a turn in the session's lane already."""
+        return any(turn.asker == sender.id for turn in self._lanes.get(session.id, ()))
 
     def join(self, session: Session, line: Message, heard: float) -> bool:
         """Adds a line to its sender's own turn if that one began or grew within the burst and can still change."""

@@ -96,6 +96,8 @@ class Turns:
                 turn.wish = "go"
             answer = self._begun(turn)
             prompt = await self._prompt(turn, answer.persona)
+            if not await self._line_is_kept(turn):
+                return None
             if turn.undisturbed:
                 turn.asking = asyncio.ensure_future(self._ask(turn, prompt, answer))
                 # After the asking, so that the request leaves before a front gets ready to show anything.
@@ -105,6 +107,13 @@ class Turns:
             if not turn.overtaken:
                 return answer.message or self._settled(turn, answer)
             turn.pieces.put_nowait(Reset())
+
+    async def _line_is_kept(self, turn: Turn) -> bool:
+        try:
+            return await turn.kept
+        except StorageError as error:
+            turn.refused = error
+            return False
 
     def _begun(self, turn: Turn) -> _Answer:
         """An answer without a word yet, by the persona that the router picks."""

@@ -41,9 +41,9 @@ def message(number: int, **fields: Any) -> Message:
     return Message(**{**given, **told, "at": NOON + timedelta(seconds=number), **fields})
 
 
-def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
+def rows(database: Path, query: str, *parameters: object) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
-        return connection.execute(query).fetchall()
+        return connection.execute(query, parameters).fetchall()
 
 
 def child(script: str, *arguments: object) -> subprocess.Popen[str]:
@@ -194,7 +194,7 @@ async def test_a_damaged_database_is_said(store: SqliteStore, tmp_path: Path) ->
     await store.close()
     database = tmp_path / "conversations.db"
     whole = database.read_bytes()
-    database.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    database.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
     with pytest.raises(Unavailable, match=r"is damaged .* restore the latest backup"):
         await SqliteStore.open(tmp_path, "sage")
 
@@ -319,11 +319,10 @@ async def test_the_count_follows_a_removal_by_hand(store: SqliteStore, tmp_path:
     ("query", "index"),
     [
         (MESSAGES_NEWEST_FIRST, "SEARCH conversations USING INDEX idx_conversations_session (session_id=?)"),
-        (SESSIONS_IDLE, "SEARCH sessions USING INDEX idx_sessions_open_last (last_at<?)"),
         (SESSIONS_LAST_FIRST[False, False], "SCAN sessions USING INDEX idx_sessions_last"),
-        (SESSIONS_LAST_FIRST[False, True], "SCAN sessions USING INDEX idx_sessions_open_last"),
+        (SESSIONS_LAST_FIRST[False, True], "SCAN sessions USING INDEX idx_sessions_last"),
         (SESSIONS_LAST_FIRST[True, False], "SEARCH sessions USING INDEX idx_sessions_channel_last (channel_key=?)"),
-        (SESSIONS_LAST_FIRST[True, True], "SEARCH sessions USING INDEX idx_sessions_channel_open_last (channel_key=?)"),
+        (SESSIONS_LAST_FIRST[True, True], "SEARCH sessions USING INDEX idx_sessions_channel_last (channel_key=?)"),
     ],
 )
 async def test_lists_are_read_in_an_indexs_order(store: SqliteStore, tmp_path: Path, query: str, index: str) -> None:
@@ -331,6 +330,11 @@ async def test_lists_are_read_in_an_indexs_order(store: SqliteStore, tmp_path: P
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", ("x", 100))]
     assert index in plan
     assert not [step for step in plan if "TEMP B-TREE" in step]
+
+
+async def test_silent_sessions_are_looked_for_among_the_open_ones(store: SqliteStore, tmp_path: Path) -> None:
+    plan = [row[3] for row in rows(tmp_path / "conversations.db", f"EXPLAIN QUERY PLAN {SESSIONS_IDLE}", "x", 100)]
+    assert "SEARCH sessions USING INDEX idx_sessions_active (is_active=?)" in plan
 
 
 async def test_counting_does_not_read_the_messages(store: SqliteStore, tmp_path: Path) -> None:

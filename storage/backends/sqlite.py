@@ -303,7 +303,9 @@ SELECT json_group_array(json_object(
 )) FROM (SELECT * FROM sessions :which) AS s CROSS JOIN channels AS c ON c.key = s.channel_key
 """.replace(":channel", _CHANNEL)
 SESSION_BY_ID = _SESSION.replace(":which", "WHERE session_id = ?1")
-SESSIONS_IDLE = _SESSION.replace(":which", "WHERE closed_at IS NULL AND last_at < ?1 ORDER BY last_at, id LIMIT ?2")
+SESSIONS_IDLE = _SESSION.replace(
+    ":which", "INDEXED BY idx_sessions_active WHERE is_active = 1 AND last_at < ?1 ORDER BY last_at, id LIMIT ?2"
+)
 SESSIONS_LAST_FIRST = {
     (of_channel, open_only): _SESSION.replace(
         ":which",

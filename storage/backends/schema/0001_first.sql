@@ -79,8 +79,6 @@ CREATE INDEX idx_sessions_active ON sessions(is_active);
 CREATE UNIQUE INDEX idx_sessions_session ON sessions(session_id);
 CREATE INDEX idx_sessions_last ON sessions(last_at);
 CREATE INDEX idx_sessions_channel_last ON sessions(channel_key, last_at);
-CREATE INDEX idx_sessions_open_last ON sessions(last_at) WHERE closed_at IS NULL;
-CREATE INDEX idx_sessions_channel_open_last ON sessions(channel_key, last_at) WHERE closed_at IS NULL;
 CREATE INDEX idx_receipts_message ON receipts(message_id, page);
 
 -- Here rather than in the program, so that the count also holds after an edit by hand.

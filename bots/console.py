@@ -23,6 +23,7 @@ from rich.text import Text
 
 from storage.rootlock import holder
 
+from . import status
 from .errors import TroupeError
 from .settings import BotSettings
 from .terminal import SOCKET, Answer, reachable
@@ -185,8 +186,8 @@ def _wait_for_door(bot: BotSettings, child: subprocess.Popen[bytes], log: Path) 
         if child.poll() is not None:
             break
         time.sleep(0.05)
-    last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-    raise TroupeError(f"{bot.display} did not start. The last line of {os.path.relpath(log)} says: {last[0]}")
+    why = status.of(bot).last_error or "it said nothing"
+    raise TroupeError(f"{bot.display} did not start: {why} (its log: {os.path.relpath(log)})")
 
 
 def _tail(text: str, height: int) -> str:

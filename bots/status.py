@@ -47,7 +47,7 @@ class BotStatus(BaseModel):
 
 def read(settings: Troupe) -> list[BotStatus]:
     """Every bot of the config, in its order; never fails on a missing or damaged file."""
-    return [_of(bot) for bot in settings.bots]
+    return [of(bot) for bot in settings.bots]
 
 
 def healthy(status: BotStatus) -> tuple[bool, str]:
@@ -92,7 +92,7 @@ def memory(pid: int) -> int:
         return 0
 
 
-def _of(bot: BotSettings) -> BotStatus:
+def of(bot: BotSettings) -> BotStatus:
     """What the file says, unless the process it speaks of is gone or is another one by now."""
     status = _said(bot)
     owner = holder(bot.root)

@@ -65,7 +65,7 @@ class Door:
         channel = _here()
         try:
             while line := await reader.readline():
-                task = asyncio.ensure_future(self._answer(channel, json.loads(line), writer))
+                task = asyncio.ensure_future(self._answer(channel, _asked(line), writer))
                 for tasks in (under_way, self._visits):
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
@@ -141,6 +141,16 @@ def _here() -> Channel:
     except (KeyError, OSError):  # a container's user without a name
         person = f"user-{os.getuid()}"
     return Channel(front="terminal", id=person, kind="terminal", name=person)
+
+
+def _asked(line: bytes) -> Answer:
+    """A request, or nothing where a line is none."""
+    try:
+        asked = json.loads(line)
+    except ValueError:
+        return {}
+    texts = isinstance(asked, dict) and all(isinstance(value, str) for value in asked.values())
+    return asked if texts else {}
 
 
 def _told(piece: Piece) -> Answer:

@@ -105,8 +105,7 @@ class Identifies:
     def book(self) -> float:
         """Seconds to wait before the identify that is hereby booked. Raises `Fatal` when the day's are used up."""
         now = self._clock()
-        known = self._path.read_text().split() if self._path.exists() else []
-        today = [at for at in map(float, known) if now - self._DAY < at <= now + self._APART]
+        today = [at for at in self._known() if now - self._DAY < at <= now + self._APART]
         if len(today) >= self.LIMIT:
             raise Fatal(
                 f"This bot has connected {len(today)} times within 24 hours, and Discord resets the token of an "
@@ -117,6 +116,12 @@ class Identifies:
         draft.write_text("\n".join(f"{each:.3f}" for each in [*today, at]))
         draft.replace(self._path)
         return at - now
+
+    def _known(self) -> list[float]:
+        try:
+            return [float(at) for at in self._path.read_text().split()]
+        except (OSError, ValueError):  # none yet, or damaged: the day's count begins anew
+            return []
 
 
 def trace(pace: Pace, refusals: Refusals, told: Callable[[int], None]) -> aiohttp.TraceConfig:

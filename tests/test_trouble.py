@@ -1,0 +1,152 @@
+"""What goes wrong around a bot: full disks, unusable roots, lost intents, odd input. Nothing is lost, nobody dies."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bots.discord.limits import Identifies, Refusals
+from bots.errors import Fatal
+from storage.backends.sqlite import SqliteStore
+from storage.errors import Unavailable
+
+from .stage import eventually, stage
+from .world import ANA, BEN, World, world
+
+
+async def pages(w: World, limit: int) -> None:
+    """Sets how many pages the database may have: a disk that is full, and then is not."""
+    assert isinstance(w.store, SqliteStore)
+    await w.store._writing.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {limit}").fetchone())
+
+
+async def test_on_a_full_disk_nobody_is_asked_and_the_lines_are_kept_when_there_is_room(tmp_path: Path) -> None:
+    async with world(root=tmp_path) as w:
+        room = w.room()
+        await room.say(ANA, "before")
+        await pages(w, 1)
+        long = "a line that does not fit any more " * 200
+        for who, text in ((ANA, f"first {long}"), (BEN, f"second {long}")):
+            with pytest.raises(Unavailable, match="full"):
+                await room.say(who, text)
+        await w.bot.upkeep()
+        assert len(await room.transcript()) == 2
+        await pages(w, 1_000_000)
+        await w.bot.upkeep()
+        await room.say(ANA, "after")
+        people = [line.split()[1] for line in await room.transcript() if not line.startswith("Sage")]
+        assert people == ["before", "first", "second", "after"]
+
+
+@pytest.mark.parametrize("text", ["x" * 4000, "", " ", "\u200b\u202e", "\x00nul", "half a pair \ud83d", "🎭" * 2000])
+async def test_odd_lines_are_kept_and_answered(text: str) -> None:
+    async with world() as w:
+        heard = await w.room().say(ANA, text)
+        assert heard.answer is not None
+        assert heard.answer.text.strip()
+        assert len(await w.room().transcript()) == 2
+
+
+async def test_a_renamed_channel_keeps_its_talk_and_remembers_its_names(tmp_path: Path) -> None:
+    async with world(root=tmp_path) as w:
+        old, new = w.room("plans"), w.room("plans")
+        new.channel = old.channel.model_copy(update={"name": "grand-plans", "guild_name": "New Home"})
+        await old.say(ANA, "one")
+        await new.say(ANA, "two")
+        (session,) = await old.sessions()
+        assert session.channel.name == "grand-plans"
+        assert session.channel.past_names == ("plans",)
+        assert session.message_count == 4
+
+
+async def test_roots_that_cannot_be_used_stop_only_their_own_bot(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        good = here.discord.add_bot("token-good", "good")
+        for name in ("newer", "damaged", "blocked"):
+            here.discord.add_bot(f"token-{name}", name)
+            (tmp_path / "data" / name).mkdir(parents=True)
+        with closing(sqlite3.connect(tmp_path / "data" / "newer" / "conversations.db")) as database:
+            database.execute("PRAGMA application_id = 1414681936")
+            database.execute("PRAGMA user_version = 9999")
+        (tmp_path / "data" / "damaged" / "conversations.db").write_bytes(b"this is no database" * 1000)
+        (tmp_path / "data" / "blocked").rmdir()
+        (tmp_path / "data" / "blocked").write_text("a file where a folder should be")
+        environment = here.write({name: {} for name in ("good", "newer", "damaged", "blocked")}, heartbeat=0.2)
+        with here.troupe("up", environment=environment):
+            await here.discord.until_ready(good, timeout=30)
+            await eventually(lambda: here.status("newer")["state"] == "fatal")
+            assert "9999" in here.status("newer")["last_error"]
+            await eventually(lambda: "damaged" in here.status("damaged")["last_error"])
+            await eventually(lambda: "blocked" in here.log)
+            assert here.status("good")["state"] == "ready"
+        assert (tmp_path / "data" / "damaged" / "conversations.db").read_bytes().startswith(b"this is no database")
+
+
+async def test_without_the_message_content_intent_a_bot_hears_what_addresses_it(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        without = 1 << 0 | 1 << 9 | 1 << 12
+        shy = here.discord.add_bot("token-shy", "shy", intents_allowed=without)
+        ana, guild = here.discord.add_person("ana"), here.discord.add_guild("Home")
+        more: dict[str, Any] = {"message_content": False, "channels": {"always": ["*"]}}
+        environment = here.write({"shy": {"discord": more}})
+        here.provider.default = lambda ask: f"heard {ask.question.rsplit(': ', 1)[-1]}"
+        with here.troupe("bot", "shy", environment=environment):
+            await here.discord.until_ready(shy, timeout=30)
+            room = guild.add_channel("general")
+            await here.discord.say(ana, room, "not for you")
+            question = await here.discord.say(ana, room, "for you", mentions=[shy])
+            answer = await here.discord.answer_to(question, by=shy)
+            assert answer.content == "heard for you"
+            direct = await here.discord.say(ana, here.discord.dm(ana, shy), "privately")
+            assert (await here.discord.answer_to(direct, by=shy)).content == "heard privately"
+            assert len(here.provider.asks) == 2
+
+
+async def test_an_invalid_session_is_begun_anew_and_people_are_answered_again(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        sage = here.discord.add_bot("token-sage", "sage")
+        ana, guild = here.discord.add_person("ana"), here.discord.add_guild("Home")
+        environment = here.write({"sage": {}})
+        with here.troupe("bot", "sage", environment=environment):
+            await here.discord.until_ready(sage, timeout=30)
+            await here.discord.invalidate(sage)
+            await here.discord.until(lambda: here.discord.identifies[sage] == 2, timeout=20)
+            await here.discord.until_ready(sage)
+            question = await here.discord.say(ana, guild.add_channel("general"), "still there?", mentions=[sage])
+            await here.discord.answer_to(question, by=sage)
+
+
+def test_identifies_are_counted_over_restarts_and_end_before_discord_resets_the_token(tmp_path: Path) -> None:
+    clock = [1_000_000.0]
+    path = tmp_path / "identifies"
+
+    def book() -> float:
+        return Identifies(path, lambda: clock[0]).book()
+
+    assert [book(), book()] == [0.0, 5.0]
+    for _ in range(Identifies.LIMIT - 2):
+        clock[0] += 10
+        assert book() == 0.0
+    with pytest.raises(Fatal, match="900 times within 24 hours"):
+        book()
+    clock[0] += 86_400
+    assert book() == 0.0
+    path.write_text("torn by a cra")
+    assert book() == 0.0
+
+
+def test_refusals_are_counted_together_by_all_bots_of_a_host_and_forgotten_after_ten_minutes(tmp_path: Path) -> None:
+    clock = [1_000_000.0]
+    one, two = (Refusals(tmp_path / "refusals", lambda: clock[0]) for _ in range(2))
+    for _ in range(Refusals.LIMIT // 2):
+        one.add()
+        two.add()
+    assert two.exhausted
+    assert one.add() == Refusals.LIMIT + 1
+    clock[0] += 601
+    assert not one.exhausted
+    assert two.add() == 1

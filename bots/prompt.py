@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import datetime
 
 from storage.model import Channel, Message
@@ -17,7 +18,9 @@ Keep it as short as the question allows; use Discord's Markdown where it helps, 
 
 _SLACK = 0.75
 """When the window is full it is cut to this share, so that it stays put (and cached) for many turns."""
-_REMEMBERED = 1024
+_SESSIONS = 1024
+_LINES = 20_000
+"""The most that is remembered of either, over all sessions."""
 
 
 class Prompts:
@@ -28,6 +31,7 @@ class Prompts:
         self._model = model
         self._max_history = max_history
         self._starts: OrderedDict[str, str] = OrderedDict()
+        self._lines: dict[tuple[str, str], _Shown] = {}
 
     def assemble(
         self,
@@ -46,17 +50,16 @@ class Prompts:
         question = "\n".join(message.words for message in asked)
         last = f"(It is {now:%A %Y-%m-%d %H:%M} UTC, in {_place(channel)}.)\n" + "\n".join(map(said, asked))
         room = self._model.context_tokens - self._model.max_tokens - tokens(system) - tokens(last)
-        window = self._window(history, room)
-        lines = tuple(_line(message, persona.name) for message in window if message.words.strip())
+        shown = [self._shown(message, persona.name) for message in self._window(history, persona.name, room)]
         return Prompt(
             system=system,
-            lines=(*lines, Line("user", last)),
+            lines=(*(each.line for each in shown if each.weight), Line("user", last)),
             question=question,
             max_tokens=self._model.max_tokens,
             temperature=persona.temperature,
         )
 
-    def _window(self, history: list[Message], room: int) -> list[Message]:
+    def _window(self, history: list[Message], persona: str, room: int) -> list[Message]:
         if not history:
             return []
         key = history[-1].session_id
@@ -64,18 +67,37 @@ class Prompts:
         if start is None:
             full = len(history) >= self._max_history
             start = len(history) - int(self._max_history * _SLACK) if full else 0
-        if _weight(history[start:]) > room:
-            while start < len(history) - 1 and _weight(history[start:]) > room * _SLACK:
-                start += 1
-        self._starts[key] = history[start].id
-        self._starts.move_to_end(key)
-        if len(self._starts) > _REMEMBERED:
-            self._starts.popitem(last=False)
-        return history[start:] if _weight(history[start:]) <= room else []
+        weights = [self._shown(message, persona).weight for message in history]
+        total = sum(weights[start:])
+        bound = room if total <= room else room * _SLACK
+        while total > bound and start < len(history):
+            total -= weights[start]
+            start += 1
+        if start < len(history):
+            self._starts[key] = history[start].id
+            self._starts.move_to_end(key)
+            if len(self._starts) > _SESSIONS:
+                self._starts.popitem(last=False)
+        return history[start:]
+
+    def _shown(self, message: Message, persona: str) -> _Shown:
+        """A line of history as a model sees it: worked out once, not once a turn."""
+        known = self._lines.get((message.id, persona))
+        if known is None or known.message is not message:
+            line = _line(message, persona)
+            known = _Shown(message, line, tokens(line.text) + 8 if message.words.strip() else 0)
+            if len(self._lines) >= _LINES:
+                self._lines.clear()
+            self._lines[message.id, persona] = known
+        return known
 
 
-def _weight(messages: list[Message]) -> int:
-    return sum(tokens(message.words) + 8 for message in messages)
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    message: Message
+    line: Line
+    weight: int
+    """Its tokens, roughly; 0 for a line without words, which is not shown."""
 
 
 def said(message: Message) -> str:

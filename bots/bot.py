@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 
 _STOP_WORDS = {"stop", "/stop"}
 _UNKEPT_LIMIT = 10_000
+_ORIGINS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Bot:
         self.store = store
         self.router = ContextRouter(settings)
         self.sessions = Sessions(store, settings, chance=chance)
-        prompts = Prompts(settings.models[0], settings.storage.max_history)
+        ready = [model for model in settings.models if model.ready] or settings.models
+        prompts = Prompts(ready, settings.storage.max_history)
         self._lanes = Lanes(settings.sessions.burst)
         self._recent = Recent(store, settings.storage.max_history)
         self._turns = Turns(
@@ -78,7 +81,12 @@ class Bot:
         self._channels: dict[str, Channel] = {}
         self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._showing: dict[str, Turn] = {}
-        self._unkept: deque[tuple[Session, Message]] = deque()
+        self._refused: deque[Incoming | tuple[Session, Message]] = deque()
+        """What storage would not take, to be tried again in this order."""
+        self._catching_up = asyncio.Lock()
+        self._heard: OrderedDict[str, None] = OrderedDict()
+        """The latest origins: an event that comes twice is dropped before it moves anything."""
+        self._leaving = False
 
     async def receive(self, incoming: Incoming) -> AsyncIterator[Piece]:
         """Keeps a line and, when an answer is due, yields it piece by piece; the last piece is `Done`.
@@ -86,10 +94,22 @@ class Bot:
         A line redelivered, only listened to, joined to a turn under way, or that stops one, yields nothing.
         Raises `StorageError` when the line could not be kept: then nobody has thought about it yet, and it is
         kept as soon as storage is back."""
-        turn = await self._accept(incoming)
-        if turn is None:
+        if incoming.origin in self._heard:
             return
-        structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
+        self._remember(incoming.origin)
+        try:
+            await self._catch_up()
+            turn = await self._accept(incoming)
+            if turn is not None:
+                structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
+                async with aclosing(self._answered(turn)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+        except StorageError:
+            self._unkept(replace(incoming, answer=False))
+            raise
+
+    async def _answered(self, turn: Turn) -> AsyncGenerator[Piece, None]:
         async with self._lanes.floor(turn):
             running = asyncio.ensure_future(self._turns.run(turn))
             self._showing[turn.id] = turn
@@ -120,13 +140,14 @@ class Bot:
             log.error("receipts.unkept", message=message_id, error=str(error))
 
     async def stop(self, channel: Channel, asker: str | None = None) -> bool:
-        """Ends the answer under way in a channel's session at once, keeping what was said; False if there is none."""
-        session = await self.sessions.current(channel)
-        return session is not None and self._lanes.stop(session.id, asker)
+        """Ends answers under way in a channel at once, keeping what was said: the asker's own, or else whatever is
+        running. False if there are none."""
+        return self._lanes.stop(channel.key, asker)
 
     async def begin(self, channel: Channel) -> Session:
         """Starts a new session in a channel: `/new`."""
-        return await self.sessions.begin(await self.know(channel), self._now())
+        async with self._door(channel):
+            return await self.sessions.begin(await self.know(channel), self._now())
 
     async def why(self, channel: Channel) -> str:
         """Why the last answer in a channel came from whom it did: `/why`."""
@@ -147,20 +168,18 @@ class Bot:
         return self._channels.get(key)
 
     async def upkeep(self) -> None:
-        """What is due now: lines that storage refused are tried again, silent sessions are closed."""
-        while self._unkept:
-            session, message = self._unkept[0]
-            try:
-                if await self.store.append(session, message):
-                    self._recent.heard(message)
-            except Unavailable:
-                return
-            self._unkept.popleft()
+        """What is due now: what storage refused is tried again, silent sessions are closed. Raises `StorageError`
+        when storage still refuses; then nothing is forgotten."""
+        await self._catch_up()
         await self.sessions.expire(self._now())
 
     async def close(self) -> None:
-        """Cuts what is being said short, so that it is kept as far as it got."""
+        """Cuts what is being said short, so that it is kept as far as it got. Lines that still come are kept and
+        not answered."""
+        self._leaving = True
         self._lanes.cut_all()
+        for each in self._refused:
+            log.error("line.lost", line=each.origin if isinstance(each, Incoming) else each[1].id)
 
     @property
     def busy(self) -> int:
@@ -172,22 +191,25 @@ class Bot:
         is the order of hearing. The line may still be on its way into storage: the turn waits for it before it
         asks anybody, and gets ready meanwhile."""
         heard = self._ticks()
-        door = self._doors.setdefault(incoming.channel.key, asyncio.Lock())
-        async with door:
-            channel = await self.know(incoming.channel)
+        async with self._door(incoming.channel):
+            channel = await self._known(incoming.channel)
             replied = await self.store.find(incoming.reply_to) if incoming.reply_to else None
             session, closed = await self.sessions.place(channel, incoming.sender, incoming.at, replied)
             line = self._line(incoming, session)
-            if closed is not None:
-                await self.store.save_session(closed)
             kept = asyncio.ensure_future(self._keep(session, line))
+            if closed is not None:
+                await kept
+                await self.store.save_session(closed)
             if not incoming.answer or self._lanes.busy_with(session, line.sender) or is_stop(incoming.text):
                 if not await kept or not incoming.answer:
                     return None
-                if is_stop(incoming.text) and self._lanes.stop(session.id, line.sender.id):
+                if is_stop(incoming.text) and self._lanes.stop(channel.key, line.sender.id):
                     return None
                 if self._lanes.join(session, line, heard):
                     return None
+            if self._leaving:
+                await kept
+                return None
             persona = replied.persona if replied else None
             turn = Turn(message_id(self._now(), self._chance()), session, [line], heard, kept, persona)
             self._lanes.add(turn)
@@ -207,15 +229,59 @@ class Bot:
         )
 
     async def _keep(self, session: Session, message: Message) -> bool:
+        """Keeps a message. An answer that storage refuses is tried again later; a line is its hearer's affair."""
         try:
             kept = await self.store.append(session, message)
-            if kept:
-                self._recent.heard(message)
-            return kept
-        except Unavailable:
-            if len(self._unkept) < _UNKEPT_LIMIT:
-                self._unkept.append((session, message))
+        except StorageError:
+            if message.role == "assistant":
+                self._unkept((session, message))
             raise
+        if kept:
+            self._recent.heard(message)
+        return kept
+
+    def _unkept(self, refused: Incoming | tuple[Session, Message]) -> None:
+        if len(self._refused) >= _UNKEPT_LIMIT:
+            log.error("line.lost", reason="too many wait for storage already")
+            return
+        self._refused.append(refused)
+
+    async def _catch_up(self) -> None:
+        """Keeps what was refused before, in its order. Raises `StorageError` when storage still refuses."""
+        while self._refused:
+            async with self._catching_up:
+                if not self._refused:
+                    return
+                each = self._refused[0]
+                try:
+                    if isinstance(each, Incoming):
+                        await self._accept(each)
+                    else:
+                        await self._keep_again(*each)
+                except Unavailable:
+                    raise
+                except Exception:
+                    log.exception("line.lost", reason="storage takes others, but not this one")
+                self._refused.popleft()
+
+    async def _keep_again(self, session: Session, message: Message) -> None:
+        if await self.store.append(self.sessions.latest(session), message):
+            self._recent.heard(message)
+
+    async def _known(self, channel: Channel) -> Channel:
+        """A channel's names, brought up to date if storage can; the line brings its channel along in any case."""
+        try:
+            return await self.know(channel)
+        except Unavailable:
+            return self._channels.get(channel.key, channel)
+
+    def _door(self, channel: Channel) -> asyncio.Lock:
+        return self._doors.setdefault(channel.key, asyncio.Lock())
+
+    def _remember(self, origin: str) -> None:
+        self._heard[origin] = None
+        if len(self._heard) > _ORIGINS:
+            self._heard.popitem(last=False)
 
 
 def is_stop(text: str) -> bool:

@@ -18,7 +18,7 @@ _SENTENCES: dict[ProviderFailure, str] = {
     "timeout": "The model took too long to answer; please try again.",
     "unavailable": "The model cannot be reached right now; please try again in a minute.",
     "rejected": "The model could not take this question as it stands.",
-    "too_long": "This conversation is too long for the model; start a new one with /new.",
+    "too_long": "This conversation has grown too long for the model; after a pause a new one begins.",
     "filtered": "The model provider's content filter stopped this answer.",
 }
 

@@ -15,6 +15,9 @@ from storage.model import Message, Receipt, Sender, Session
 if TYPE_CHECKING:
     from .pieces import Piece
 
+_LONGEST = 4
+"""Bursts: how long one person's lines may go on making a running answer start anew."""
+
 
 @dataclass(eq=False)
 class Turn:
@@ -43,11 +46,20 @@ class Turn:
     keeping: bool = False
     """Whether the answer is on its way into storage: receipts that come later go after it."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float = field(init=False)
     _floor: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.began = self.heard
 
     @property
     def asker(self) -> str:
         return self.lines[0].sender.id
+
+    @property
+    def running(self) -> bool:
+        """Whether it is this turn's turn."""
+        return self._floor.is_set()
 
     @property
     def undisturbed(self) -> bool:
@@ -77,10 +89,14 @@ class Lanes:
         return any(turn.asker == sender.id for turn in self._lanes.get(session.id, ()))
 
     def join(self, session: Session, line: Message, heard: float) -> bool:
-        """Adds a line to its sender's own turn if that one began or grew within the burst and can still change."""
+        """Adds a line to its sender's own turn, if that can still change: one that waits takes all, a running one
+        what comes within the burst of the line before and not too long after its first."""
         for turn in reversed(self._lanes.get(session.id, ())):
             if turn.asker == line.sender.id:
-                if turn.settled or turn.wish in ("stop", "cut") or heard - turn.heard > self._burst:
+                if turn.settled or turn.wish in ("stop", "cut"):
+                    return False
+                close = heard - turn.heard <= self._burst and heard - turn.began <= self._burst * _LONGEST
+                if turn.running and not close:
                     return False
                 turn.lines.append(line)
                 turn.heard = heard
@@ -107,16 +123,15 @@ class Lanes:
             else:
                 self._admit(turn.session.id)
 
-    def stop(self, session_id: str, asker: str | None = None) -> bool:
-        """Ends the running answer of a session at once, and drops the asker's waiting ones (everybody's when
-        None). False when nothing was running or waiting."""
-        found = False
-        for turn in self._lanes.get(session_id, ()):
-            running = turn._floor.is_set()
-            if not turn.settled and (running or asker is None or turn.asker == asker):
+    def stop(self, channel_key: str, asker: str | None = None) -> bool:
+        """Ends answers in a channel at once: the asker's own, running or waiting, or else whatever is running.
+        False when the bot is not at work there."""
+        here = [turn for lane in self._lanes.values() for turn in lane if turn.session.channel.key == channel_key]
+        own = [turn for turn in here if turn.asker == asker]
+        for turn in own or [turn for turn in here if turn.running]:
+            if not turn.settled:
                 turn.interrupt("stop")
-                found = True
-        return found
+        return bool(here)
 
     def cut_all(self) -> None:
         """Ends every answer because the bot is going away."""

@@ -27,6 +27,8 @@ QUIET = {"httpx2": "WARNING", "httpcore2": "WARNING", "httpx": "WARNING", "aioht
 """Loggers that write a line for every request."""
 GUARDED = ("discord", "openai", "anthropic", "asyncio", "aiohttp")
 """Loggers that are never heard below info: at debug they write out what people say."""
+BRIEF = ("discord.client",)
+"""Loggers whose errors are the network's: a whole traceback at every try to reconnect would bury all else."""
 _COLOURS = (dev.CYAN, dev.MAGENTA, dev.BLUE, dev.GREEN, dev.YELLOW)
 
 
@@ -45,6 +47,7 @@ def configure(
         _name(bot),
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=not readable),
         structlog.processors.StackInfoRenderer(),
+        _briefly,
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
@@ -111,6 +114,16 @@ def _name(bot: str) -> Processor:
         return event
 
     return process
+
+
+def _briefly(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """What discord.py reports as it reconnects, in one line; anything else keeps its traceback."""
+    raised = event.get("exc_info")
+    error = raised[1] if isinstance(raised, tuple) else raised
+    if event.get("logger") in BRIEF and isinstance(error, BaseException):
+        del event["exc_info"]
+        event["error"] = f"{type(error).__name__}: {error}"
+    return event
 
 
 def _formatter(before: list[Processor], secrets: Iterable[str], readable: bool, *, colours: bool) -> logging.Formatter:

@@ -11,12 +11,11 @@ from .router import Decision
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Somebody is about to answer `line`."""
+    """Somebody is about to answer."""
 
     message_id: str
     """The id that the answer will have."""
     speaker: str
-    line: Message
     decision: Decision
 
 

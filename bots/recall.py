@@ -7,7 +7,8 @@ from collections import OrderedDict
 from storage.backend import Store
 from storage.model import Message
 
-_SESSIONS = 256
+_CHARACTERS = 8_000_000
+"""The most that is held over all sessions; the session longest unused goes first."""
 
 
 class Recent:
@@ -19,6 +20,7 @@ class Recent:
         self._store = store
         self._limit = limit
         self._lists: OrderedDict[str, list[Message]] = OrderedDict()
+        self._held = 0
         self._meanwhile: dict[str, list[Message]] = {}
 
     def heard(self, message: Message) -> None:
@@ -28,17 +30,23 @@ class Recent:
         known = self._lists.get(message.session_id)
         if known is not None:
             known.append(message)
+            self._held += len(message.text) - sum(len(old.text) for old in known[: -self._limit])
             del known[: -self._limit]
 
     async def messages(self, session_id: str) -> list[Message]:
         """The newest messages of a session, oldest first, as many as the limit allows; without their receipts."""
         if session_id not in self._lists:
             meanwhile = self._meanwhile.setdefault(session_id, [])
-            read = await self._store.messages(session_id, limit=self._limit)
-            self._meanwhile.pop(session_id, None)
+            try:
+                read = await self._store.messages(session_id, limit=self._limit)
+            finally:
+                self._meanwhile.pop(session_id, None)
             known = {message.id for message in read}
-            self._lists[session_id] = [*read, *(m for m in meanwhile if m.id not in known)]
-            if len(self._lists) > _SESSIONS:
-                self._lists.popitem(last=False)
+            found = [*read, *(m for m in meanwhile if m.id not in known)]
+            self._lists[session_id] = found
+            self._held += sum(len(message.text) for message in found)
+            while self._held > _CHARACTERS and len(self._lists) > 1:
+                _, forgotten = self._lists.popitem(last=False)
+                self._held -= sum(len(message.text) for message in forgotten)
         self._lists.move_to_end(session_id)
         return list(self._lists[session_id])

@@ -12,7 +12,10 @@ from storage.model import Channel, ChannelKind, Message, Sender, Session, Sessio
 from .settings import BotSettings
 
 _REMEMBERED = 4096
-"""Channels whose current session is kept in memory; the others are read again when somebody speaks there."""
+"""Sessions kept in memory; the others are read again when somebody speaks in their channel."""
+_NAMED = 10
+_PARTICIPANTS = 50
+"""The most people a session remembers by name, the latest newcomers."""
 
 
 class Sessions:
@@ -29,7 +32,10 @@ class Sessions:
             "dm": settings.sessions.dm_gap,
             "thread": settings.sessions.thread_gap,
         }
-        self._current: OrderedDict[str, Session] = OrderedDict()
+        self._live: OrderedDict[str, Session] = OrderedDict()
+        """Sessions by id, as they stand now."""
+        self._current: dict[str, str] = {}
+        """The id of each channel's current session."""
 
     async def place(
         self, channel: Channel, sender: Sender, at: datetime, replied: Message | None
@@ -47,6 +53,8 @@ class Sessions:
         elif current is not None and sender.type != "bot" and self._over(current, at):
             if current.closed_at is None:
                 closed = current.model_copy(update={"closed_at": at})
+                if closed.id in self._live:
+                    self._live[closed.id] = closed
             current = self._opened(channel, at, follows=current)
         session = self._joined(current or self._opened(channel, at, follows=None), channel, sender, at)
         self._remember(session)
@@ -54,7 +62,7 @@ class Sessions:
 
     async def current(self, channel: Channel) -> Session | None:
         """The session that the next line without a reply would be measured against."""
-        known = self._current.get(channel.key)
+        known = self._live.get(self._current.get(channel.key, ""))
         if known is None:
             stored = await self._store.sessions(channel.key, limit=1)
             known = stored[0] if stored else None
@@ -62,27 +70,26 @@ class Sessions:
 
     def latest(self, session: Session) -> Session:
         """The same session as it stands now, after whatever has been said since."""
-        known = self._current.get(session.channel.key)
-        return known if known is not None and known.id == session.id else session
+        return self._live.get(session.id, session)
 
     async def begin(self, channel: Channel, at: datetime) -> Session:
         """Starts a new session at once, whatever the clock says; the one before it is closed."""
         before = await self.current(channel)
         if before is not None and before.closed_at is None:
-            before = before.model_copy(update={"closed_at": at})
-            await self._store.save_session(await self._summarised(before))
+            before = await self._summarised(before.model_copy(update={"closed_at": at}))
+            await self._save(before)
         session = self._opened(channel, at, follows=before)
-        await self._store.save_session(session)
+        await self._save(session)
         self._remember(session)
         return session
 
     def speak_as(self, session: Session, persona: str) -> Session:
         """Records which persona speaks in the session; stored with its next message."""
+        session = self.latest(session)
         if session.persona != persona:
             session = session.model_copy(update={"persona": persona})
-            known = self._current.get(session.channel.key)
-            if known is not None and known.id == session.id:
-                self._current[session.channel.key] = session
+            if session.id in self._live:
+                self._live[session.id] = session
         return session
 
     async def carry_over(self, session: Session) -> str:
@@ -90,22 +97,18 @@ class Sessions:
         before = await self._store.session(session.follows) if session.follows else None
         if before is None:
             return ""
+        before = self.latest(before)
         if not before.context.summary:
             before = await self._summarised(before)
-            await self._store.save_session(before)
+            await self._save(before)
         return before.context.summary
 
     async def expire(self, now: datetime) -> int:
         """Closes what nobody came back to within the timeout, with its summary. Returns how many."""
         due = await self._store.idle_sessions(now - self._timeout)
         for session in due:
-            closed = await self._summarised(session.model_copy(update={"closed_at": now}))
-            known = self._current.get(session.channel.key)
-            if known is not None and known.id == session.id:
-                if known.last_at > session.last_at:
-                    continue  # somebody came back while the summary was read
-                del self._current[session.channel.key]
-            await self._store.save_session(closed)
+            if self.latest(session).last_at <= session.last_at:  # else somebody came back meanwhile
+                await self._save(await self._summarised(self.latest(session).model_copy(update={"closed_at": now})))
         return len(due)
 
     async def _replied_to(self, replied: Message | None, channel: Channel, current: Session | None) -> Session | None:
@@ -114,7 +117,7 @@ class Sessions:
         if current is not None and replied.session_id == current.id:
             return current
         older = await self._store.session(replied.session_id)
-        return older if older is not None and older.channel.key == channel.key else None
+        return self.latest(older) if older is not None and older.channel.key == channel.key else None
 
     def _over(self, session: Session, at: datetime) -> bool:
         gap = self._gaps[session.channel.kind]
@@ -126,7 +129,6 @@ class Sessions:
         return Session(
             id=session_id(at, self._chance()),
             channel=channel,
-            persona=follows.persona if follows else None,
             opened_at=at,
             last_at=at,
             follows=follows.id if follows else None,
@@ -137,14 +139,22 @@ class Sessions:
         if sender.type != "bot" and at > session.last_at:
             changes["last_at"] = at
         if all(known.id != sender.id for known in session.participants):
-            changes["participants"] = (*session.participants, sender)
+            changes["participants"] = (*session.participants[1 - _PARTICIPANTS :], sender)
         return session.model_copy(update=changes)
 
     def _remember(self, session: Session) -> None:
-        self._current[session.channel.key] = session
-        self._current.move_to_end(session.channel.key)
-        if len(self._current) > _REMEMBERED:
-            self._current.popitem(last=False)
+        self._live[session.id] = session
+        self._live.move_to_end(session.id)
+        self._current[session.channel.key] = session.id
+        if len(self._live) > _REMEMBERED:
+            _, forgotten = self._live.popitem(last=False)
+            if self._current.get(forgotten.channel.key) == forgotten.id:
+                del self._current[forgotten.channel.key]
+
+    async def _save(self, session: Session) -> None:
+        if session.id in self._live:
+            self._live[session.id] = session
+        await self._store.save_session(session)
 
     async def _summarised(self, session: Session) -> Session:
         tail = await self._store.messages(session.id, limit=8)
@@ -157,8 +167,9 @@ def summary(session: Session, tail: list[Message]) -> str:
     asked = next((m for m in reversed(tail) if m.role == "user" and m.words.strip()), None)
     if asked is None:
         return ""
-    people = ", ".join(p.name for p in session.participants if p.type == "user")
-    lines = [f"{session.opened_at:%Y-%m-%d %H:%M} UTC, with {people or asked.sender.name}."]
+    names = [p.name for p in session.participants if p.type == "user"] or [asked.sender.name]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    lines = [f"{session.opened_at:%Y-%m-%d %H:%M} UTC, with {', '.join(names[:_NAMED])}{more}."]
     lines.append(f"{asked.sender.name} last said: {_short(asked.words)}")
     answer = next((m for m in reversed(tail) if m.role == "assistant" and m.words.strip()), None)
     if answer is not None:

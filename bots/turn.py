@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 _HEAD_START = 0.1
 """Seconds by which the final words may be ahead of their keeping: nobody waits for a disk to see them."""
+_BROKEN = "Something went wrong on my side; the log has it under turn {}."
 
 
 @dataclass
@@ -81,7 +82,9 @@ class Turns:
                 message = message.model_copy(update={"receipts": turn.receipts})
                 await self._keep(self._sessions.latest(turn.session), message)
         except StorageError as error:
-            log.error("answer.unkept", error=str(error))
+            log.error("turn.unkept", error=str(error))
+            if not turn.settled:
+                turn.refused = error
         except Exception:
             log.exception("turn.failed")
         finally:
@@ -95,13 +98,17 @@ class Turns:
             if turn.overtaken:
                 turn.wish = "go"
             answer = self._begun(turn)
-            prompt = await self._prompt(turn, answer.persona)
+            if not turn.undisturbed:
+                return self._settled(turn, answer) if await self._line_is_kept(turn) else None
+            prompt = await self._prompted(turn, answer)
             if not await self._line_is_kept(turn):
                 return None
+            if prompt is None:
+                return self._settled(turn, answer)
             if turn.undisturbed:
                 turn.asking = asyncio.ensure_future(self._ask(turn, prompt, answer))
                 # After the asking, so that the request leaves before a front gets ready to show anything.
-                turn.pieces.put_nowait(Opened(turn.id, answer.persona.display, turn.lines[-1], answer.decision))
+                turn.pieces.put_nowait(Opened(turn.id, answer.persona.display, answer.decision))
                 await asyncio.wait((turn.asking,))
                 turn.asking = None
             if not turn.overtaken:
@@ -128,6 +135,17 @@ class Turns:
         default = self._settings.personas[0]
         persona = self._settings.persona(decision.persona) or default
         return _Answer(decision, persona, note="" if persona is default else f"**{persona.display}**\n")
+
+    async def _prompted(self, turn: Turn, answer: _Answer) -> Prompt | None:
+        """The prompt; None when it cannot be put together for a reason that only the log understands."""
+        try:
+            return await self._prompt(turn, answer.persona)
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("prompt.failed")
+            answer.failure = _BROKEN.format(turn.id)
+            return None
 
     async def _prompt(self, turn: Turn, persona: PersonaSettings) -> Prompt:
         session = turn.session
@@ -159,7 +177,7 @@ class Turns:
             answer.failure = str(error)
         except Exception:
             log.exception("provider.broke")
-            answer.failure = f"Something went wrong on my side; the log has it under turn {turn.id}."
+            answer.failure = _BROKEN.format(turn.id)
         if turn.undisturbed:
             # Here rather than by whoever waits for this task: the fewer steps of the loop, the sooner it is shown.
             self._settled(turn, answer)
@@ -203,8 +221,10 @@ def _parts(answer: _Answer, wish: str) -> tuple[Part, ...]:
     end = ""
     if answer.failure:
         end = f"-# {'The answer broke off. ' if words else ''}{answer.failure}"
-    elif wish in ("stop", "cut") and words.strip():
-        end = "-# Stopped." if wish == "stop" else "-# Cut off: I am being restarted. Ask again in a moment."
+    elif wish == "cut":
+        end = "-# I am being restarted. Ask again in a moment."
+    elif wish == "stop" and words.strip():
+        end = "-# Stopped."
     elif wish == "go" and not words.strip():
         end = "-# The model gave an empty answer."
     if end:

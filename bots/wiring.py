@@ -15,6 +15,7 @@ import structlog
 
 import storage
 from storage.backend import Store
+from storage.errors import StorageError
 
 from .bot import Bot
 from .costs import Metered
@@ -38,7 +39,6 @@ class House:
 
     bot: Bot
     store: Store
-    provider: Provider
 
     async def run(self, report: Report) -> None:
         """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
@@ -56,10 +56,11 @@ class House:
 
     async def _discord(self, report: Report) -> None:
         from .discord.client import Front  # a bot without Discord does not pay for discord.py
+        from .discord.limits import host_file
 
         front = Front(
             self.bot,
-            refusals_file=self.bot.settings.root.parent / ".discord-refusals",
+            refusals_file=host_file(),
             clock=time.time,
             ticks=time.monotonic,
             report=report,
@@ -67,9 +68,18 @@ class House:
         await front.serve()
 
     async def _upkeep(self, report: Report) -> None:
+        trouble = ""
         while True:
-            await self.bot.upkeep()
-            report({"live_sessions": (await self.store.counts()).open_sessions})
+            try:
+                await self.bot.upkeep()
+                report({"live_sessions": (await self.store.counts()).open_sessions})
+                if trouble:
+                    trouble = ""
+                    report({"last_error": ""})
+            except StorageError as error:
+                trouble = str(error)
+                log.error("storage.refused", error=trouble)
+                report({"last_error": trouble})
             await asyncio.sleep(UPKEEP_SECONDS)
 
 
@@ -88,7 +98,7 @@ async def build(
     provider = providers(settings, now)
     try:
         bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
-        yield House(bot, store, provider)
+        yield House(bot, store)
         await bot.close()
     finally:
         await provider.close()

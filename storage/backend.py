@@ -18,9 +18,10 @@ class Store(Protocol):
     """
 
     async def keep_channel(self, channel: Channel) -> Channel:
-        """Stores a channel or brings its names up to date, and returns it with its `past_names`.
+        """Stores a channel or brings its names up to date, and returns it with its past names.
 
-        A new name moves the old one to the end of `past_names`; sessions keep pointing at the channel by its id."""
+        A new name moves the old one to the end of `past_names`, a guild's to `past_guild_names`; sessions keep
+        pointing at the channel by its id."""
 
     async def channel(self, key: str) -> Channel | None:
         """The channel kept under `front:id`."""
@@ -30,11 +31,6 @@ class Store(Protocol):
 
         False when a message with that `origin`, or that id, is kept already: then nothing changes, the session
         included. The session's channel is stored with it when nobody has kept that yet."""
-
-    async def finish(self, message: Message) -> None:
-        """Replaces the parts, outcome, usage and metadata of a kept message by those given, found by its id.
-
-        Nothing happens when it is not kept (any more)."""
 
     async def keep_receipts(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:
         """Adds proof of delivery to a message; a receipt whose origin is known already changes nothing,
@@ -46,9 +42,7 @@ class Store(Protocol):
     async def session(self, session_id: str) -> Session | None:
         """The session of that id."""
 
-    async def sessions(
-        self, channel_key: str | None = None, *, open_only: bool = False, limit: int = 50
-    ) -> list[Session]:
+    async def sessions(self, channel_key: str | None = None, *, limit: int = 50) -> list[Session]:
         """Sessions, the one a person spoke in last first; of one channel, or of all."""
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:

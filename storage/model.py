@@ -36,6 +36,8 @@ class Channel(Value):
     """The channel a thread hangs on; for a DM the other person's id."""
     past_names: tuple[str, ...] = ()
     """Earlier names, oldest first."""
+    past_guild_names: tuple[str, ...] = ()
+    """Earlier names of its guild, as they were seen here."""
 
     @property
     def key(self) -> str:

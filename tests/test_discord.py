@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import discord
 import pytest
 import simcord
+from discord.gateway import DiscordWebSocket
+from yarl import URL
 
 from bots.discord.client import Front
-from bots.settings import BotSettings
+from bots.providers import Chunk, Prompt
+from bots.settings import BotSettings, Secret
 
+from .wire.discord_accounts import BotAccount
+from .wire.discord_client import pointed_at
+from .wire.discord_limits import Refusal
+from .wire.discord_model import Channel, Message
+from .wire.discord_server import DiscordServer
 from .world import World, persona, settings, world
 
 PATTERNS = {"always": ["advice-*"], "listen": ["news"], "mention": ["quiet"]}
@@ -128,7 +138,7 @@ async def test_people_with_unusual_names_in_unusual_channels_lose_nothing(tmp_pa
         assert all(p.name.isprintable() and p.name.strip() for p in session.participants)
 
 
-async def test_a_bare_mention_and_a_line_of_four_thousand_characters_are_answered(tmp_path: Path) -> None:
+async def test_a_bare_mention_is_answered(tmp_path: Path) -> None:
     async with account(tmp_path) as (_, env):
         guild = env.create_guild()
         channel = guild.create_text_channel("general")
@@ -196,3 +206,180 @@ async def test_personas_are_called_by_name(tmp_path: Path) -> None:
         ana = guild.add_member(env.create_user("ana"))
         await ana.send(channel, "Marcus, what is 6 * 7?")
         assert answers(channel)[0].content.startswith("**Marcus**\n")
+
+
+# On the loopback wire
+
+
+class Says:
+    """A model that says its words when they come, and ends when told to."""
+
+    name, model = "loopback", "loopback"
+
+    def __init__(self, *words: str) -> None:
+        self.words: asyncio.Queue[str | None] = asyncio.Queue()
+        self.always = words
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        for word in self.always:
+            yield Chunk(word)
+        while not self.always and (next_word := await self.words.get()) is not None:
+            yield Chunk(next_word)
+
+    async def close(self) -> None:
+        """Holds nothing open."""
+
+
+@asynccontextmanager
+async def fronted(
+    server: DiscordServer, bot: BotAccount, root: Path, model: Says, **more: Any
+) -> AsyncIterator[asyncio.Task[None]]:
+    """A bot's front on a loopback Discord; yields the task that serves it."""
+    token = Secret(variable="TOKEN", value=bot.token)
+    config = settings(name=bot.name, root=root, discord={"token": token, "edit_interval": 0.5})
+    async with world(config, root=root, provider=model) as w:
+        known = {"refusals_file": root / "refusals", "clock": time.time, "ticks": time.monotonic, "report": _ignore}
+        front = Front(w.bot, **{**known, **more})
+        with pointed_at(server):
+            serving = asyncio.ensure_future(front.serve())
+            try:
+                yield serving
+            finally:
+                serving.cancel()
+                with suppress(asyncio.CancelledError):
+                    await serving
+
+
+@asynccontextmanager
+async def wire(root: Path, model: Says) -> AsyncIterator[tuple[DiscordServer, BotAccount, Channel]]:
+    """One bot, ready, and a channel on a loopback Discord."""
+    async with DiscordServer(rate_limits=False) as server:
+        bot = server.add_bot("token-1", "sage")
+        channel = server.add_guild("Home").add_channel("general")
+        async with fronted(server, bot, root, model):
+            await server.until_ready(bot)
+            yield server, bot, channel
+
+
+def posts(server: DiscordServer, channel: Channel) -> list[str]:
+    """The contents posted to a channel, also those whose answer was lost."""
+    path = f"/channels/{channel.id}/messages"
+    return [r.body["content"] for r in server.requests if (r.method, r.path) == ("POST", path)]
+
+
+async def shows(server: DiscordServer, question: Message, text: str) -> Message:
+    answer = await server.answer_to(question)
+    await server.until(lambda: answer.content == text)
+    return answer
+
+
+async def test_a_post_whose_answer_was_lost_ends_up_as_the_final_text(tmp_path: Path) -> None:
+    model = Says()
+    async with wire(tmp_path, model) as (server, bot, channel):
+        route = server.rest.routes
+        written: Callable[..., Any] = route._write
+        lost = itertools.count()
+
+        def write_and_fail(*args: Any, **kwargs: Any) -> Any:
+            message = written(*args, **kwargs)
+            if next(lost) == 0:
+                route._nonces[bot.id, str(message.nonce)] = message
+                raise Refusal(503, 0, "made to fail")
+            return message
+
+        route._write = write_and_fail  # type: ignore[method-assign]
+        question = await server.say(server.add_person("ana"), channel, "well?", mentions=[bot])
+        model.words.put_nowait("one ")
+        await server.answer_to(question)
+        for word in ("two ", "three", None):
+            model.words.put_nowait(word)
+        await shows(server, question, "one two three")
+        assert posts(server, channel) == ["one", "one two three"]
+        assert len([m for m in server.messages(channel) if m.author is bot]) == 1
+
+
+async def test_what_discord_refuses_for_good_is_not_tried_again(tmp_path: Path) -> None:
+    model = Says("forbidden words")
+    async with wire(tmp_path, model) as (server, bot, channel):
+        ana = server.add_person("ana")
+        server.fail("POST .*/messages", 400, code=200000, message="Message was blocked by automatic moderation")
+        await server.say(ana, channel, "one", mentions=[bot])
+        await server.until(lambda: len(posts(server, channel)) == 1)
+        second = await server.say(ana, channel, "two", mentions=[bot])
+        await shows(server, second, "forbidden words")
+        assert len(posts(server, channel)) == 2
+
+
+async def test_an_answer_that_may_not_reply_stands_alone(tmp_path: Path) -> None:
+    async with wire(tmp_path, Says("anyway")) as (server, bot, channel):
+        server.fail("POST .*/messages", 400, code=160002, message="Cannot reply without permission to read history")
+        await server.say(server.add_person("ana"), channel, "well?", mentions=[bot])
+        await server.until(lambda: server.messages(channel)[-1].content == "anyway")
+        assert server.messages(channel)[-1].reference_id is None
+
+
+async def test_a_line_of_four_thousand_characters_is_answered(tmp_path: Path) -> None:
+    async with wire(tmp_path, Says("read")) as (server, bot, channel):
+        question = await server.say(server.add_person("ana"), channel, "x" * 3950, mentions=[bot])
+        await shows(server, question, "read")
+
+
+async def test_discord_out_of_reach_at_the_start_is_waited_for(tmp_path: Path) -> None:
+    waits: list[float] = []
+    told: list[object] = []
+    async with DiscordServer(rate_limits=False) as server:
+        bot = server.add_bot("token-1", "sage")
+        channel = server.add_guild("Home").add_channel("general")
+        server.fail("GET /users/@me", 503, times=7)
+        server.fail("GET /oauth2/applications/@me", 503)
+
+        async def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 9:
+                DiscordWebSocket.DEFAULT_GATEWAY = URL(server.gateway_url)
+
+        def report(facts: dict[str, object]) -> None:
+            told.append(facts.get("discord"))
+
+        async with fronted(server, bot, tmp_path, Says("here"), wait=wait, chance=lambda: 1.0, report=report):
+            DiscordWebSocket.DEFAULT_GATEWAY = URL("ws://127.0.0.1:1")
+            await server.until_ready(bot)
+            await shows(server, await server.say(server.add_person("ana"), channel, "well?", mentions=[bot]), "here")
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert [each for each in told if each != "reconnecting"][:10] == ["unreachable"] * 9 + ["connected"]
+
+
+async def test_an_answer_under_way_reaches_its_channel_before_the_bot_goes_offline(tmp_path: Path) -> None:
+    model = Says()
+    async with DiscordServer(rate_limits=False) as server:
+        bot = server.add_bot("token-1", "sage")
+        channel = server.add_guild("Home").add_channel("general")
+        async with fronted(server, bot, tmp_path, model) as serving:
+            await server.until_ready(bot)
+            question = await server.say(server.add_person("ana"), channel, "well?", mentions=[bot])
+            model.words.put_nowait("half an ")
+            answer = await server.answer_to(question)
+            serving.cancel()
+            await asyncio.wait((serving,))
+            assert answer.content.startswith("half an")
+            assert "restarted" in answer.content
+            assert not server.connected(bot)
+
+
+async def test_two_of_our_bots_that_answer_each_other_come_to_an_end(tmp_path: Path) -> None:
+    async with DiscordServer(rate_limits=False) as server:
+        one, two = server.add_bot("token-1", "one"), server.add_bot("token-2", "two")
+        channel = server.add_guild("Home").add_channel("general")
+        async with (
+            fronted(server, one, tmp_path / "one", Says("says one")),
+            fronted(server, two, tmp_path / "two", Says("says two")),
+        ):
+            await server.until_ready(one)
+            await server.until_ready(two)
+            await server.say(two, channel, "hello", mentions=[one])
+            # Each answers three lines of the other, since every answer replies to the line before.
+            await server.until(lambda: len(server.messages(channel)) == 7)
+            last = server.messages(channel)[-1]
+            again = await server.say(server.add_person("ana"), channel, "and I?", mentions=[last.author])
+            await server.answer_to(again)
+            assert server.messages(channel)[7] is again

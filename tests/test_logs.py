@@ -131,3 +131,21 @@ def test_the_level_holds() -> None:
     logging.getLogger("discord.gateway").info("quiet")
     log.warning("loud")
     assert [line["event"] for line in lines(out)] == ["loud"]
+
+
+def test_a_lost_connection_to_discord_is_one_line_and_other_failures_keep_their_traceback() -> None:
+    out = StringIO()
+    log_to(out)
+    for name in ("discord.client", "discord.http"):
+        try:
+            raise OSError(f"cannot connect {KEY}")
+        except OSError:
+            logging.getLogger(name).exception("Attempting a reconnect in %.2fs", 1.5)
+    brief, whole = lines(out)
+    assert (brief["event"], brief["error"]) == (
+        "Attempting a reconnect in 1.50s",
+        f"OSError: cannot connect {logs.MASK}",
+    )
+    assert "exc_info" not in brief
+    assert "exception" not in brief
+    assert "Traceback" in whole["exception"]

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from bots.costs import Metered
 from bots.errors import ProviderError
@@ -319,6 +321,26 @@ async def test_an_odd_openai_server_is_understood(gpt: OpenAI, server: ProviderS
     server.answer("plain words", odd=True, usage=False)
     chunks = await heard(gpt)
     assert "".join(chunk.text for chunk in chunks) == "plain words"
+    assert chunks[-1] == Chunk(usage=Usage(provider="openai", model="gpt-4o"))
+
+
+@pytest.mark.parametrize("usage", ["many", ["many"], {"prompt_tokens": "many", "prompt_tokens_details": 7}])
+async def test_words_among_other_parts_and_a_usage_of_any_kind(usage: object) -> None:
+    thought = [{"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]}]
+    said: list[object] = [thought, [{"type": "text", "text": "so "}, {"type": "text"}, "odd"], 7, "be it"]
+    events: list[object] = [{"choices": [{"delta": {"content": content}}]} for content in said]
+    events.append({"choices": [{"finish_reason": "stop"}], "usage": usage})
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="".join(f"data: {json.dumps(event)}\n\n" for event in events))
+
+    app = web.Application()
+    app.router.add_post("/chat/completions", answer)
+    async with TestServer(app) as odd:
+        provider = OpenAI("gpt-4o", "key", str(odd.make_url("/")))
+        chunks = await heard(provider)
+        await provider.close()
+    assert [chunk.text for chunk in chunks] == ["so ", "be it", ""]
     assert chunks[-1] == Chunk(usage=Usage(provider="openai", model="gpt-4o"))
 
 

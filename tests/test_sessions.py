@@ -6,7 +6,7 @@ import asyncio
 
 from storage.model import Session
 
-from .world import ANA, BEN, CAI, TESTER, settings, world
+from .world import ANA, BEN, CAI, TESTER, persona, settings, world
 
 
 async def test_lines_within_the_gap_share_a_session_and_a_longer_silence_opens_one_that_follows_it() -> None:
@@ -114,6 +114,37 @@ async def test_new_starts_a_session_at_once_and_keeps_the_old_one() -> None:
         sessions = await room.sessions()
         assert len(sessions) == 2
         assert {s.message_count for s in sessions} == {2}
+
+
+async def test_a_new_session_is_free_of_the_last_ones_persona() -> None:
+    config = settings(personas=[persona("sage"), persona("ada", keywords=["python", "code"])])
+    async with world(config) as w:
+        room = w.room()
+        await room.say(ANA, "python code?")
+        await w.bot.begin(room.channel)
+        heard = await room.say(ANA, "good morning")
+        assert heard.answer is not None
+        assert heard.answer.persona == "sage"
+        assert "default" in await w.bot.why(room.channel)
+
+
+async def test_an_answer_that_ends_late_changes_nothing_about_its_session_but_its_own_line() -> None:
+    async with world() as w:
+        room = w.room()
+        line = room.line(ANA, "tell me")
+        pieces = w.bot.receive(line)
+        await anext(pieces)
+        w.clock.advance(10)
+        await room.say(CAI, "listening in", answer=False)
+        w.clock.advance(400)
+        await room.say(BEN, "something new", answer=False)
+        async for _ in pieces:
+            pass
+        old = (await room.sessions())[1]
+        assert old.closed_at is not None
+        assert {p.name for p in old.participants} == {"Ana", "Cai"}
+        assert (old.last_at - old.opened_at).total_seconds() == 10
+        assert old.message_count == 3
 
 
 async def test_first_lines_of_many_people_at_once_open_one_session() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bots.discord.limits import Identifies, Refusals
+from bots.discord.limits import Identifies, Refusals, host_file
 from bots.errors import Fatal
 from storage.backends.sqlite import SqliteStore
 from storage.errors import Unavailable
@@ -33,13 +33,34 @@ async def test_on_a_full_disk_nobody_is_asked_and_the_lines_are_kept_when_there_
         for who, text in ((ANA, f"first {long}"), (BEN, f"second {long}")):
             with pytest.raises(Unavailable, match="full"):
                 await room.say(who, text)
-        await w.bot.upkeep()
+        with pytest.raises(Unavailable):
+            await w.bot.upkeep()
         assert len(await room.transcript()) == 2
         await pages(w, 1_000_000)
         await w.bot.upkeep()
         await room.say(ANA, "after")
         people = [line.split()[1] for line in await room.transcript() if not line.startswith("Sage")]
         assert people == ["before", "first", "second", "after"]
+
+
+async def test_a_full_disk_takes_neither_a_new_channel_nor_a_new_session_from_anyone(tmp_path: Path) -> None:
+    async with world(root=tmp_path) as w:
+        old, new = w.room("old"), w.room("new")
+        await old.say(ANA, "before")
+        w.clock.advance(400)
+        await pages(w, 1)
+        long = "a line that does not fit any more " * 200
+        for room in (old, new):
+            with pytest.raises(Unavailable):
+                await room.say(BEN, f"lost? {long}")
+        await pages(w, 1_000_000)
+        await w.bot.upkeep()
+        assert len(await old.sessions()) == 2
+        for room in (old, new):
+            assert (await room.transcript())[0].startswith("Ben: lost?")
+        w.clock.advance(4000)
+        await w.bot.upkeep()
+        assert all(session.closed_at for session in await old.sessions())
 
 
 @pytest.mark.parametrize("text", ["x" * 4000, "", " ", "\u200b\u202e", "\x00nul", "half a pair \ud83d", "🎭" * 2000])
@@ -54,12 +75,14 @@ async def test_odd_lines_are_kept_and_answered(text: str) -> None:
 async def test_a_renamed_channel_keeps_its_talk_and_remembers_its_names(tmp_path: Path) -> None:
     async with world(root=tmp_path) as w:
         old, new = w.room("plans"), w.room("plans")
+        old.channel = old.channel.model_copy(update={"guild_name": "Home"})
         new.channel = old.channel.model_copy(update={"name": "grand-plans", "guild_name": "New Home"})
         await old.say(ANA, "one")
         await new.say(ANA, "two")
         (session,) = await old.sessions()
         assert session.channel.name == "grand-plans"
         assert session.channel.past_names == ("plans",)
+        assert session.channel.past_guild_names == ("Home",)
         assert session.message_count == 4
 
 
@@ -150,3 +173,31 @@ def test_refusals_are_counted_together_by_all_bots_of_a_host_and_forgotten_after
     clock[0] += 601
     assert not one.exhausted
     assert two.add() == 1
+
+
+def test_a_host_has_one_file_of_refusals_that_nobody_else_may_touch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = host_file()
+    assert path == host_file()
+    assert path.parent.parent == tmp_path
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    path.parent.chmod(0o777)
+    with pytest.raises(Fatal, match="belong"):
+        host_file()
+    path.parent.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    path.parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Fatal, match="belong"):
+        host_file()
+
+
+def test_refusals_are_counted_where_their_file_was_swept_away_or_cannot_be_written(tmp_path: Path) -> None:
+    swept = Refusals(tmp_path / "swept" / "refusals", lambda: 1_000_000.0)
+    assert swept.add() == 1
+    (tmp_path / "swept" / "refusals").unlink()
+    (tmp_path / "swept").rmdir()
+    assert swept.add() == 1
+    blocked = Refusals(tmp_path, lambda: 1_000_000.0)
+    assert [blocked.add(), blocked.add()] == [1, 2]

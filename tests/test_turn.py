@@ -278,9 +278,88 @@ async def test_a_new_session_starts_with_a_note_on_the_one_before() -> None:
         await room.say(ANA, "which chess opening?")
         w.clock.advance(301)
         await room.say(ANA, "hello again")
-        assert "which chess opening?" in server.asks[-1].system
-        assert "Try the Sicilian." in server.asks[-1].system
-        assert len(server.asks[-1].lines) == 1
+        first = server.asks[-1].lines[0].text
+        assert "which chess opening?" in first
+        assert "Try the Sicilian." in first
+        assert "Sicilian" not in server.asks[-1].system
+
+
+async def test_one_person_cannot_put_off_an_answer_for_ever() -> None:
+    async with asked() as (w, server):
+        for _ in range(5):
+            server.hold(after_pieces=1, text="word by word")
+        room, heard = w.room(), Heard()
+        answering = await first_words(room, heard, "line 0")
+        for number in range(1, 5):
+            w.clock.advance(0.9)
+            await room.say(ANA, f"line {number}")
+            await server.until(lambda s, asked=number + 1: len(s.asks) == asked)  # type: ignore[misc]
+        w.clock.advance(0.9)
+        later = asyncio.ensure_future(room.say(ANA, "line 5"))
+        await asyncio.sleep(0)
+        assert len(server.asks) == 5, "by now the running answer is left alone"
+        await w.bot.stop(room.channel, "id-Ana")
+        await answering
+        await later
+
+
+async def test_lines_of_somebody_who_waits_already_are_one_turn() -> None:
+    async with asked() as (w, server):
+        gate = server.hold(text="for Ben")
+        room = w.room()
+        ben = asyncio.ensure_future(room.say(BEN, "first"))
+        await server.until(lambda s: len(s.asks) == 1)
+        waiting = []
+        for number in range(10):
+            waiting.append(asyncio.ensure_future(room.say(ANA, f"thought {number}")))
+            w.clock.advance(5)
+            while len(await room.transcript()) < number + 2:
+                pass
+        await waiting[-1]
+        gate.open()
+        await ben
+        await asyncio.gather(*waiting)
+        assert len(server.asks) == 2
+        assert all(f"thought {number}" in server.asks[1].question for number in range(10))
+
+
+async def test_stop_finds_ones_own_answer_in_whatever_session_it_runs() -> None:
+    async with asked() as (w, server):
+        room = w.room()
+        server.answer("a")
+        await room.say(BEN, "old times", origin="discord:id-general:old")
+        w.clock.advance(1000)
+        server.hold(after_pieces=1, text="for Ana only")
+        heard = Heard()
+        answering = await first_words(room, heard, "mine")
+        w.clock.advance(5)
+        gate = server.hold(text="for Ben")
+        ben = asyncio.ensure_future(room.say(BEN, "again", reply_to="discord:id-general:old"))
+        await server.until(lambda s: len(s.asks) == 3)
+        assert (await room.say(ANA, "stop")).pieces == []
+        await answering
+        assert heard.answer is not None
+        assert heard.answer.outcome == "stopped"
+        gate.open()
+        assert (await ben).shown == "for Ben"
+        kept = {session.id: session for session in await room.sessions()}
+        assert kept[heard.answer.session_id].closed_at is not None or len(kept) == 2
+
+
+async def test_lines_heard_while_leaving_are_kept_and_those_who_wait_are_told() -> None:
+    async with asked() as (w, server):
+        server.hold(text="never said")
+        room = w.room()
+        first = asyncio.ensure_future(room.say(ANA, "one"))
+        await server.until(lambda s: len(s.asks) == 1)
+        second = asyncio.ensure_future(room.say(BEN, "two"))
+        await w.store.counts()
+        await w.bot.close()
+        for heard in (await first, await second):
+            assert heard.answer is not None
+            assert "restarted" in heard.answer.text
+        assert (await room.say(CAI, "anyone?")).pieces == []
+        assert "Cai: anyone?" in await room.transcript()
 
 
 async def test_a_front_that_leaves_does_not_stop_the_answer() -> None:

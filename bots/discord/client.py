@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import discord
 import structlog
 from discord import gateway, http
+from discord.utils import MISSING
 from yarl import URL
 
 from storage.errors import StorageError
+from storage.model import Receipt
 
 from ..bot import Bot
 from ..errors import Fatal
@@ -28,6 +33,9 @@ discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody 
 
 Report = Callable[[dict[str, object]], None]
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+"""Seconds before Discord is tried again at the start; every further pause is twice as long."""
+_OUT_OF_REACH = (OSError, TimeoutError, aiohttp.ClientError, discord.HTTPException, discord.GatewayNotFound)
 _CANNOT_KEEP = (
     "-# I cannot keep this conversation right now, so I am not answering. An admin has to look at my storage."
 )
@@ -44,6 +52,8 @@ class Front(discord.Client):
         clock: Callable[[], float],
         ticks: Callable[[], float],
         report: Report,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         settings = bot.settings.discord
         self._pace = Pace(ticks)
@@ -60,6 +70,8 @@ class Front(discord.Client):
         self._identifies = Identifies(bot.settings.root / "identifies", clock)
         self._ears = Ears(bot.settings, bot.router)
         self._report = report
+        self._wait = wait
+        self._chance = chance
         self._talks: set[asyncio.Task[Any]] = set()
         self._asked_by: dict[int, list[int]] = {}
 
@@ -71,7 +83,7 @@ class Front(discord.Client):
         if token is None or not token:
             raise Fatal(f"{self._bot.settings.name} has no Discord token.")
         try:
-            await self.start(token.value)
+            await self._stay(token.value)
         except discord.LoginFailure:
             raise Fatal(f"Discord does not accept the token in {token.variable}. {_RENEW}") from None
         except discord.PrivilegedIntentsRequired:
@@ -84,6 +96,29 @@ class Front(discord.Client):
             raise
         finally:
             await self._leave()
+
+    async def _stay(self, token: str) -> None:
+        """Connects, however long Discord is out of reach; discord.py itself tries again only once it has been in."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self.start(token)
+            except _OUT_OF_REACH as error:
+                trouble: BaseException = error
+            except AttributeError as error:
+                # What discord.py stumbles over when the very first connection to the gateway fails.
+                if self.ws is not None or not isinstance(error.__context__, _OUT_OF_REACH):
+                    raise
+                trouble = error.__context__
+            # Half a login leaves a session behind, and a new one wants a connector of its own.
+            await self.http.close()
+            self.http.connector = MISSING
+            self._report({"discord": "unreachable"})
+            seconds = pause * (0.5 + self._chance() / 2)
+            reason = f"{type(trouble).__name__}: {trouble}"
+            log.warning(f"Discord cannot be reached ({reason}); trying again in {seconds:.0f} s")
+            await self._wait(seconds)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Paces every identify of this account, whoever restarted it."""
@@ -124,18 +159,17 @@ class Front(discord.Client):
                 delivery.hear(piece)
                 if isinstance(piece, Done):
                     # While the lane is still held: nobody's next answer may start between this one's pages.
-                    await self._bot.delivered(piece.message.id, await delivery.finish())
-                    delivery = None
-                    self._answered(event)
+                    whole, delivery = delivery, None
+                    await self._bot.delivered(piece.message.id, await self._brought(whole, event))
         except StorageError as error:
             log.error("storage.refused", error=str(error))
             self._report({"last_error": str(error)})
-            if incoming.answer:
-                await event.channel.send(_CANNOT_KEEP)
+            if incoming.answer and not self._refusals.exhausted:
+                with suppress(*_OUT_OF_REACH):
+                    await event.channel.send(_CANNOT_KEEP)
         finally:
             if delivery is not None:
-                await delivery.finish()
-                self._answered(event)
+                await self._brought(delivery, event)
 
     async def on_guild_channel_update(self, _before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
         await self._renamed(after)
@@ -154,11 +188,15 @@ class Front(discord.Client):
         interval = self._bot.settings.discord.edit_interval
         return Delivery(event, interval=interval, pace=self._pace, refusals=self._refusals)
 
-    def _answered(self, event: discord.Message) -> None:
-        asked = self._asked_by[event.channel.id]
-        asked.remove(event.author.id)
-        if not asked:
-            del self._asked_by[event.channel.id]
+    async def _brought(self, delivery: Delivery, event: discord.Message) -> tuple[Receipt, ...]:
+        """Finishes a delivery; whatever comes of it, its asker waits no longer."""
+        try:
+            return await delivery.finish()
+        finally:
+            asked = self._asked_by[event.channel.id]
+            asked.remove(event.author.id)
+            if not asked:
+                del self._asked_by[event.channel.id]
 
     async def _renamed(self, channel: Any) -> None:
         now = place(channel)

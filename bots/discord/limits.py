@@ -5,14 +5,19 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 import struct
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import aiohttp
+import structlog
 
 from ..errors import Fatal
+
+log = structlog.get_logger()
 
 _MESSAGES = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
 
@@ -45,9 +50,22 @@ class Pace:
         return max(0.0, *(self._free_at.get((channel_id, edit), now) - now for edit in (False, True)))
 
 
+def host_file() -> Path:
+    """Where all bots of this user on this host count refusals together, wherever each keeps its data."""
+    folder = Path(tempfile.gettempdir()) / f"troupe-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise Fatal(
+            f"{folder} does not belong to this user alone, so that this bot cannot count there how often Discord "
+            "refused this host. Remove it, or give it to this user with mode 0700."
+        )
+    return folder / "discord-refusals"
+
+
 class Refusals:
-    """The count of 401, 403 and 429 answers in the last ten minutes, shared by every bot with the same data
-    folder: at 10,000 Discord bans the host's address for a while, whichever bot caused them
+    """The count of 401, 403 and 429 answers in the last ten minutes, shared by every bot with the same file, in
+    earnest that of `host_file`: at 10,000 Discord bans the host's address for a while, whichever bot caused them
     (https://discord.com/developers/docs/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans).
 
     A small file of 60 ten-second buckets under an exclusive lock; it is touched only when a request is refused."""
@@ -73,7 +91,16 @@ class Refusals:
         return self.count >= self.LIMIT and self._look(0) >= self.LIMIT
 
     def _look(self, more: int) -> int:
+        try:
+            self.count = self._counted(more)
+        except OSError as error:  # a full disk must not fail the request; this process then counts for itself
+            log.warning("discord.refusals_unkept", error=str(error))
+            self.count += more
+        return self.count
+
+    def _counted(self, more: int) -> int:
         now = int(self._clock()) // self._SECONDS
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)  # folders for passing files are swept now and then
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -85,8 +112,7 @@ class Refusals:
                 os.pwrite(handle, b"".join(self._SLOT.pack(*slot) for slot in slots), 0)
         finally:
             os.close(handle)
-        self.count = sum(counted for when, counted in slots if now - self._SLOTS < when <= now)
-        return self.count
+        return sum(counted for when, counted in slots if now - self._SLOTS < when <= now)
 
 
 class Identifies:

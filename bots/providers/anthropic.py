@@ -69,12 +69,13 @@ class Anthropic:
                 elif event.type == "message_start":
                     _count(counts, event.message.usage)
             _check(reason)
+            used = self._usage(counts)
         except Exception as error:
             raise provider_error(error, self._key) from None
         finally:
             if stream is not None:
                 await stream.close()
-        yield Chunk(usage=self._usage(counts))
+        yield Chunk(usage=used)
 
     async def close(self) -> None:
         await self._client.close()
@@ -136,7 +137,9 @@ def _block(text: str, *, cached: bool) -> dict[str, Any]:
 def _count(counts: dict[str, int], usage: MessageUsage | MessageDeltaUsage | None) -> None:
     """Takes over what `usage` reports: its counts are cumulative, and the later event may repeat only some."""
     for name in _COUNTS:
-        counts[name] = getattr(usage, name, None) or counts[name]
+        count = getattr(usage, name, None)
+        # The SDK takes whatever a compatible server writes there.
+        counts[name] = count if isinstance(count, int) and count > 0 else counts[name]
 
 
 def _check(reason: str | None) -> None:

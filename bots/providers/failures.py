@@ -31,18 +31,21 @@ _FILTERED = (
 )
 _SPENT = ("insufficient_quota", "credit balance", "billing_hard_limit")
 _DETAIL = 500
+_WORD = re.compile(r"[\w.:/-]{1,64}", re.ASCII)
 
 
 def provider_error(error: Exception, key: str) -> ProviderError:
-    """What an SDK raised, as this program's error; `key` never appears in it.
+    """What an SDK raised, as this program's error; `key` never appears in it, nor what the server wrote in words:
+    many repeat the question there, and nothing that people say may reach the log.
 
     Must be told apart by shape, since neither SDK may be imported for a bot that uses the other."""
     if isinstance(error, ProviderError):
         return error
-    detail = scrubbed(f"{type(error).__name__}: {error}{_cause(error)}", key)
     status = getattr(error, "status_code", None)
     if not isinstance(status, int):
-        return ProviderError("timeout" if _timed_out(error) else "unavailable", detail)
+        kind: ProviderFailure = "timeout" if _timed_out(error) else "unavailable"
+        return ProviderError(kind, scrubbed(f"{type(error).__name__}{_cause(error)}", key))
+    detail = scrubbed(f"{type(error).__name__} {status}{told(getattr(error, 'body', None))}", key)
     headers = getattr(getattr(error, "response", None), "headers", {})
     return ProviderError(_kind(status, str(error).lower()), detail, retry_after=retry_after(headers))
 
@@ -74,9 +77,22 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (until - since).total_seconds()) if until else None
 
 
+def told(body: object) -> str:
+    """What an error's body says in code words: never its sentences."""
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(inner, dict):
+        return ""
+    words = ((name, inner.get(name)) for name in ("type", "code", "param"))
+    return "".join(f" {name}={word}" for name, word in words if word is not None and _WORD.fullmatch(str(word)))
+
+
 def _cause(error: Exception) -> str:
-    cause = error.__cause__
-    return f" ({type(cause).__name__}: {cause})" if cause is not None else ""
+    """Why there was no answer at all; only what the network says is told in its own words."""
+    import httpx2
+
+    cause = error.__cause__ or error
+    words = f": {cause}" if isinstance(cause, httpx2.ConnectError) else ""
+    return f" ({type(cause).__name__}{words})" if cause is not error or words else ""
 
 
 def _timed_out(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from storage.model import Usage
 
 from ..errors import ProviderError
 from . import Chunk, Prompt, in_turns
-from .failures import provider_error, refuses_temperature
+from .failures import provider_error, refuses_temperature, told
 
 if TYPE_CHECKING:
     from openai import AsyncAPIResponse
@@ -64,14 +64,17 @@ class OpenAI:
                     reason = choice.get("finish_reason") or reason
                     said = (choice.get("delta") or {}).get("content")
                     if said:
-                        yield Chunk(said)
+                        words = said if isinstance(said, str) else _words(said)
+                        if words:
+                            yield Chunk(words)
             _check(reason, usage)
+            used = self._usage(usage)
         except Exception as error:
             raise provider_error(error, self._key) from None
         finally:
             if response is not None:
                 await response.close()
-        yield Chunk(usage=self._usage(usage or {}))
+        yield Chunk(usage=used)
 
     async def close(self) -> None:
         await self._client.close()
@@ -100,14 +103,31 @@ class OpenAI:
     def _tempers(self, prompt: Prompt) -> bool:
         return self._takes_temperature and prompt.temperature is not None
 
-    def _usage(self, usage: dict[str, Any]) -> Usage:
+    def _usage(self, usage: object) -> Usage:
         return Usage(
             provider=self.name,
             model=self.model,
-            tokens_in=usage.get("prompt_tokens") or 0,
-            tokens_out=usage.get("completion_tokens") or 0,
-            cache_read=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
+            tokens_in=_count(usage, "prompt_tokens"),
+            tokens_out=_count(usage, "completion_tokens"),
+            cache_read=_count(_field(usage, "prompt_tokens_details"), "cached_tokens"),
         )
+
+
+def _words(said: object) -> str:
+    """The words among the parts in which reasoning models of some servers write; their thoughts stay with them."""
+    parts = said if isinstance(said, list) else ()
+    texts = (_field(part, "text") for part in parts if _field(part, "type") == "text")
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _count(usage: object, name: str) -> int:
+    """A number of tokens; 0 where a server wrote anything else there."""
+    number = _field(usage, name)
+    return number if isinstance(number, int) and number > 0 else 0
+
+
+def _field(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _event(line: str) -> dict[str, Any]:
@@ -117,13 +137,13 @@ def _event(line: str) -> dict[str, Any]:
         return {}
     event = json.loads(data)
     if not isinstance(event, dict):
-        raise ValueError(f"the stream holds {type(event).__name__}, not an event")
+        raise ProviderError("unavailable", f"the stream holds {type(event).__name__}, not an event")
     if event.get("error"):
-        raise ValueError(f"the stream ended in an error: {event['error']}")
+        raise ProviderError("unavailable", f"the stream ended in an error{told(event)}")
     return event
 
 
-def _check(reason: str | None, usage: dict[str, Any] | None) -> None:
+def _check(reason: str | None, usage: object) -> None:
     """Whether an answer that ended was whole."""
     if reason == "content_filter":
         raise ProviderError("filtered", "finish_reason content_filter")

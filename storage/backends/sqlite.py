@@ -59,7 +59,7 @@ class SqliteStore:
 
     async def keep_channel(self, channel: Channel) -> Channel:
         kept = await self.channel(channel.key)
-        if kept is None or kept != channel.model_copy(update={"past_names": kept.past_names}):
+        if kept is None or kept != channel.model_copy(update=_past(kept)):
             await self._put(_Change((_Row("channels", channel),)))
             kept = await self.channel(channel.key)
         return kept or channel
@@ -74,10 +74,6 @@ class SqliteStore:
         rows = (_session_row(session), _Row("messages", told), *_receipt_rows(message.id, message.receipts))
         return await self._put(_Change(rows, message.id, message.origin))
 
-    async def finish(self, message: Message) -> None:
-        told = {"message": message, "content": message.text}
-        await self._put(_Change((_Row("finished", told, key=message.id),)))
-
     async def keep_receipts(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:
         if receipts:
             await self._put(_Change(tuple(_receipt_rows(message_id, receipts))))
@@ -88,10 +84,8 @@ class SqliteStore:
     async def session(self, session_id: str) -> Session | None:
         return _first(await self._read(_SESSIONS, SESSION_BY_ID, session_id))
 
-    async def sessions(
-        self, channel_key: str | None = None, *, open_only: bool = False, limit: int = 50
-    ) -> list[Session]:
-        query = SESSIONS_LAST_FIRST[channel_key is not None, open_only]
+    async def sessions(self, channel_key: str | None = None, *, limit: int = 50) -> list[Session]:
+        query = SESSIONS_LAST_FIRST[channel_key is not None]
         return await self._read(_SESSIONS, query, channel_key, max(0, limit))
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
@@ -254,12 +248,16 @@ def _columns(changes: Iterable[_Change]) -> list[str | None]:
     return [f"[{','.join(rows.values())}]" if rows else None for rows in columns.values()]
 
 
+def _past(channel: Channel) -> dict[str, tuple[str, ...]]:
+    return {"past_names": channel.past_names, "past_guild_names": channel.past_guild_names}
+
+
 def _first(found: list[Result]) -> Result | None:
     return found[0] if found else None
 
 
-_COLUMNS = ("channels", "sessions", "messages", "finished", "receipts")
-WRITE = "INSERT INTO batch (bot_name, channels, sessions, messages, finished, receipts) VALUES (?, ?, ?, ?, ?, ?)"
+_COLUMNS = ("channels", "sessions", "messages", "receipts")
+WRITE = "INSERT INTO batch (bot_name, channels, sessions, messages, receipts) VALUES (?, ?, ?, ?, ?)"
 
 KEPT_ALREADY = """
 SELECT json_group_array(value ->> 0) FROM json_each(?)
@@ -289,7 +287,8 @@ MESSAGE_BY_ORIGIN = _MESSAGE.replace(
 
 _CHANNEL = """json_object(
     'front', c.front, 'id', c.channel_id, 'kind', c.kind, 'name', c.name, 'guild_id', c.guild_id,
-    'guild_name', c.guild_name, 'parent_id', c.parent_id, 'past_names', json(c.past_names)
+    'guild_name', c.guild_name, 'parent_id', c.parent_id, 'past_names', json(c.past_names),
+    'past_guild_names', json(c.past_guild_names)
 )"""
 CHANNEL_BY_KEY = "SELECT json_group_array(:channel) FROM channels AS c WHERE key = ?1".replace(":channel", _CHANNEL)
 
@@ -307,13 +306,11 @@ SESSIONS_IDLE = _SESSION.replace(
     ":which", "INDEXED BY idx_sessions_active WHERE is_active = 1 AND last_at < ?1 ORDER BY last_at, id LIMIT ?2"
 )
 SESSIONS_LAST_FIRST = {
-    (of_channel, open_only): _SESSION.replace(
+    of_channel: _SESSION.replace(
         ":which",
-        f"WHERE {'channel_key = ?1' if of_channel else '?1 IS NULL'}"
-        f"{' AND closed_at IS NULL' if open_only else ''} ORDER BY last_at DESC, id DESC LIMIT ?2",
+        f"WHERE {'channel_key = ?1' if of_channel else '?1 IS NULL'} ORDER BY last_at DESC, id DESC LIMIT ?2",
     )
     for of_channel in (False, True)
-    for open_only in (False, True)
 }
 
 HOW_MUCH = """

@@ -175,10 +175,11 @@ REFUSALS: list[tuple[int, str, ProviderFailure]] = [
 async def test_a_refusal_has_a_kind(
     wired: Provider, server: ProviderServer, status: int, words: str, kind: ProviderFailure
 ) -> None:
-    server.fail(status, body=f'{{"error": {{"message": "{words}", "type": "x"}}}}')
+    server.fail(status, body=f'{{"error": {{"message": "{words}", "type": "x_error"}}}}')
     said, error = await failure(wired)
     assert (said, error.kind) == ("", kind)
-    assert words in error.detail
+    assert f"{status} type=x_error" in error.detail
+    assert words not in error.detail, "what people said may stand in it"
     assert len(server.asks) == 1, "retries are Patient's business"
 
 
@@ -186,7 +187,8 @@ async def test_a_refusal_that_is_no_json_has_a_kind_too(wired: Provider, server:
     server.fail(502, body="<html>Bad gateway</html>" * 100)
     _, error = await failure(wired)
     assert error.kind == "unavailable"
-    assert len(error.detail) <= 500
+    assert "502" in error.detail
+    assert "gateway" not in error.detail
 
 
 @pytest.mark.parametrize(
@@ -237,6 +239,7 @@ async def test_a_provider_that_is_not_there(wired: Provider, server: ProviderSer
     await server.__aexit__(None, None, None)
     _, error = await failure(wired)
     assert error.kind == "unavailable"
+    assert "ConnectError: " in error.detail
 
 
 async def test_an_answer_the_filter_stopped(wired: Provider, server: ProviderServer) -> None:
@@ -251,7 +254,7 @@ async def test_the_key_never_shows(server: ProviderServer, name: str) -> None:
     _, error = await failure(provider)
     await provider.close()
     assert error.kind == "auth"
-    assert "***" in error.detail, "the server repeats the key it does not like"
+    assert "401" in error.detail
     shown = "".join(traceback.format_exception(error))
     assert WRONG_KEY not in f"{error} {error.detail} {error!r} {provider!r} {shown}"
     assert "authorization" not in server.asks[0].headers

@@ -14,7 +14,8 @@ CREATE TABLE channels (
     guild_id TEXT,
     guild_name TEXT,
     parent_id TEXT,
-    past_names TEXT NOT NULL DEFAULT '[]' -- JSON, oldest first
+    past_names TEXT NOT NULL DEFAULT '[]', -- JSON, oldest first
+    past_guild_names TEXT NOT NULL DEFAULT '[]' -- JSON, oldest first
 );
 
 -- Sessions for conversation boundaries
@@ -93,7 +94,7 @@ CREATE TRIGGER count_removed AFTER DELETE ON conversations BEGIN
     UPDATE sessions SET message_count = message_count - 1 WHERE session_id = OLD.session_id;
 END;
 
-INSERT INTO channels VALUES ('discord:100', 'sage', 'discord', '100', 'channel', 'general', '1', 'Troupers', NULL, '["lobby"]');
+INSERT INTO channels VALUES ('discord:100', 'sage', 'discord', '100', 'channel', 'general', '1', 'Troupers', NULL, '["lobby"]', '[]');
 INSERT INTO sessions (
     bot_name, channel_id, session_id, started_at, last_activity, channel_key, type, title, participants, context,
     last_at, metadata

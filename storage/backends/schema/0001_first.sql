@@ -13,7 +13,8 @@ CREATE TABLE channels (
     guild_id TEXT,
     guild_name TEXT,
     parent_id TEXT,
-    past_names TEXT NOT NULL DEFAULT '[]' -- JSON, oldest first
+    past_names TEXT NOT NULL DEFAULT '[]', -- JSON, oldest first
+    past_guild_names TEXT NOT NULL DEFAULT '[]' -- JSON, oldest first
 );
 
 -- Sessions for conversation boundaries

@@ -5,7 +5,7 @@
 -- trip back waits for it (up to 5 ms), so ten statements would cost fifty.
 
 CREATE TEMP VIEW batch AS SELECT NULL AS bot_name, NULL AS channels, NULL AS sessions, NULL AS messages,
-    NULL AS finished, NULL AS receipts;
+    NULL AS receipts;
 
 CREATE TEMP TRIGGER write_batch INSTEAD OF INSERT ON batch BEGIN
 
@@ -16,6 +16,8 @@ CREATE TEMP TRIGGER write_batch INSTEAD OF INSERT ON batch BEGIN
     FROM json_each(NEW.channels) WHERE true ORDER BY json_each.key
     ON CONFLICT (key) DO UPDATE SET
         past_names = iif(name = excluded.name, past_names, json_insert(past_names, '$[#]', name)),
+        past_guild_names = iif(guild_name = excluded.guild_name OR guild_name IS NULL, past_guild_names,
+            json_insert(past_guild_names, '$[#]', guild_name)),
         kind = excluded.kind, name = excluded.name, guild_id = excluded.guild_id,
         guild_name = excluded.guild_name, parent_id = excluded.parent_id
     WHERE (kind, name, guild_id, guild_name, parent_id)
@@ -55,11 +57,6 @@ CREATE TEMP TRIGGER write_batch INSTEAD OF INSERT ON batch BEGIN
         value -> '$.message.parts', value ->> '$.message.reply_to', value ->> '$.message.outcome',
         nullif(value -> '$.message.usage', 'null')
     FROM json_each(NEW.messages) ORDER BY json_each.key;
-
-    UPDATE conversations
-    SET content = value ->> '$.content', parts = value -> '$.message.parts', outcome = value ->> '$.message.outcome',
-        usage = nullif(value -> '$.message.usage', 'null'), metadata = value -> '$.message.metadata'
-    FROM json_each(NEW.finished) WHERE message_id = value ->> '$.message.id';
 
     INSERT INTO receipts (origin, message_id, page)
     SELECT value ->> '$.receipt.origin', value ->> '$.message_id', value ->> '$.receipt.page'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -111,7 +112,9 @@ def _words(part: Schema, schema: Schema) -> str:
             what = {"string": "texts", "object": "blocks"}.get(
                 _resolved(part["items"], schema).get("type", ""), "values"
             )
-            return f"a list of {what}" + (f", at least {part['minItems']}" if "minItems" in part else "")
+            least = f", at least {part['minItems']}" if "minItems" in part else ""
+            example = f", such as {json.dumps(part['examples'][0])}" if part.get("examples") else ""
+            return f"a list of {what}{least}{example}"
         case "object":
             return f"a block with the keys {', '.join(sorted(part.get('properties', ())))}"
         case "null":

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .terms import Hit, Ranking, terms
+from .terms import Hit, Ranking, stems, strong, terms
 
 _MOST_FILES = 200
 _MOST_BYTES = 1 << 20
@@ -41,11 +41,34 @@ class _Passage:
     section: str
     title_terms: frozenset[str]
     heading_terms: frozenset[str]
+    heading: tuple[str, ...]
+    """Every word of its own heading."""
+    begins_file: bool
+    begins_section: bool
 
     def named_by(self, wanted: set[str]) -> float:
         """How much of its heading these terms say, or of its file's title if that is more: 0 to 1."""
         heading, title = wanted & self.heading_terms, wanted & self.title_terms
         return max(len(heading) / max(1, len(self.heading_terms)), len(title) / max(1, len(self.title_terms)))
+
+    def is_called(self, asked: str, about: set[str]) -> bool:
+        """Whether it begins a section whose whole heading stands in a question (its words between spaces). A
+        heading that is itself a question says too little where the question has a subject besides."""
+        if not self.begins_section or len(self.heading) < 2 or not self.heading_terms:
+            return False
+        if self.heading[0] in _ASKING and not about <= self.heading_terms:
+            return False
+        return f" {' '.join(self.heading)} " in asked
+
+    def opens_on(self, about: set[str]) -> float:
+        """How much it is the beginning of what a question `about` these terms names: of a section, of the file, or
+        of both; 0 if it is neither."""
+        if not about or len(about) > _FEW_WORDS:
+            return 0.0
+        called = self.begins_section and bool(self.heading_terms) and self.heading_terms <= about
+        section = called and about <= self.heading_terms | self.title_terms
+        named = about <= self.title_terms and 2 * len(about) >= len(self.title_terms)
+        return 0.2 * section + 0.1 * (self.begins_file and (named or self.title_terms <= about))
 
     @property
     def source(self) -> str:
@@ -77,15 +100,21 @@ class Knowledge:
         """The passages that answer `query`, best first; none where nothing in the files fits the question."""
         contents = self._read()
         wanted = set(terms(query))
-        hits = [
-            hit
-            for hit in contents.ranking.search(query)
-            if _fits(hit, named=contents.passages[hit.number].named_by(wanted), words=len(query.split()))
-        ][:limit]
-        return [
-            Found(contents.passages[hit.number].text, contents.passages[hit.number].source, hit.score * hit.coverage)
-            for hit in hits
-        ]
+        hits = {hit.number: hit for hit in contents.ranking.search(query)}
+        scores = {
+            number: hit.score * hit.coverage
+            for number, hit in hits.items()
+            if _fits(hit, named=contents.passages[number].named_by(wanted), words=len(query.split()))
+        }
+        most = max(scores.values(), default=1.0)
+        asked, about = f" {' '.join(stems(query))} ", strong(wanted)
+        for number, passage in enumerate(contents.passages):
+            if passage.is_called(asked, about):
+                scores[number] = 2 * most + scores.get(number, 0)
+            elif number in hits and (number in scores or _ADVICE.search(query)) and (part := passage.opens_on(about)):
+                scores[number] = most * (1 + part) + scores.get(number, 0) / 100
+        best = sorted(scores, key=lambda number: (-scores[number], number))[:limit]
+        return [Found(contents.passages[n].text, contents.passages[n].source, scores[n]) for n in best]
 
     @property
     def topics(self) -> list[str]:
@@ -197,13 +226,26 @@ def _passages(text: str, stem: str, *, plain: bool) -> tuple[str, list[_Passage]
     for level, heading, blocks in sections:
         above = {depth: name for depth, name in above.items() if depth < level} | {level: heading}
         names = [name for _, name in sorted(above.items()) if name and name != title]
-        section, naming = " › ".join(names), _naming(names[-1] if names else "")
-        found += [_Passage(passage, title, section, _naming(title), naming) for passage in _joined(blocks)]
+        own = names[-1] if names else ""
+        for at, passage in enumerate(_joined(blocks)):
+            found.append(
+                _Passage(
+                    passage,
+                    title,
+                    section=" › ".join(names),
+                    title_terms=_naming(title),
+                    heading_terms=_naming(own),
+                    heading=tuple(stems(own)),
+                    begins_file=not found,
+                    begins_section=at == 0,
+                )
+            )
     return title, found
 
 
 def _naming(name: str) -> frozenset[str]:
-    return frozenset(term for term in terms(name) if len(term) > 2 or not term.isdigit())
+    found = [term for term in terms(name) if len(term) > 2 or not term.isdigit()]
+    return frozenset(strong(found) or found)
 
 
 def _sections(text: str) -> Iterator[tuple[int, str, list[str]]]:
@@ -275,6 +317,8 @@ def _size(text: str) -> int:
     return max(len(text.split()), len(_WIDE.findall(text)) // 2)
 
 
+_ADVICE = re.compile(r"\b(?:how|what) (?:should|do|can|could|would|to|must)\b", re.IGNORECASE)
+_ASKING = frozenset(("how", "what", "when", "where", "who", "why", "which"))
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _TITLE = re.compile(r"^title:\s*(.+)$", re.MULTILINE)
 _OPENING = re.compile(r"\s*([^\s#>*-][^\n]{0,79}[^\s.,;:])\n\s*\n")

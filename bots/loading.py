@@ -37,11 +37,12 @@ def load(folder: Path, environ: Mapping[str, str]) -> Troupe:
         raise ConfigError([f"{folder}: found no such folder; {where}"])
     found: list[str] = []
     files = Files(folder.parent, environ, found)
-    fleet, defaults = _shared(files, folder / "troupe.yaml")
+    fleet, listed, defaults = _shared(files, folder / "troupe.yaml")
     personas = {name: _persona(name, entry, found) for name, entry in _named(files, folder / "personas").items()}
+    written = _chosen(fleet, listed, _named(files, folder / "bots"), found)
     drafts = [
         _Draft(name, _overridden(name, entry.over(defaults) if defaults else entry, files.variables), folder.parent)
-        for name, entry in _named(files, folder / "bots").items()
+        for name, entry in written.items()
         if entry is not None
     ]
     bots = [_bot(draft, personas, found) for draft in drafts]
@@ -94,11 +95,12 @@ class _Draft:
         return _absolute(path.replace("{bot_name}", self.name), self.project)
 
 
-def _shared(files: Files, path: Path) -> tuple[FleetSettings | None, Entry | None]:
-    """The two blocks of `troupe.yaml`, each of which may be left out, as may the file."""
+def _shared(files: Files, path: Path) -> tuple[FleetSettings | None, list[Entry], Entry | None]:
+    """The two blocks of `troupe.yaml`, each of which may be left out, as may the file; between them the bots that
+    the first one lists."""
     entry = files.mapping(path) if os.path.lexists(path) else None
     if entry is None:
-        return FleetSettings(), None
+        return FleetSettings(), [], None
     for key in entry.plain:
         if key not in ("fleet", "defaults"):
             nearest = unknown(key, ("fleet", "defaults"))
@@ -107,7 +109,26 @@ def _shared(files: Files, path: Path) -> tuple[FleetSettings | None, Entry | Non
     if isinstance(defaults.value, str | list):
         files.findings.append(f"{defaults.place}: found no settings; allowed: the keys of a bot's file, indented")
     settings = _checked(FleetSettings, fleet, {} if fleet.value is None else fleet.plain, files.findings)
-    return settings, _theirs(defaults, files.findings) if isinstance(defaults.value, dict) else None
+    theirs = _theirs(defaults, files.findings) if isinstance(defaults.value, dict) else None
+    return settings, fleet.at("bots").children, theirs
+
+
+def _chosen(
+    fleet: FleetSettings | None, listed: list[Entry], written: dict[str, Entry | None], found: list[str]
+) -> dict[str, Entry | None]:
+    """The bots that are to run, in the order asked for; all of them by name if no list asks for anything."""
+    if fleet is None or not fleet.bots:
+        return written
+    chosen: dict[str, Entry | None] = {}
+    for item in listed:
+        if item.text in chosen:
+            found.append(f"{item.place}: found the bot {item.text!r} a second time; remove one of them")
+        elif item.text not in written:
+            nearest = unknown(item.text, written)
+            found.append(f"{item.place}: found {shown(item.value)}, which names no file in bots/; {nearest}")
+        else:
+            chosen[item.text] = written[item.text]
+    return chosen
 
 
 def _named(files: Files, folder: Path) -> dict[str, Entry | None]:

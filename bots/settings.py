@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """A bot's or persona's name: also a folder and a part of addresses, hence the small alphabet."""
 Words = tuple[Annotated[str, Field(min_length=1)], ...]
+Patterns = Annotated[Words, Field(examples=[["advice-*"]])]
 Id = Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]
 """A Discord id, written with or without quotes."""
 
@@ -153,7 +154,7 @@ class ModelSettings(Section):
     model: str = ""
     """Its name at the provider."""
     api_key: Secret | None = None
-    """Left empty, the model is off and the bot says so."""
+    """Left empty, the model is off and the bot says so, unless `base_url` names a server, which may want no key."""
     base_url: Address = None
     """Any server that speaks OpenAI's or Anthropic's protocol."""
     max_tokens: Annotated[int, Field(ge=16, le=200_000)] = 1024
@@ -171,12 +172,19 @@ class ModelSettings(Section):
             raise ValueError(f"a model with provider '{self.provider}' needs the name of the model")
         return self
 
+    @model_validator(mode="after")
+    def _with_room_to_ask(self) -> ModelSettings:
+        if self.max_tokens >= self.context_tokens:
+            raise ValueError(
+                f"found max_tokens {self.max_tokens} with context_tokens {self.context_tokens}, which leaves no room "
+                "for a question; allowed: max_tokens well below context_tokens"
+            )
+        return self
+
     @property
     def ready(self) -> bool:
-        """Whether it can be asked: offline always; a local server (base_url, no api_key named) too."""
-        if self.provider == "offline" or (self.api_key is None and self.base_url is not None):
-            return True
-        return bool(self.api_key)
+        """Whether it can be asked: offline always; a server of one's own (base_url) needs no key."""
+        return self.provider == "offline" or bool(self.base_url) or bool(self.api_key)
 
 
 class DmSettings(Section):
@@ -184,7 +192,7 @@ class DmSettings(Section):
 
     policy: Literal["everyone", "allowlist", "off"] = "everyone"
     """Everyone, nobody (`off`), or only those in `allow` (`allowlist`)."""
-    allow: tuple[Id, ...] = ()
+    allow: Annotated[tuple[Id, ...], Field(examples=[["123456789012345678"]])] = ()
     """Discord user ids, for `allowlist`."""
 
     @model_validator(mode="after")
@@ -201,11 +209,11 @@ class ChannelPatterns(Section):
     """Which guild channels a bot takes part in, by name (`*` and `?` stand for any letters). The first list
     that matches counts; elsewhere the bot answers when mentioned."""
 
-    always: Words = ()
+    always: Patterns = ()
     """Every line is answered."""
-    mention: Words = ()
+    mention: Patterns = ()
     """Only lines that address the bot are kept and answered."""
-    listen: Words = ()
+    listen: Patterns = ()
     """Every line is kept; those that address the bot are answered."""
 
 
@@ -266,11 +274,11 @@ class PersonaSettings(Section):
     """What it is for, in a sentence or two, for people who choose."""
     prompt: Annotated[str, Field(min_length=1, max_length=20_000)]
     """Who it is and how it speaks: the system prompt."""
-    aliases: Words = ()
+    aliases: Annotated[Words, Field(examples=[["poet", "bard"]])] = ()
     """Other words people may address it by."""
-    domains: Words = ()
+    domains: Annotated[Words, Field(examples=[["poetry", "novels"]])] = ()
     """Fields it knows; one found in a message weighs 0.5 in routing."""
-    keywords: Words = ()
+    keywords: Annotated[Words, Field(examples=[["poem", "rhyme"]])] = ()
     """Words that point to it; each found in a message weighs 0.3 in routing."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """How adventurous its words are; not every model takes one, and left out the model's own stands."""
@@ -284,7 +292,7 @@ class BotSettings(Section):
     """How people see it: the capitalised name unless written."""
     description: Annotated[str, Field(max_length=500)] = ""
     """What it is for, in a sentence or two."""
-    personas: Annotated[tuple[PersonaSettings, ...], Field(min_length=1)]
+    personas: Annotated[tuple[PersonaSettings, ...], Field(min_length=1, examples=[["sage", "compass"]])]
     """Names of persona files; the first is the default."""
     bindings: tuple[BindingSettings, ...] = ()
     """Places where one persona always speaks."""
@@ -320,6 +328,8 @@ class BotSettings(Section):
 class FleetSettings(Section):
     """How the bots run together: the `fleet` block of `config/troupe.yaml`."""
 
+    bots: Annotated[tuple[Name, ...], Field(min_length=1, examples=[["sage", "spark"]])] = ()
+    """Which bots run, in this order; left out: every file in bots/, by name."""
     stagger: Annotated[float, Field(ge=0, le=60)] = 0.5
     """Seconds between the starts of two bots that connect to Discord."""
     memory_limit: Annotated[int, Field(ge=64)] = 512

@@ -113,6 +113,16 @@ def telling(text: str) -> set[str]:
     return {term for term in terms(text) if not _is_weak(term) and not term.isdigit()}
 
 
+def strong(found: Iterable[str]) -> set[str]:
+    """Those of some terms that are not found in any kind of talk."""
+    return {term for term in found if not _is_weak(term)}
+
+
+def stems(text: str) -> list[str]:
+    """Every word of a text, the small ones too, folded and lightly stemmed."""
+    return [_stem(match[0].removesuffix("'s")) for match in _TOKEN.finditer(folded(text))]
+
+
 def folded(text: str) -> str:
     """The text without case, accents and typographic quotes, for comparing."""
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.replace("’", "'").casefold()))
@@ -214,12 +224,13 @@ _STOP = frozenset(_STOP_WORDS) | {
 _STEMMED_STOPS = frozenset(_stem(word) for word in _STOP if len(word) > 4)
 _WEAK_TERMS = frozenset(
     _stem(word)
-    for word in """actually back best better big case change day different difference easy example find first good great
-    happen hard help idea important keep kind last leave less little long look make making manage mind
+    for word in """actually back best better big case change day deal different difficult difference easy
+    example find first good great happen hard help idea important keep kind last
+    leave less little long look make making manage mind
     need never new next number old people person place point possible problem put reason right run see
     set simple small start stop sure take talk thing think time today try turn type use used using
     usually well work world wrong year favorite favourite happy love nice own always name call win won
-    play repeat fake life check list create wait follow answer speak hear correct true false real sound
+    play practice repeat fake life check list create wait follow answer speak hear correct true false real sound
     word rather turn meaning tomorrow yesterday week month hour minute sorry fun full later exactly remember
     forget""".split()
 )

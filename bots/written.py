@@ -114,7 +114,7 @@ class Files:
             node = yaml.compose(text, Loader=_LOADER)
             entry = None if node is None else _Composed(file, self.variables, self.findings).entry(node, "", 1)
         except yaml.YAMLError as error:
-            self.findings.append(_broken(file, error))
+            self.findings.append(_broken(file, text, error))
             return None
         except (RecursionError, OverflowError):
             self.findings.append(f"{file}: found values nested or repeated without end; write them out without aliases")
@@ -240,13 +240,17 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _broken(file: str, error: yaml.YAMLError) -> str:
+def _broken(file: str, text: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
+    number = mark.line if mark else 0
+    line = next(iter(text.splitlines()[number : number + 1]), "")
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return f"{file}:{number + 1}: broken YAML (found a tab); YAML wants spaces at the beginning of a line"
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
     hint = "check the indentation, the colons and the quotes there and just above"
     if "alias" in f"{problem} {getattr(error, 'context', '')}":
         hint = "a value that starts with * or & needs quotes around it"
-    return f"{file}:{mark.line + 1 if mark else 1}: broken YAML ({problem}); {hint}"
+    return f"{file}:{number + 1}: broken YAML ({problem}); {hint}"
 
 
 def _escaped(match: re.Match[str]) -> str:

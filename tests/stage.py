@@ -81,7 +81,9 @@ def running(arguments: list[str], log: Path, environment: dict[str, str]) -> Ite
     """A Python process of its own, stopped in the end."""
     command = [sys.executable, *arguments]
     with log.open("ab") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, env={**os.environ, "TMPDIR": str(log.parent), **environment})
+        process = subprocess.Popen(
+            command, stdout=sink, stderr=sink, env={**os.environ, "TMPDIR": str(log.parent), **environment}
+        )
         try:
             yield process
         finally:

@@ -104,3 +104,13 @@ def test_not_everything_with_digits_is_a_sum(question: str) -> None:
 )
 def test_a_sum_goes_on_from_the_result_before(before: str, question: str, answer: str | None) -> None:
     assert work_out(question, before) == answer
+
+
+@pytest.mark.parametrize("question", ["solve x^2 = 9", "solve 2x + 3 = 7 for me", "find x if x + 2 = 5"])
+def test_equations_are_refused_in_a_sentence(question: str) -> None:
+    assert (work_out(question) or "").startswith("I can't solve equations")
+
+
+@pytest.mark.parametrize(("question", "answer"), [("2 x 3 =", "2 × 3 = 6"), ("x = 5", None), ("a = b", None)])
+def test_not_every_sign_of_equality_makes_an_equation(question: str, answer: str | None) -> None:
+    assert work_out(question) == answer

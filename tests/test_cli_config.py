@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from bots.cli_config import config
 from bots.loading import schema
 
+from .test_loading import Desk
+
 ROOT = Path(__file__).resolve().parent.parent
 BOT = """\
 personas: [sage]
@@ -106,3 +108,29 @@ def test_the_schema_explains_every_key() -> None:
         for name, part in shapes.items():
             for key, about in part.get("properties", {}).items():
                 assert about.get("description") or "$ref" in about, f"{name}.{key}"
+
+
+def test_the_fleet_says_which_bots_run_and_in_what_order(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for name in ("atlas", "spark", "zeno"):
+        desk.write(f"config/bots/{name}.yaml", "personas: [sage]\n")
+    assert [bot.name for bot in desk.load().bots] == ["atlas", "sage", "spark", "zeno"]
+    desk.write("config/troupe.yaml", "fleet: {bots: [zeno, sage]}\n")
+    zeno, sage = desk.load().bots
+    assert (zeno.name, sage.name, sage.siblings[:2]) == ("zeno", "sage", ("Zeno", "zeno"))
+    desk.write("config/troupe.yaml", "fleet:\n  bots:\n    - sage\n    - sgae\n    - sage\n")
+    assert desk.findings() == [
+        "config/troupe.yaml:4: fleet.bots[1]: found 'sgae' (text), which names no file in bots/; "
+        "did you mean 'sage'? allowed: atlas, sage, spark, zeno",
+        "config/troupe.yaml:5: fleet.bots[2]: found the bot 'sage' a second time; remove one of them",
+    ]
+    desk.write("config/troupe.yaml", "fleet: {bots: []}\n")
+    assert "fleet.bots: found an empty list; allowed: a list of texts, at least 1, such as" in desk.finding()
+
+
+def test_a_server_of_ones_own_needs_no_key(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.bot("models: [{provider: openai, model: m, base_url: '${URL:-}', api_key: '${KEY:-}'}]")
+    assert not desk.load().bots[0].models[0].ready
+    assert desk.load(URL="http://localhost:11434/v1").bots[0].models[0].ready
+    assert desk.load(KEY="k").bots[0].models[0].ready

@@ -31,6 +31,20 @@ NOW = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
             "days between 2024-01-01 and 2024-03-01",
             "60 days between Monday, 1 January 2024 and Friday, 1 March 2024.",
         ),
+        (
+            "how many days between 1 March and 1 April 2024?",
+            "31 days between Friday, 1 March 2024 and Monday, 1 April 2024.",
+        ),
+        (
+            "days between 1 March 2024 and 1 April",
+            "31 days between Friday, 1 March 2024 and Monday, 1 April 2024.",
+        ),
+        ("how many days from 3 to 10 May?", "7 days between Sunday, 3 May 2026 and Sunday, 10 May 2026."),
+        ("days from May 3 to 10", "7 days between Sunday, 3 May 2026 and Sunday, 10 May 2026."),
+        (
+            "how long from 20 December to 5 January",
+            "16 days between Sunday, 20 December 2026 and Tuesday, 5 January 2027.",
+        ),
         ("in 45 days", "In 45 days it will be Tuesday, 5 January 2027."),
         ("what was the date 3 weeks ago?", "3 weeks ago it was Saturday, 31 October 2026."),
         (

@@ -10,6 +10,7 @@ import pytest
 
 from bots.knowledge import Knowledge
 
+SAGE = Path(__file__).resolve().parent.parent / "config" / "knowledge" / "sage"
 COFFEE = """\
 # Coffee guide
 
@@ -128,6 +129,26 @@ def test_the_passage_that_answers_comes_first(notes: Knowledge, question: str, s
 )
 def test_a_question_the_notes_do_not_cover_finds_nothing(notes: Knowledge, question: str) -> None:
     assert notes.search(question) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "source", "start"),
+    [
+        ("what is stoicism?", "Stoicism in practice › What Stoicism is", "Stoicism is a school"),
+        ("How should I deal with an awkward conversation with my boss?", "Difficult conversations › Before you", "Ask"),
+        ("how do I say no to a friend?", "Difficult conversations › Saying no", "A no can be short"),
+        ("how do I make a decision?", "Making decisions › First ask", "Two questions"),
+    ],
+)
+def test_what_a_heading_names_comes_first_and_from_its_beginning(question: str, source: str, start: str) -> None:
+    found = Knowledge.read(SAGE).search(question, 1)[0]
+    assert found.source.startswith(source)
+    assert found.passage.startswith(start)
+
+
+@pytest.mark.parametrize("question", ["how do I count characters in python", "what should I cook tonight"])
+def test_shipped_notes_keep_to_their_subject(question: str) -> None:
+    assert Knowledge.read(SAGE).search(question) == []
 
 
 def test_a_passage_is_quoted_as_it_stands(notes: Knowledge) -> None:

@@ -164,13 +164,17 @@ WRONG = [
     ("discord: {dms: {policy: none}}", "discord.dms.policy: found 'none' (text); allowed: everyone, allowlist or off"),
     (
         "discord: {channels: {always: advice}}",
-        "discord.channels.always: found 'advice' (text); allowed: a list of texts",
+        "discord.channels.always: found 'advice' (text); allowed: a list of texts, such as [\"advice-*\"]",
     ),
     ("discord: on", ":2: discord: found 'on' (text); allowed: a block with the keys api_url, bot_turns,"),
     ("discord:", ":2: discord: found nothing; allowed: a block with the keys api_url, bot_turns,"),
     (
         "models:\n  - provider: openai\n    model: m\n    retries:\n      attempts: 0",
         ":6: models[0].retries.attempts: found 0; allowed: a whole number from 1 to 10",
+    ),
+    (
+        "models:\n  - {provider: offline, max_tokens: 600, context_tokens: 600}",
+        ":3: models[0]: found max_tokens 600 with context_tokens 600, which leaves no room for a question; allowed:",
     ),
     (
         "models: [{model: m}]",
@@ -233,7 +237,7 @@ WRONG = [
     ),
     (
         "storage:\n\ttype: sqlite",
-        ":3: broken YAML (found character that cannot start any token); check the indentation",
+        ":3: broken YAML (found a tab); YAML wants spaces at the beginning of a line",
     ),
     ("---\na: b", ":2: broken YAML ("),
     ('storage: {path: "a\\0b"}', ":2: storage.path: found 'a\\x00b' (text); allowed: the path of a folder"),
@@ -382,7 +386,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_the_shipped_config_loads_with_nothing_set(tmp_path: Path) -> None:
     (tmp_path / "config").symlink_to(ROOT / "config")
     troupe = load(tmp_path / "config", {})
-    assert [bot.name for bot in troupe.bots] == ["logic", "sage", "spark"]
+    assert [bot.name for bot in troupe.bots] == ["sage", "spark", "logic"]
     for bot in troupe.bots:
         assert [model.ready for model in bot.models] == [False, False, True]
         assert not bot.discord.token

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,16 +102,6 @@ async def test_a_prompt_without_lines_or_words_is_answered(bare: Talk) -> None:
     assert "".join(chunk.text for chunk in chunks)
 
 
-def test_importing_it_pulls_in_no_sdk() -> None:
-    code = (
-        "import sys, bots.providers.offline\n"
-        "big = {'openai', 'anthropic', 'discord', 'httpx', 'httpx2', 'aiohttp', 'numpy', 'ssl', 'sqlite3', 'yaml'}\n"
-        "print(sorted(big & sys.modules.keys()))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout.strip() in ("[]", "['ssl']")  # asyncio itself may bring ssl
-
-
 # Sums and dates
 
 
@@ -169,7 +157,7 @@ async def test_a_person_called_you_is_not_taken_for_the_asker(bare: Talk) -> Non
 async def test_the_bot_quotes_itself_when_asked_by_name(talk: Talk) -> None:
     await talk.ask("2 + 2")
     assert await talk.ask("what did you say?") == "I said:\n> 2 + 2 = 4"
-    assert (await talk.ask("what did Sage say about 4")).startswith("I said:\n> 2 + 2 = 4\n")
+    assert (await talk.ask("what did Sage say about 4")).startswith("I said:\n> 2 + 2 = 4")
 
 
 async def test_my_name_is_what_i_said_it_is(bare: Talk) -> None:
@@ -209,8 +197,40 @@ async def test_a_summary_quotes_the_lines_that_say_most(bare: Talk) -> None:
 
 
 async def test_what_a_former_session_left_is_told_when_this_one_is_empty(bare: Talk) -> None:
-    bare.system += "\n\nBefore this conversation there was another one here:\nAna last said: see you in Oslo"
-    assert "> Ana last said: see you in Oslo" in await bare.ask("what did we talk about?")
+    before = "Ana last said: see you in Oslo\nSage last answered: I found nothing about that in my notes -# Offline"
+    bare.lines.append(Line("user", f"(Before this conversation there was another one here:\n{before})"))
+    answer = await bare.ask("summarise our chat")
+    assert answer.startswith("We have only just started: there is nothing to sum up")
+    assert answer.endswith("\n> Ana last said: see you in Oslo")
+
+
+async def test_only_what_was_worth_saying_is_quoted_again(talk: Talk) -> None:
+    await talk.ask("hello")
+    await talk.ask("what about quantum chromodynamics?")
+    assert await talk.ask("what did you say?") == "I have said nothing yet in this session that is worth quoting."
+    await talk.ask("how fine do I grind for espresso?")
+    talk.overheard("Muse", "I found nothing about that in my notes.\n    -# Offline: no model is configured")
+    said = await talk.ask("what did you say about espresso?")
+    assert "fine grind suits espresso" in said
+    for answer in (said, await talk.ask("summarise our chat")):
+        assert "-# " not in answer
+        assert "found nothing" not in answer
+        assert "Hello!" not in answer
+
+
+async def test_my_first_question_is_my_first_line(bare: Talk) -> None:
+    await bare.ask("is the Lido open?", who="Ana")
+    await bare.ask("what did Ana say?")
+    await bare.ask("2 + 2")
+    assert await bare.ask("what was my first question?") == "You said:\n> what did Ana say?"
+    assert await bare.ask("what was the first thing I asked you?", who="Ana") == "You said:\n> is the Lido open?"
+
+
+async def test_people_are_known_by_the_names_they_gave_themselves(bare: Talk) -> None:
+    await bare.ask("my name is Ana", who="you_1999")
+    await bare.ask("the venue is the Lido", who="you_1999")
+    assert "You are Ana." in await bare.ask("what's my name?", who="you_1999")
+    assert (await bare.ask("what did Ana say?")).endswith("> the venue is the Lido")
 
 
 async def test_a_question_about_the_plan_finds_who_made_it(talk: Talk) -> None:
@@ -229,6 +249,20 @@ async def test_a_quote_cannot_break_out_of_its_block(bare: Talk) -> None:
 
 
 # Notes
+
+
+async def test_only_the_first_quote_says_why_it_is_one(talk: Talk) -> None:
+    assert (await talk.ask("how fine do I grind for espresso?")).endswith(CLOSING)
+    assert "-# " not in await talk.ask("what temperature should the water have")
+    assert (await talk.ask("what's the capital of France?")).endswith(CLOSING)
+
+
+async def test_coins_and_dice_fall_as_chance_has_it() -> None:
+    talk = Talk(Offline(None, now=lambda: NOW, chance=iter((0.0, 0.99, 0.1, 0.5)).__next__))
+    assert await talk.ask("roll 2d6") == "1 + 6 = 7"
+    assert await talk.ask("flip a coin") == "Heads."
+    assert await talk.ask("roll a die") == "4"
+    assert await talk.ask("roll 99d6") == "I throw 1 to 20 dice with 2 to 1000 sides."
 
 
 async def test_notes_are_quoted_with_their_source(talk: Talk) -> None:
@@ -318,6 +352,10 @@ async def test_help_says_what_works_and_who_can_change_it(talk: Talk, question: 
         ("how are you?", "All is well here"),
         ("who are you", "I'm Sage, a bot."),
         ("are you a human?", "I'm Sage, a bot."),
+        ("stop", "Nothing is under way"),
+        ("hola, ¿qué tal?", "Hello!"),
+        ("Hallo, wie geht's?", "Hello!"),
+        ("bonjour, ça va ?", "Hello!"),
         ("bye", "Goodbye"),
         ("ok", "All right."),
         ("👍", "I can't read anything into that without words."),
@@ -345,6 +383,7 @@ async def test_the_name_comes_from_the_persona(bare: Talk, system: str, name: st
 async def test_people_in_need_are_pointed_to_people(talk: Talk) -> None:
     assert "call your local emergency number" in await talk.ask("i want to kill myself")
     assert (await talk.ask("my dog died")).startswith("I'm sorry to hear that.")
+    assert "Offline:" not in await talk.ask("I feel so lonely")
     assert "emergency" not in await talk.ask("how do I kill a process")
 
 

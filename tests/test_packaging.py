@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -370,3 +371,13 @@ def test_continuous_integration_runs_make_test() -> None:
     assert lines[0] == "#!/usr/bin/env bash"
     assert "set -euo pipefail" in lines
     assert lines[-1] == "exec make test"
+
+
+def test_answering_offline_pulls_in_no_sdk() -> None:
+    code = (
+        "import sys, bots.providers.offline\n"
+        "big = {'openai', 'anthropic', 'discord', 'httpx', 'httpx2', 'aiohttp', 'numpy', 'ssl', 'sqlite3', 'yaml'}\n"
+        "print(sorted(big & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() in ("[]", "['ssl']")  # asyncio itself may bring ssl

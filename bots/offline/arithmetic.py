@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow, Underflow
 from fractions import Fraction
 
-from .phrases import as_sums
+from .phrases import as_sums, plain
 
 _MOST_BITS = 4_000
 """Of a numerator or denominator, some 1,200 digits: nothing here can take noticeable time."""
@@ -27,6 +27,10 @@ _CODE = re.compile(
     r"""|\blambda\b.*:|^(eval|exec)\s*\("""
 )
 _ONLY_SYMBOLS = re.compile(r"[\d\s.,+\-*/^()%×÷=?]*\d\s*[-+*/^×÷][\d\s.,+\-*/^()%×÷=?]*")
+_SOLVE = re.compile(
+    r"^(?:solve|find|what is|determine)\b(?: for)?(?: (?:the )?equation)?(?: [a-z] (?:if|when|where|in))?:?"
+)
+_WITH_UNKNOWNS = re.compile(r"[^a-z]*(?:(?<![a-z])[a-z](?![a-z])[^a-z]*)+")
 _TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?(?:e[+-]?\d{1,3}(?!\d))?|\.\d+|\*\*|[-+*/^()!%√×÷·°]|[a-zπ]+)")
 
 
@@ -39,6 +43,8 @@ def work_out(question: str, previous: str = "") -> str | None:
     there is no sum. `previous` is the answer before this question, which "and 5 more?" counts on from."""
     if _CODE.search(question) and len(re.findall(r"[a-z]+ [a-z]+", question)) < 2:
         return "I work out sums; I don't run code."
+    if _is_equation(question):
+        return "I can't solve equations; I only work out sums, such as 17 * 23 or sqrt(9)."
     before = _RESULT.search(previous.rstrip())
     for phrase in as_sums(question[: _MOST_LETTERS + 1], before[1] if before else ""):
         if len(phrase) > _MOST_LETTERS:
@@ -321,6 +327,14 @@ def _written(tokens: list[str]) -> str:
         else:
             text += part
     return text
+
+
+def _is_equation(question: str) -> bool:
+    text = _SOLVE.sub("", plain(question))
+    if "=" not in text or not _WITH_UNKNOWNS.fullmatch(text) or not re.search(r"\d", text):
+        return False
+    named = re.sub(r"(?<=\d)\s*x\s*(?=\d)", "*", text)  # 2 x 3 is a product
+    return re.search(r"[a-z]", named) is not None and not re.fullmatch(r"[a-z]\s*=\s*[\d.]+", text)
 
 
 def _looks_like_one(question: str) -> bool:

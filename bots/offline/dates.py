@@ -101,11 +101,28 @@ def _since(match: re.Match[str], now: datetime) -> str | None:
 
 
 def _between(match: re.Match[str], now: datetime) -> str | None:
-    one, other = (_date(match[name], now.date(), "this") for name in ("one", "other"))
+    first, second = _one_year(match["one"], match["other"])
+    one, other = (_date(text, now.date(), "this") for text in (first, second))
     if one is None or other is None:
         return None
+    turns = not re.search(r"\d{4}", first + second) and re.search(r"\b(?:from|to|until|till)\b", match[0])
+    if turns and other < one and (later := _date(f"{second} {one.year + 1}", now.date(), "this")):
+        other = later
     apart = abs((other - one).days)
     return f"{_days(apart)} between {_day(one)} and {_day(other)}{_in_weeks(match, apart)}."
+
+
+def _one_year(one: str, other: str) -> tuple[str, str]:
+    """The two ends of a span, each with the month and year that only one of them names: `3 to 10 May 2024`."""
+    ends = [one.strip(), other.strip()]
+    for at in (0, 1):
+        month = re.search(rf"\b{_MONTH}\b", ends[1 - at])
+        if month and re.fullmatch(_BARE_DAY, ends[at]):
+            ends[at] = f"{ends[at]} {month['month']}"
+        year = re.search(r"[\s,](\d{4})$", ends[1 - at])
+        if year and re.search(rf"\b{_MONTH}\b", ends[at]) and not re.search(r"\d{4}", ends[at]):
+            ends[at] = f"{ends[at]} {year[1]}"
+    return ends[0], ends[1]
 
 
 def _shifted(match: re.Match[str], now: datetime) -> str | None:
@@ -256,6 +273,7 @@ _MONTH = (
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
 )
+_BARE_DAY = r"(?:the )?\d{1,2}(?:st|nd|rd|th)?"
 _WEEKDAY = r"mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?"
 _FEASTS: dict[str, Callable[[int], date]] = {
     "christmas": _fixed(12, 25),

@@ -25,7 +25,8 @@ def reply(question: str, name: str, topics: list[str]) -> str | None:
         if pattern.fullmatch(text):
             return _abilities(name, topics) if kind == "abilities" else _said(kind, name)
     opening = _OPENING.match(text)
-    return reply(text[opening.end() :], name, topics) if opening else None
+    rest = reply(text[opening.end() :], name, topics) if opening else None
+    return f"Hello! {rest}" if rest and rest.startswith(_WELL) else rest
 
 
 def _abilities(name: str, topics: list[str]) -> str:
@@ -38,6 +39,7 @@ def _abilities(name: str, topics: list[str]) -> str:
             "- recall this chat: “what did I say about …”, “what did Ana say”, “summarise”",
             "- do sums: “12% of 80”, “sqrt(2)”, “17 * 23”",
             "- do dates: “how many days until 25 December”, “what day was 2024-02-29”",
+            "",  # without it the sentence is read as part of the last point
             "For free conversation an admin can turn on a model: see the README.",
         )
     )
@@ -51,13 +53,15 @@ def _said(kind: str, name: str) -> str:
         case "greeting":
             return f"Hello! {_who(name)} {offline} What can I do for you?".replace("  ", " ")
         case "wellbeing":
-            return f"All is well here, thank you! {offline}"
+            return f"{_WELL} {offline}"
         case "thanks":
             return "You're welcome!"
         case "goodbye":
             return "Goodbye, and see you soon!"
         case "who":
             return f"{_who(name, bot=True)} {offline} An admin can turn on a model: see the README."
+        case "idle":
+            return "Nothing is under way that I could stop."
         case "here":
             return "Yes, I'm here."
         case _:
@@ -70,6 +74,7 @@ def _who(name: str, *, bot: bool = False) -> str:
     return "I'm a bot." if bot else ""
 
 
+_WELL = "All is well here, thank you!"
 _LONGEST = 80
 """Letters; small talk is short."""
 _HELPLESS = "I can't read anything into that without words. Try “help” to see what I can do."
@@ -81,7 +86,10 @@ _HELP_LINE = (
     "I'm sorry that it is this hard. I'm only a program, and without a model just now: please talk to somebody you "
     "trust, and if you may be in danger call your local emergency number or a crisis line right away."
 )
-_TO_WHOM = "(?: (?:there|all|everyone|everybody|folks|guys|team|bot|friend|mate|again|please|pls|you|so much|now))*"
+_TO_WHOM = (
+    "(?: (?:there|all|everyone|everybody|folks|guys|team|bot|friend|mate|again|please|pls|you|so much|now|zusammen|alle"
+    "|leute|freunde|a todos|amig[oa]s?|tout le monde|a tous|les amis))*"
+)
 _PHRASES = {
     "greeting": r"""
         h+i+|h+e+y+|hell+o+|helo|heya|hiya|yo|howdy|greetings|good (?:morning|afternoon|evening|day)|gm|morning|sup
@@ -92,7 +100,10 @@ _PHRASES = {
     "wellbeing": r"""
         (?:(?:hi|hey|hello) )?(?:how (?:are|r) (?:you|u|ya)(?: doing| today| feeling)*|how(?: is|'?s) it going)
         how do you do|what(?: is|'?s)? up|you ok|are you ok(?:ay)?
-        wie geht'?s(?: dir)?|(?:comment )?ca va|comment vas tu|como estas|come stai|tudo bem""",
+        wie geht(?:'?s| es)(?: (?:dir|euch|ihnen))?(?: (?:heute|so))?|(?:comment )?ca va(?: bien)?|comment vas tu
+        comment (?:allez vous|tu vas)|que tal(?: estas)?|como (?:estas?|te va)|que pasa|come (?:stai|va)|tudo bem""",
+    "idle": r"""
+        /?stop(?: (?:it|that|talking|now))*|cancel|abort|(?:be )?quiet|shut up|stopp|arrete|para|basta""",
     "thanks": r"""
         (?:(?:ok|okay|great|cool|nice|perfect|many|super) )?(?:thanks|thank (?:you|u)|thx|tnx|ty|tysm|cheers)
         thank you very much|(?:thanks|thank you) for .{1,30}|much appreciated|good bot|well done

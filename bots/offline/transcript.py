@@ -30,15 +30,15 @@ class Said:
 class Transcript:
     """A session as its lines tell it. Whoever asks is `asker`, who gets a "you"; `me` is the bot's name here."""
 
-    def __init__(self, lines: Sequence[Line], question: str, system: str = "", me: str = "") -> None:
+    def __init__(self, lines: Sequence[Line], question: str, me: str = "") -> None:
         self.asker = _asker(lines[-1].text, question) if lines else None
-        self.said = [_said(line) for line in lines[:-1]]
+        carried = _CARRIED.match(lines[0].text) if lines[:-1] else None
+        self.said = [_said(line) for line in lines[1 if carried else 0 : -1]]
         self.missing = ""
         """What to say if nobody here bears the name that was asked for, and nothing else knows it either."""
         self._question = question
         self._me = folded(me)
-        carried = _CARRIED.search(system)
-        self._before = carried[1].strip() if carried else ""
+        self._before = _worth_telling(carried[1]) if carried else ""
 
     def recall(self, question: str) -> str | None:
         """The answer to a question about the session itself; None for any other question."""
@@ -91,9 +91,14 @@ class Transcript:
     ) -> str | None:
         if topic and _ABOUT_NOTHING.fullmatch(topic):
             topic = None
+        if who == "my" or first:
+            mine = [said for said in self.said if said.speaker == self.asker]
+            return self._shown(mine[:1] if first else mine[-1:]) if mine else self._silence("You", "")
         if who in ("you", "u") or (who and who == self._me):
-            lines, speaker = [said for said in self.said if said.speaker is None], "I"
-        elif who in ("i", "me", "my"):
+            lines, speaker = [said for said in self.said if said.speaker is None and not _is_hollow(said)], "I"
+            if topic is None and self.said and not lines:
+                return "I have said nothing yet in this session that is worth quoting."
+        elif who in ("i", "me"):
             lines, speaker = [said for said in self._statements() if said.speaker == self.asker], "You"
         elif who in (None, "we", "anyone", "anybody", "someone", "somebody", "everyone", "people", "they", "who"):
             lines, speaker = self._statements(), "Nobody"
@@ -105,13 +110,15 @@ class Transcript:
                 return None
             lines, speaker = [said for said in self._statements() if said.speaker in names], names[0]
         if topic is None:
-            return self._shown(lines[:1] if first else lines[-_MOST_LINES:]) if lines else self._silence(speaker, "")
+            return self._shown(lines[-_MOST_LINES:]) if lines else self._silence(speaker, "")
         lines = list(dict.fromkeys(lines))
         found = [said for hit, said in _ranked(lines, topic) if hit.coverage >= _LEAST_COVERAGE][:_MOST_LINES]
         found.sort(key=lines.index)
         return self._shown(found, topic=topic) if found else self._silence(speaker, f" about {topic}")
 
     def _silence(self, speaker: str, about: str) -> str:
+        if speaker == "Nobody" and not about:
+            return "We have only just started: there is nothing to sum up in this session yet." + self._earlier()
         if not self.said:
             return "We have only just started: nothing was said in this session before your question." + self._earlier()
         count = f"{len(self.said)} line{'' if len(self.said) == 1 else 's'}"
@@ -121,10 +128,9 @@ class Transcript:
     def _name(self) -> str:
         mine = [said.text for said in self.said if said.speaker == self.asker]
         for text in (self._question, *reversed(mine)):
-            for line in reversed(text.splitlines()):
-                if (match := _NAMED.search(line)) and not _MY_NAME.fullmatch(plain(line)):
-                    name = (match["name"] or match["being"]).strip()
-                    return f"You are {name}. You told me:\n{quoted(excerpt(line.strip(), _LONGEST_QUOTE, name))}"
+            if given := _given(text):
+                name, line = given
+                return f"You are {name}. You told me:\n{quoted(excerpt(line.strip(), _LONGEST_QUOTE, name))}"
         if self.asker:
             return f"You go by {self.asker} here; you haven't told me another name in this session."
         return "You haven't told me your name in this session."
@@ -144,7 +150,9 @@ class Transcript:
 
     def _statements(self) -> list[Said]:
         """People's lines that say something: questions about the session would only find themselves."""
-        return [said for said in self.said if said.speaker is not None and not _asks(said.text)]
+        return [
+            said for said in self.said if said.speaker is not None and not _asks(said.text) and not _is_hollow(said)
+        ]
 
     def _named(self, who: str) -> list[str]:
         """The names of people here that `who` may mean: the exact one, else those that start with it."""
@@ -155,7 +163,13 @@ class Transcript:
             exact
             or [name for name in names if wanted in re.split(r"[\s._-]+", folded(name))]
             or [name for name in names if len(wanted) > 2 and folded(name).startswith(wanted)]
+            or self._who_go_by(wanted)
         )
+
+    def _who_go_by(self, wanted: str) -> list[str]:
+        """The people here who have given themselves that name."""
+        gave = [(said.speaker, given[0]) for said in self.said if said.speaker and (given := _given(said.text))]
+        return list(dict.fromkeys(who for who, name in gave if wanted in (folded(name), *folded(name).split())))
 
     def _called(self, said: Said) -> str:
         if said.speaker is None:
@@ -183,7 +197,28 @@ def _said(line: Line) -> Said:
     speaker, colon, text = line.text.partition(": ")
     if not colon or "\n" in speaker or len(speaker) > 100:
         return Said("", line.text)
-    return Said(speaker, text)
+    return Said(speaker, text.replace("\n    ", "\n"))  # a prompt indents what follows a person's first line
+
+
+def _given(text: str) -> tuple[str, str] | None:
+    """The name a person gives themselves, and the line it stands in."""
+    for line in reversed(text.splitlines()):
+        if (match := _NAMED.search(line)) and not _MY_NAME.fullmatch(plain(line)):
+            return (match["name"] or match["being"]).strip(), line
+    return None
+
+
+def _is_hollow(said: Said) -> bool:
+    """Whether it is an answer that says nothing by itself; other personas' answers stand under their names."""
+    if said.speaker is None:
+        return _HOLLOW.match(said.text) is not None
+    return _SURELY_OURS.match(said.text) is not None or _OUR_CLOSING.search(said.text) is not None
+
+
+def _worth_telling(before: str) -> str:
+    """The note on the session before, without answers that say nothing."""
+    lines = [re.sub(r"\s-# .*", "", line) for line in before.strip().removesuffix(")").splitlines()]
+    return "\n".join(line for line in lines if not _HOLLOW.match(line.partition(" last answered: ")[2] or "-"))
 
 
 def _asker(last: str, question: str) -> str | None:
@@ -226,9 +261,22 @@ def _listed(names: list[str]) -> str:
 
 
 _SPOKEN = {"me": "I", "you": "You"}
-_SMALL_PRINT = re.compile(r"^-# .*$", re.MULTILINE)
+_SMALL_PRINT = re.compile(r"^\s*-# .*$", re.MULTILINE)
+_OUR_CLOSING = re.compile(r"^\s*-# Offline: ", re.MULTILINE)
 _NOBODY = frozenset("it this that these those he she one life god science history".split())
-_CARRIED = re.compile(r"^Before this conversation[^\n]*:\n(.+)", re.MULTILINE | re.DOTALL)
+_CARRIED = re.compile(r"\(Before this conversation[^\n]*:\n(.+)", re.DOTALL)
+_HOLLOW = re.compile(
+    r"Hello! |I found nothing|I need a few more words|Noted: |That is all my notes|Nobody has said|We have only just"
+    r"|You're welcome|All right\.|Goodbye|I'm sorry|Nothing is under way|I can see nobody|\S+ said nothing about"
+    r"|So far \d+ line|[^\n]{1,80} said:\n>|From this chat:|I can't read anything|I'm [^\n]{1,40}\. No language"
+    r"|No language model|You are [^\n]*\. You told me|You go by [^\n]* here;|I have said nothing"
+    r"|Yes, I'm here|All is well here"
+)
+"""How answers begin that say nothing by themselves: not to be quoted."""
+_SURELY_OURS = re.compile(
+    r"(?:Hello! )?I'm [^\n]{1,40}\. (?:I'm working offline|No language model)|I found nothing about that in"
+)
+"""The same where a person might have typed it."""
 _MY_NAME = re.compile(
     r"(?:so )?(?:(?:do|did|can) you (?:know|remember|recall|guess) )?(?:what|wat) ?(?:is|s|was) my (?:name|nick"
     r"|nickname)"
@@ -267,6 +315,9 @@ _WHEN = r"(?: (?:before|earlier|just now|today|so far|here|again|last|first|in t
 _WHAT_WAS_SAID = tuple(
     re.compile(pattern)
     for pattern in (
+        r"what (?:was|is) the (?P<first>first) (?:thing|question|message|line) (?:that )?(?P<who>i)"
+        r" (?:asked|said|wrote|sent)(?: you| here)*",
+        r"what did (?P<who>i) (?:say|ask|write)(?: you)? (?P<first>first)",
         rf"{_LEAD}(?:what|wat|waht|wht) (?:all |else |exactly )?(?:did|has|have|had|was|were) (?P<who>.+?)"
         rf" (?:just |ever |really )?{_VERB}{_WHEN}{_TOPIC}{_WHEN}",
         rf"{_LEAD}what (?P<present>do|does) (?P<who>(?!you\b|i\b|we\b|people\b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import datetime
@@ -40,9 +41,17 @@ class Offline:
     name = "offline"
     model = "offline"
 
-    def __init__(self, knowledge: Knowledge | None, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        knowledge: Knowledge | None,
+        *,
+        now: Callable[[], datetime],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`chance` gives numbers from 0 up to 1, for dice and coins."""
         self._knowledge = knowledge
         self._now = now
+        self._chance = chance
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         try:
@@ -71,19 +80,36 @@ class Offline:
         question = prompt.question.strip()
         name = _persona(prompt.system)
         asked = _unaddressed(question, name)
-        transcript = Transcript(prompt.lines, question, prompt.system, name)
+        transcript = Transcript(prompt.lines, question, name)
         before = next((line.text for line in reversed(prompt.lines) if line.role == "assistant"), "")
+        said_so = any(line.role == "assistant" and _QUOTES.search(line.text) for line in prompt.lines)
         if everything := self._everything(asked, transcript):
-            return everything
+            return _ended(everything, said_so)
         answer = (
-            work_out(asked, before)
+            self._thrown(asked)
+            or work_out(asked, before)
             or look_up(asked, self._now())
             or transcript.recall(asked)
             or reply(asked, name, self._topics())
             or self._quotes(asked, transcript)
             or self._nothing(asked)
         )
-        return closed(excerpt(answer, _LONGEST - 10))
+        return closed(excerpt(_ended(answer, said_so), _LONGEST - 10))
+
+    def _thrown(self, asked: str) -> str | None:
+        """A coin or dice, where that was asked for."""
+        text = plain(asked)
+        if _COIN.fullmatch(text):
+            return "Heads." if self._chance() < 0.5 else "Tails."
+        match = _DICE.fullmatch(text)
+        if not match:
+            return None
+        count = int(match["count"] or 1) if match["sides"] else {"two": 2, "three": 3}.get(match["word"] or "", 1)
+        sides = int(match["sides"] or 6)
+        if not (1 <= count <= 20 and 2 <= sides <= 1000):
+            return "I throw 1 to 20 dice with 2 to 1000 sides."
+        thrown = [int(self._chance() * sides) + 1 for _ in range(count)]
+        return f"{' + '.join(map(str, thrown))} = {sum(thrown)}" if count > 1 else f"{thrown[0]}"
 
     def _topics(self) -> list[str]:
         return self._knowledge.topics if self._knowledge else []
@@ -125,7 +151,7 @@ class Offline:
             return None
         fresh = [one for one in self._found(earlier, 12) if not transcript.quotes(one.passage)]
         if not fresh:
-            return f"That is all my notes hold on that.\n{CLOSING}"
+            return "That is all my notes hold on that."
         return _within([_from_notes(one, earlier) for one in fresh[:2]], _ROOM)
 
     def _found(self, question: str, limit: int) -> list[Found]:
@@ -136,9 +162,9 @@ class Offline:
         if not telling(asked):
             return f"I need a few more words to look that up.{_covered(topics)}\n{CLOSING}"
         if _SAD.search(plain(asked)):
-            return f"I'm sorry to hear that. I'm poor company without a model; I hope a friend is near.\n{CLOSING}"
+            return "I'm sorry to hear that. I'm poor company without a model; I hope a friend is near."
         if _TELLS.match(plain(asked)) and not asked.rstrip().endswith("?"):
-            return f"Noted: I can quote it later in this chat if you ask what you said about it.\n{CLOSING}"
+            return "Noted: I can quote it later in this chat if you ask what you said about it."
         if not topics:
             return f"I found nothing about that in this chat, and I have no notes to look it up in.\n{CLOSING}"
         return f"I found nothing about that in my notes or in this chat.{_covered(topics)}\n{CLOSING}"
@@ -158,7 +184,7 @@ def _from_notes(found: Found, topic: str = "") -> str:
 
 
 def _within(blocks: list[str], room: int) -> str | None:
-    """The blocks that fit into `room` letters, the first in any case, and the closing line."""
+    """The blocks that fit into `room` letters, the first in any case, as they stand."""
     if not blocks:
         return None
     shown = [closed(excerpt(blocks[0], room))]
@@ -167,7 +193,12 @@ def _within(blocks: list[str], room: int) -> str | None:
             shown.append(block)
     left = len(blocks) - len(shown)
     note = f"\n\n{left} more would not fit." if left and room == _ROOM_FOR_EVERYTHING else ""
-    return "\n\n".join(shown) + f"{note}\n\n{CLOSING}"
+    return "\n\n".join(shown) + note
+
+
+def _ended(answer: str, said_so: bool) -> str:
+    """The first answer of a session that is a quote says why it is one."""
+    return f"{answer}\n\n{CLOSING}" if not said_so and _QUOTES.match(answer) else answer
 
 
 def _persona(system: str) -> str:
@@ -191,6 +222,12 @@ def _pieces(answer: str) -> Iterator[str]:
     return (match[0] for match in re.finditer(r"\S{1,24}\s*|\s+", answer))
 
 
+_QUOTES = re.compile(r"^From (?:my notes, |this chat:)", re.MULTILINE)
+_COIN = re.compile(r"(?:flip|toss|throw)(?: me)? a coin|(?:a )?coin ?(?:flip|toss)|heads or tails")
+_DICE = re.compile(
+    r"(?:(?:roll|throw)(?: me)? )?(?P<count>\d{1,3})?d(?P<sides>\d{1,4})"
+    r"|(?:roll|throw)(?: me)? (?:the )?(?P<word>a|one|two|three)? ?(?:die|dice)"
+)
 _NAME_GIVEN = re.compile(
     r"\b(?:You are|You['’]re|Your name is|I am|Du bist|Tu es|Eres)\s+(?:called\s+|named\s+)?"
     r"((?:(?:Dr|Mr|Mrs|Ms|Prof|St)\.\s+)?[^\W\d_][\w'’-]*(?:[ ]+[A-Z][\w'’-]*){0,2})"

@@ -17,7 +17,7 @@ from bots.providers.patience import Patient
 from bots.settings import BotSettings, Retries
 
 from .wire.provider_server import ProviderServer
-from .world import ANA, BEN, CAI, Heard, Room, World, persona, settings, world
+from .world import ANA, BEN, CAI, Clock, Heard, Room, World, persona, settings, world
 
 ONCE = Retries(attempts=1)
 
@@ -29,9 +29,9 @@ async def asked(
     """A world whose bot asks a loopback provider through the real SDK."""
     async with ProviderServer() as server:
         provider: Provider = Patient(OpenAI("gpt-test", "key", base_url=server.openai_url), ONCE)
+        if fallback:
+            provider = Chain([provider, Offline(None, now=Clock().now)])
         async with world(config, provider=provider) as w:
-            if fallback:
-                w.bot._turns._provider = Chain([provider, Offline(None, now=w.clock.now)])
             yield w, server
 
 

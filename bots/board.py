@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -14,14 +17,17 @@ from rich.text import Text
 from .settings import BotSettings, ModelSettings, Troupe
 from .status import BotStatus
 
+_WIDE = 110
+"""Columns from which on a hint stands on one line."""
 STYLES = {"ready": "green", "starting": "yellow", "stopping": "yellow", "backing off": "yellow", "not started": "dim"}
 
 
 def show_fleet(console: Console, settings: Troupe, statuses: list[BotStatus]) -> None:
     """What runs, where it keeps things, which models answer, and what to set to turn on what is off."""
     table = _table(console, "bot", "process", "storage", "model", "Discord")
+    gap = " " if console.width >= _WIDE else "\n"
     for bot, status in zip(settings.bots, statuses, strict=True):
-        table.add_row(bot.name, _process(status), _storage(bot), _models(bot), _discord(bot, status))
+        table.add_row(bot.name, _process(status), _storage(bot), _models(bot, gap), _discord(bot, status, gap))
     _print(console, table, [*_troubles(statuses), *_next_steps(settings, statuses)])
 
 
@@ -72,13 +78,14 @@ def _storage(bot: BotSettings) -> Text:
     return Text(f"{bot.storage.type} {bot.root if near.startswith('..') else near}")
 
 
-def _models(bot: BotSettings) -> Text:
+def _models(bot: BotSettings, gap: str) -> Text:
     """The first that can be asked, and what would turn on the others."""
     first = next((model for model in bot.models if model.ready), None)
     text = Text(_model(first) if first else "offline")
     for model in bot.models:
         if not model.ready:
-            text.append(f"\noff: {_model(model)},\n  {_cure(model)}", style="yellow")
+            indented = gap.replace("\n", "\n  ")
+            text.append(f"\noff: {_model(model)},{indented}{_cure(model)}", style="yellow")
     return text
 
 
@@ -90,12 +97,12 @@ def _cure(model: ModelSettings) -> str:
     return f"set {model.api_key.variable}" if model.api_key is not None else "give it an api_key"
 
 
-def _discord(bot: BotSettings, status: BotStatus) -> Text:
+def _discord(bot: BotSettings, status: BotStatus, gap: str) -> Text:
     token = bot.discord.token
     if token is None:
-        return Text("off: give it a\ndiscord.token", style="yellow")
+        return Text(f"off: give it a{gap}discord.token", style="yellow")
     if not token:
-        return Text(f"off: set\n{token.variable}", style="yellow")
+        return Text(f"off: set{gap}{token.variable}", style="yellow")
     return Text(status.discord or "on", style="green")
 
 
@@ -117,13 +124,24 @@ def _next_steps(settings: Troupe, statuses: list[BotStatus]) -> list[Text]:
     if any(bot.discord.token for bot in settings.bots):
         return [stop]
     talk = Text.assemble(
-        "No bot is on Discord yet. Talk to one right now, in another terminal: ",
+        "\nNo bot is on Discord yet. Talk to one right now, in another terminal: ",
         ("make chat", "bold"),
         " (or ",
-        (f"troupe chat {up}", "bold"),
+        (f"{_troupe()} chat {up}", "bold"),
         ")",
     )
     return [talk, stop]
+
+
+def _troupe() -> str:
+    """The command as it can be typed here."""
+    if shutil.which("troupe"):
+        return "troupe"
+    beside = Path(sys.executable).with_name("troupe")
+    if not beside.exists():
+        return "troupe"
+    near = os.path.relpath(beside)
+    return str(beside) if near.startswith("..") else near
 
 
 def _span(time: timedelta) -> str:

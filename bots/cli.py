@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from .settings import BotSettings, Troupe
+    from .status import BotStatus
     from .supervisor import Supervisor
 
 BOARD_AFTER = 15.0
@@ -81,10 +82,13 @@ def up(folder: Path, json_logs: bool) -> None:
     """
     import asyncio
 
-    from . import logs
+    from . import logs, status
     from .supervisor import Supervisor
 
     settings = _settings(folder)
+    if held := status.all_held(settings):
+        click.echo(f"Troupe already runs here ({held}): talk to it with `make chat`, or stop it first.", err=True)
+        sys.exit(1)
     tty = False if json_logs else None
     logs.configure("troupe", settings.fleet.log_level, secrets=logs.secrets(settings), tty=tty)
     sys.exit(asyncio.run(_fleet(settings, Supervisor(settings, tty=tty))))
@@ -93,8 +97,9 @@ def up(folder: Path, json_logs: bool) -> None:
 @main.command()
 @click.argument("name")
 @click.option("--json-logs", is_flag=True, help="Log one JSON object a line, even on a terminal.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="Stop when standard input ends.")
 @_config
-def bot(folder: Path, name: str, json_logs: bool) -> None:
+def bot(folder: Path, name: str, json_logs: bool, with_parent: bool) -> None:
     """Run one bot alone, in this process.
 
     For a container or a service of its own; nobody restarts it here. It exits with 78 when a person has to change
@@ -111,7 +116,7 @@ def bot(folder: Path, name: str, json_logs: bool) -> None:
     settings = _settings(folder)
     fleet = settings.fleet
     tty = False if json_logs else None
-    launch = process.Launch(heartbeat=fleet.heartbeat, log_level=fleet.log_level, tty=tty)
+    launch = process.Launch(heartbeat=fleet.heartbeat, log_level=fleet.log_level, tty=tty, with_parent=with_parent)
     process.main(_bot(settings, name), None, launch)
 
 
@@ -193,12 +198,25 @@ def _bot(settings: Troupe, name: str) -> BotSettings:
 async def _fleet(settings: Troupe, supervisor: Supervisor) -> int:
     import asyncio
 
-    shown = asyncio.create_task(_show(settings, supervisor))
+    tasks = {asyncio.create_task(_show(settings, supervisor)), asyncio.create_task(_stopping(supervisor))}
     try:
-        return await supervisor.run()
+        code = await supervisor.run()
     finally:
-        shown.cancel()
-        await asyncio.wait({shown})
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    if code == 0:
+        click.echo("All bots have stopped.")
+    return code
+
+
+async def _stopping(supervisor: Supervisor) -> None:
+    await supervisor.asked_to_stop()
+    click.echo("Stopping …")
+
+
+def _settled(bot: BotStatus) -> bool:
+    return bot.state in SETTLED and (bot.state, bot.discord) != ("ready", "connecting")
 
 
 async def _show(settings: Troupe, supervisor: Supervisor) -> None:
@@ -211,7 +229,7 @@ async def _show(settings: Troupe, supervisor: Supervisor) -> None:
 
     try:
         async with asyncio.timeout(BOARD_AFTER):
-            await supervisor.until(lambda bots: all(bot.state in SETTLED for bot in bots))
+            await supervisor.until(lambda bots: all(map(_settled, bots)))
     except TimeoutError:
         pass
     finally:

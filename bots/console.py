@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import readline  # noqa: F401  (gives input() its editing and history)
 import select
 import signal
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -28,70 +30,114 @@ from .errors import TroupeError
 from .settings import BotSettings
 from .terminal import SOCKET, Answer, reachable
 
-_START_SECONDS = 20.0
+_DOOR_SECONDS = 20.0
+"""How long to knock at a door, at the start and when the bot has gone away."""
+_PASTE_SECONDS = 0.05
+"""Lines that follow each other faster than this were pasted and belong together."""
+_LOG = "chat.log"
+_NAME_LINE = re.compile(r"\*\*[^*]+\*\*")
 _HELP = """\
 Type a line and press Enter. `/new` starts a new session, `/why` tells why that persona answered, `/stop` or Ctrl-C \
-ends an answer, `/history` shows the session so far, `/quit` or Ctrl-D leaves."""
+ends an answer, `/history` shows the session so far, `/help` shows this. `/quit`, Ctrl-D or Ctrl-C at the prompt \
+leaves."""
+
+_Child = subprocess.Popen[bytes]
 
 
 def chat(bot: BotSettings, config: Path) -> None:
     """Talks until the person leaves or the pipe ends. Uses the bot that runs; otherwise starts it for as long as
     the talk lasts."""
-    talk = _Talk(bot, Console(highlight=False))
-    with _at_home(bot, config), talk.connected():
-        if sys.stdin.isatty():
-            talk.greet()
-            talk.interactive()
-        else:
-            for line in sys.stdin:
-                if line.strip():
-                    talk.say(line.strip())
+    try:
+        with _at_home(bot, config) as child, contextlib.closing(_Talk(bot, Console(highlight=False), child)) as talk:
+            if sys.stdin.isatty():
+                talk.greet()
+                talk.interactive()
+            else:
+                for line in sys.stdin:
+                    if not talk.hear(line.strip()):
+                        break
+    except BrokenPipeError:  # nobody reads what is printed
+        raise
+    except OSError as error:
+        raise TroupeError(f"Cannot talk to {bot.display}: {error}") from error
+
+
+class _Gone(Exception):
+    """The bot has hung up, before or after it began to answer."""
+
+    def __init__(self, *, answering: bool = False) -> None:
+        super().__init__()
+        self.answering = answering
 
 
 class _Talk:
-    def __init__(self, bot: BotSettings, console: Console) -> None:
+    def __init__(self, bot: BotSettings, console: Console, child: _Child | None) -> None:
         self._bot = bot
         self._console = console
-        self._socket: socket.socket
+        self._child = child
+        self._requests = count(1)
         self._partial = b""
         self._heard: deque[bytes] = deque()
-        self._typed: list[str] = []
+        self._typed: deque[str] = deque()
+        self._socket = _knock(bot, child, "did not start")
 
-    @contextlib.contextmanager
-    def connected(self) -> Iterator[None]:
-        with socket.socket(socket.AF_UNIX) as self._socket, reachable(self._bot.root / SOCKET) as path:
-            self._socket.connect(path)
-            yield
+    def close(self) -> None:
+        self._socket.close()
 
     def greet(self) -> None:
-        ready = [model.model for model in self._bot.models if model.ready and model.model]
-        voice = f"answers with {ready[0]}" if ready else "has no model configured and answers offline"
-        self._console.print(f"[bold]{self._bot.display}[/bold] is here and {voice}.")
-        self._console.print(Markdown(_HELP), style="dim")
+        said = status.of(self._bot)
+        models = said.models if said.running and said.models else status.models(self._bot)
+        offline = models[0] == "offline"
+        voice = "It has no model and answers offline." if offline else f"It answers with {models[0]}."
+        about = f": {self._bot.description}" if self._bot.description else "."
+        self._console.print(Text.assemble((self._bot.display, "bold"), f" is here{about}"))
+        if len(self._bot.personas) > 1:
+            names = ", ".join(persona.display for persona in self._bot.personas)
+            voice = f"Its personas are {names}: call one by name. {voice}"
+        self._console.print(Text(voice))
+        self._help()
 
     def interactive(self) -> None:
         """Reads lines until the person leaves. Lines typed while an answer runs are said after it."""
         while True:
             try:
-                line = self._typed.pop(0) if self._typed else input("\nyou: ").strip()
+                if not self.hear(self._typed.popleft() if self._typed else self._read()):
+                    return
             except (EOFError, KeyboardInterrupt):
                 self._console.print()
                 return
-            if line in ("/quit", "/exit"):
-                return
-            if line in ("/help", "/?"):
-                self._console.print(Markdown(_HELP), style="dim")
-            elif line:
-                self.say(line)
 
-    def say(self, line: str) -> None:
-        """Says one line, or gives one command, and shows all that comes back."""
-        command = line[1:] if line.startswith("/") else ""
-        self._send({"do": command} if command else {"say": line})
+    def hear(self, line: str) -> bool:
+        """Does what the person says; False when that is to leave."""
+        command = line[1:].strip().casefold() if line.startswith("/") else None
+        if command in ("quit", "exit"):
+            return False
+        if command in ("help", "?", ""):
+            self._help()
+        elif line:
+            self._say({"say": line} if command is None else {"do": command})
+        return True
+
+    def _say(self, asked: Answer) -> None:
+        """Says one line, or gives one command, and shows all that comes back; outlives a restart of the bot."""
+        try:
+            try:
+                request = self._send(asked)
+            except _Gone:  # it went while nobody spoke, so nothing is lost by saying it again
+                self._await_return()
+                request = self._send(asked)
+            with _on_interrupt(self._stop):
+                self._show(request)
+        except _Gone as gone:
+            self._await_return()
+            broken = "The answer was cut off" if gone.answering else "Your line was probably not heard"
+            self._note(f"{broken}: say it again, please.")
+
+    def _show(self, request: str) -> None:
         shown = ""
         with contextlib.ExitStack() as screen:
             live: Live | None = None
-            for told in self._told():
+            for told in self._told(request):
                 if told["is"] == "opened":
                     if live is None and self._console.is_terminal:
                         live = screen.enter_context(Live(console=self._console, transient=True))
@@ -99,7 +145,7 @@ class _Talk:
                 elif told["is"] == "delta":
                     shown += told["text"]
                     if live is not None:
-                        live.update(Markdown(_tail(shown, self._console.height)))
+                        live.update(Markdown(_tail(_markdown(shown), self._console.height)))
                 elif told["is"] == "reset":
                     shown = ""
                 elif told["is"] == "done":
@@ -108,18 +154,21 @@ class _Talk:
                 else:
                     self._aside(told)
 
-    def _told(self) -> Iterator[Answer]:
-        """What comes back until the request is over; Ctrl-C and a typed `/stop` stop the answer meanwhile."""
+    def _told(self, request: str) -> Iterator[Answer]:
+        """What comes back until this request is over. What belongs to others, such as a `stop`, is nobody's concern."""
+        answering = False
         while True:
-            try:
-                while not self._heard:
+            while not self._heard:
+                try:
                     self._listen()
-            except KeyboardInterrupt:
-                self._send({"do": "stop"})
-                continue
+                except _Gone as gone:
+                    raise _Gone(answering=answering) from gone
             told: Answer = json.loads(self._heard.popleft())
+            if told.get("id") != request:
+                continue
             if told["is"] == "end":
                 return
+            answering = True
             yield told
 
     def _listen(self) -> None:
@@ -127,26 +176,62 @@ class _Talk:
         keyboard = [sys.stdin] if sys.stdin.isatty() else []
         ready, _, _ = select.select([self._socket, *keyboard], [], [])
         if sys.stdin in ready:
-            self._overhear(sys.stdin.readline().strip())
+            self._overhear("\n".join(_waiting()).strip())
         if self._socket in ready:
-            more = self._socket.recv(1 << 16)
+            try:
+                more = self._socket.recv(1 << 16)
+            except ConnectionError:
+                more = b""
             if not more:
-                raise TroupeError(f"{self._bot.display} has gone; see its log, or `troupe status`.")
+                raise _Gone
             *lines, self._partial = (self._partial + more).split(b"\n")
             self._heard.extend(lines)
 
     def _overhear(self, line: str) -> None:
-        if line in ("/stop", "stop"):
-            self._send({"do": "stop"})
+        if line.casefold() in ("/stop", "stop"):
+            self._stop()
         elif line:
             self._typed.append(line)
 
-    def _send(self, asked: Answer) -> None:
-        self._socket.sendall(json.dumps(asked).encode() + b"\n")
+    def _stop(self) -> None:
+        with contextlib.suppress(_Gone):  # whoever listens will notice
+            self._send({"do": "stop"})
+
+    def _send(self, asked: Answer) -> str:
+        """Returns the id under which the bot will speak of this."""
+        request = str(next(self._requests))
+        try:
+            self._socket.sendall(json.dumps({**asked, "id": request}).encode() + b"\n")
+        except ConnectionError as error:
+            raise _Gone from error
+        return request
+
+    def _await_return(self) -> None:
+        self._note(f"{self._bot.display} has gone away; waiting for it to come back …")
+        self._socket.close()
+        self._partial = b""
+        self._heard.clear()
+        self._socket = _knock(self._bot, self._child, "has gone and not come back")
+        self._note(f"{self._bot.display} is back.")
+
+    def _read(self) -> str:
+        """One line, or all of a paste."""
+        line = input("\nyou: ").strip()
+        rest = _waiting()
+        if line.startswith("/"):
+            self._typed.extend(more for each in rest if (more := each.strip()))
+            return line
+        return "\n".join([line, *rest]).strip()
+
+    def _help(self) -> None:
+        if self._console.is_terminal:
+            self._console.print(Markdown(_HELP), style="dim")
+        else:
+            print(_HELP, flush=True)
 
     def _print(self, text: str) -> None:
         if self._console.is_terminal:
-            self._console.print(Markdown(_without_marks(text)))
+            self._console.print(Markdown(_markdown(text)))
         else:
             print(text, flush=True)
 
@@ -154,22 +239,30 @@ class _Talk:
         if told["is"] == "line":
             self._console.print(Text(f"{told['at'][11:16]} {told['who']}: {told['text']}"))
         elif told["is"] == "note":
-            self._console.print(Text(told["text"], style="dim"))
+            self._note(told["text"])
+
+    def _note(self, text: str) -> None:
+        self._console.print(Text(text, style="dim"))
 
 
 @contextlib.contextmanager
-def _at_home(bot: BotSettings, config: Path) -> Iterator[None]:
-    """Makes sure that somebody answers the door: the running bot, or one started for the while."""
+def _at_home(bot: BotSettings, config: Path) -> Iterator[_Child | None]:
+    """Makes sure that somebody will answer the door: the running bot, or one started for the while."""
     if holder(bot.root) is not None:
-        yield
+        yield None
         return
     bot.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = bot.root / "chat.log"
-    command = [sys.executable, "-m", "bots", "bot", bot.name, "--config", str(config)]
-    with log.open("ab") as sink, subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True) as child:  # noqa: S603
+    # However this process ends, the pipe to the child then closes, and that ends the child. SIGTERM and SIGHUP need
+    # no handler for it, and one of Python's own would not run while input() waits, if it came a moment before.
+    command = [sys.executable, "-m", "bots", "bot", bot.name, "--with-parent", "--config", str(config)]
+    with (
+        (bot.root / _LOG).open("ab") as sink,
+        subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=sink, stderr=sink, start_new_session=True
+        ) as child,
+    ):
         try:
-            _wait_for_door(bot, child, log)
-            yield
+            yield child
         finally:
             child.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -177,17 +270,45 @@ def _at_home(bot: BotSettings, config: Path) -> Iterator[None]:
             child.kill()
 
 
-def _wait_for_door(bot: BotSettings, child: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _START_SECONDS
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock, reachable(bot.root / SOCKET) as path:
-            knock.connect(path)
-            return
-        if child.poll() is not None:
-            break
+def _knock(bot: BotSettings, child: _Child | None, trouble: str) -> socket.socket:
+    """The way to the bot, as soon as it opens its door. Raises `TroupeError` when it does not in time."""
+    until = time.monotonic() + _DOOR_SECONDS
+    while time.monotonic() < until and (child is None or child.poll() is None):
+        door = socket.socket(socket.AF_UNIX)
+        try:
+            with reachable(bot.root / SOCKET) as path:
+                door.connect(path)
+            return door
+        except OSError as error:
+            door.close()
+            why = f"nobody answers at its door ({error.strerror})"
         time.sleep(0.05)
-    why = status.of(bot).last_error or "it said nothing"
-    raise TroupeError(f"{bot.display} did not start: {why} (its log: {os.path.relpath(log)})")
+    why = status.of(bot).last_error or (why if child is None else "it said nothing")
+    log = os.path.relpath(bot.root / _LOG)
+    raise TroupeError(f"{bot.display} {trouble}: {why} ({f'its log: {log}' if child else 'see `troupe status`'})")
+
+
+@contextlib.contextmanager
+def _on_interrupt(act: Callable[[], None]) -> Iterator[None]:
+    """What Ctrl-C does meanwhile, in place of breaking off whatever is being shown."""
+    before = signal.signal(signal.SIGINT, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _waiting() -> list[str]:
+    """The lines that wait at the terminal already. Read from the descriptor: what Python's own buffer holds,
+    `select` and `input` do not see."""
+    keyboard, raw = sys.stdin.fileno(), b""
+    while select.select([keyboard], [], [], _PASTE_SECONDS)[0]:
+        more = os.read(keyboard, 1 << 16)
+        if not more:
+            break
+        raw += more
+    # What came while input() still read has the bare Enter of a raw terminal.
+    return raw.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _tail(text: str, height: int) -> str:
@@ -195,6 +316,15 @@ def _tail(text: str, height: int) -> str:
     return "\n".join(text.splitlines()[-max(4, height - 4) :])
 
 
-def _without_marks(text: str) -> str:
-    """Discord's small print (`-# `) as emphasis, which a terminal knows."""
-    return "\n".join(f"*{line[3:]}*" if line.startswith("-# ") else line for line in text.splitlines())
+def _markdown(text: str) -> str:
+    """An answer as a terminal's Markdown knows it: the speaker's name and Discord's small print (`-# `, here
+    emphasis) stand on lines of their own."""
+    lines: list[str] = []
+    for number, line in enumerate(text.splitlines()):
+        if line.startswith("-# "):
+            lines += ["", f"*{line[3:]}*", ""]
+        elif number == 0 and _NAME_LINE.fullmatch(line):
+            lines += [line, ""]
+        else:
+            lines.append(line)
+    return "\n".join(lines)

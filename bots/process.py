@@ -31,7 +31,7 @@ from .status import BotStatus
 
 OK, CRASHED, FATAL, ABANDONED, KILLED = 0, 1, 78, 75, 130
 """What a bot's process ends with. 78 (EX_CONFIG): do not start me again until a person has changed something."""
-NEEDS_A_PERSON = (Fatal, ConfigError, RootInUse, NewerSchema)
+NEEDS_A_PERSON = (Fatal, ConfigError, NewerSchema)
 STOP = b"stop\n"
 WRITE_EVERY = 2.0
 """Seconds between two writes of the status file while nothing changes."""
@@ -58,6 +58,8 @@ class Launch:
     """Whether to log for reading; None asks the terminal."""
     leave_within: float = 10.0
     """Seconds an orphan has to stop by itself."""
+    with_parent: bool = False
+    """Whether the end of standard input, held open by whoever started this process, stops it."""
 
 
 async def house(settings: BotSettings, report: Report) -> None:
@@ -85,19 +87,24 @@ def main(settings: BotSettings, pipe: socket.socket | None, launch: Launch, prog
     logs.configure(settings.name, launch.log_level, secrets=logs.secrets(settings), tty=launch.tty)
     structlog.contextvars.bind_contextvars(run=launch.run)
     if pipe:
-        _leave_when_orphaned(pipe, launch.leave_within)
+        _leave_when_orphaned(pipe.fileno(), launch.leave_within)
+    elif launch.with_parent:
+        _leave_when_orphaned(sys.stdin.fileno(), launch.leave_within, ask=True)
     sys.exit(Life(settings, pipe, launch).live(program))
 
 
-def _leave_when_orphaned(pipe: socket.socket, within: float) -> None:
-    """Ends this process some time after the supervisor is gone, even if its loop is stuck. The kernel's own signal
-    for that (PR_SET_PDEATHSIG) speaks of the parent, and a bot's parent is the forkserver, not the supervisor."""
-    end = os.dup(pipe.fileno())
+def _leave_when_orphaned(pipe: int, within: float, *, ask: bool = False) -> None:
+    """Ends this process some time after the other end of a pipe is gone, even if its loop is stuck; where nobody
+    reads the pipe, it must `ask` for the orderly stop itself. The kernel's own signal for that (PR_SET_PDEATHSIG)
+    speaks of the parent, and a bot's parent is the forkserver, not the supervisor."""
+    end = os.dup(pipe)
 
     def watch() -> None:
         poll = select.poll()
         poll.register(end, getattr(select, "POLLRDHUP", select.POLLHUP))
         poll.poll()
+        if ask:
+            os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(within)
         os._exit(ABANDONED)
 
@@ -157,6 +164,9 @@ class Life:
         if (before.state, before.discord, before.last_error) != (after.state, after.discord, after.last_error):
             self._written = -WRITE_EVERY
             self._changed.set()
+        if self._pipe is None and sys.stdout.isatty() and (before.state, after.state) == ("starting", "ready"):
+            name = self._settings.name
+            print(f"{name} is ready: talk to it with `troupe chat {name}` in another terminal. Ctrl-C stops it.")
 
     async def _run(self, program: Program) -> None:
         stop = asyncio.Event()
@@ -223,7 +233,11 @@ class Life:
         return self._status.model_dump_json().encode() + b"\n"
 
     def _end_of(self, error: Exception) -> int:
-        reason = _for_a_person(error)
+        if isinstance(error, RootInUse) and self._pipe:  # somebody's `troupe chat`, say: the supervisor tries again
+            log.warning("cannot start yet", reason=str(error))
+            self._last_word({"state": "died", "last_error": str(error)})
+            return CRASHED
+        reason = str(error) if isinstance(error, RootInUse) else _for_a_person(error)
         if reason is not None:
             log.error("stopped until a person has changed something", reason=reason)
             self._last_word({"state": "fatal", "last_error": reason})

@@ -73,6 +73,14 @@ def write_unless_held(root: Path, status: BotStatus) -> None:
         write(root, status)
 
 
+def all_held(settings: Troupe) -> str:
+    """Who holds the roots, for a person, when every one of them is held; otherwise nothing."""
+    holders = [(bot.name, holder(bot.root)) for bot in settings.bots]
+    if not all(pid for _, pid in holders):
+        return ""
+    return ", ".join(f"{name}: process {pid}" for name, pid in holders)
+
+
 def models(bot: BotSettings) -> tuple[str, ...]:
     """The models it asks, in order; `offline` stands behind the last in any case."""
     named = [f"{model.provider} {model.model}".strip() for model in bot.models if model.ready]

@@ -86,6 +86,9 @@ class Supervisor:
         """All bots stop, side by side; what has not stopped in time is killed."""
         self._stop.set()
 
+    async def asked_to_stop(self) -> None:
+        await self._stop.wait()
+
     def kill(self) -> None:
         for keeper in self._keepers:
             keeper.kill()

@@ -2,7 +2,8 @@
 
 A Unix socket, open to the owner of the root alone. One JSON object a line, either way. In: `{"say": text}` or
 `{"do": "new" | "why" | "stop" | "history"}`. Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" |
-"end", …}`; every request ends with `end`.
+"end", …}`; every request ends with `end`. A request may carry `"id": text`: all that is told because of it carries the
+same `id`, so that a client with several requests under way, such as an answer and its `stop`, can tell them apart.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Door:
         self._bot = bot
         self._said = 0
         self._visits: set[asyncio.Task[None]] = set()
+        self._answers: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Answers whoever comes, until cancelled."""
@@ -47,17 +49,31 @@ class Door:
         root.mkdir(parents=True, exist_ok=True)
         with reachable(root / SOCKET) as path:
             Path(path).unlink(missing_ok=True)
-            server = await asyncio.start_unix_server(self._visit, path, limit=_LINE_LIMIT)
+            server = await asyncio.start_unix_server(self._welcome, path, limit=_LINE_LIMIT)
             os.chmod(path, 0o600)
         try:
-            await server.serve_forever()
+            await asyncio.get_running_loop().create_future()
         finally:
             server.close()
             await self._bot.close()
-            if self._visits:
-                await asyncio.wait(self._visits, timeout=5)
+            if self._answers:
+                await asyncio.wait(self._answers, timeout=5)
+            await self._see_off()
             with reachable(root / SOCKET) as path:
                 Path(path).unlink(missing_ok=True)
+
+    def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio's own task for a visit reports its cancelling as an error (Python 3.11), and nobody awaits it.
+        visit = asyncio.ensure_future(self._visit(reader, writer))
+        self._visits.add(visit)
+        visit.add_done_callback(self._visits.discard)
+
+    async def _see_off(self) -> None:
+        """Ends the visits, idle ones too. A visitor who does not read does not hold this up."""
+        for task in (*self._answers, *self._visits):
+            task.cancel()
+        if self._visits:
+            await asyncio.wait(self._visits, timeout=1)
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One person at one terminal; several requests may be under way, as when an answer is stopped."""
@@ -66,7 +82,7 @@ class Door:
         try:
             while line := await reader.readline():
                 task = asyncio.ensure_future(self._answer(channel, _asked(line), writer))
-                for tasks in (under_way, self._visits):
+                for tasks in (under_way, self._answers):
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
         except (ConnectionError, ValueError) as error:
@@ -79,19 +95,20 @@ class Door:
                 await writer.wait_closed()
 
     async def _answer(self, channel: Channel, asked: Answer, writer: asyncio.StreamWriter) -> None:
+        mark = {"id": asked["id"]} if "id" in asked else {}
         try:
             if "say" in asked:
                 async for piece in self._bot.receive(self._incoming(channel, asked["say"])):
-                    _write(writer, _told(piece))
+                    _write(writer, _told(piece) | mark)
             else:
                 for told in await self._do(channel, asked.get("do", "")):
-                    _write(writer, told)
+                    _write(writer, told | mark)
         except StorageError as error:
-            _write(writer, {"is": "note", "text": str(error)})
+            _write(writer, {"is": "note", "text": str(error)} | mark)
         except Exception:
             log.exception("terminal.failed")
-            _write(writer, {"is": "note", "text": "Something went wrong on my side; my log says what."})
-        _write(writer, {"is": "end"})
+            _write(writer, {"is": "note", "text": "Something went wrong on my side; my log says what."} | mark)
+        _write(writer, {"is": "end"} | mark)
 
     async def _do(self, channel: Channel, wanted: str) -> list[Answer]:
         match wanted:
@@ -107,8 +124,9 @@ class Door:
             case "history":
                 current = await self._bot.sessions.current(channel)
                 messages = await self._bot.store.messages(current.id, limit=20) if current else []
-                return [_line(message) for message in messages]
-        return [{"is": "note", "text": f"There is no command {wanted!r}."}]
+                nothing = {"is": "note", "text": "Nothing has been said in this session yet."}
+                return [_line(message) for message in messages] or [nothing]
+        return [{"is": "note", "text": f"There is no command {wanted!r}; `/help` lists them."}]
 
     def _incoming(self, channel: Channel, text: str) -> Incoming:
         self._said += 1
@@ -166,7 +184,9 @@ def _told(piece: Piece) -> Answer:
 
 
 def _line(message: Message) -> Answer:
-    return {"is": "line", "who": message.sender.name, "text": message.text, "at": message.at.isoformat()}
+    words = "\n".join(line for line in message.words.splitlines() if not line.startswith("-# ")).strip()
+    text = words or message.text.replace("-# ", "").strip()  # some answers are a notice alone
+    return {"is": "line", "who": message.sender.name, "text": text, "at": message.at.isoformat()}
 
 
 def _write(writer: asyncio.StreamWriter, told: Answer) -> None:

@@ -20,6 +20,7 @@ from bots.board import show_fleet, show_statuses
 from bots.cli import main
 from bots.loading import load
 from bots.status import BotStatus, write
+from storage.rootlock import RootLock
 
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 BOT = """
@@ -108,6 +109,15 @@ def test_status_for_people(config: Path) -> None:
     assert "sage fatal: [the] token" in out
 
 
+def test_a_second_fleet_is_not_started(config: Path) -> None:
+    locks = [RootLock.take(config.parent / "data" / name) for name in ("sage", "spark")]
+    code, out, err = run(config, "up")
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert f"already runs here (sage: process {os.getpid()}, spark: process {os.getpid()})" in err
+    for lock in locks:
+        lock.release()
+
+
 def test_health_is_one_line_and_an_exit_code(config: Path) -> None:
     assert run(config, "status", "--healthy", "sage") == (1, "sage is not healthy: not started\n", "")
 
@@ -121,6 +131,7 @@ def test_the_board_says_what_to_set_and_how_to_talk_now(config: Path) -> None:
         for word in ("SAGE_DISCORD_TOKEN", "SPARK_DISCORD_TOKEN", "OPENAI_API_KEY", "4711", "make chat"):
             assert word in text
         assert f"troupe chat {settings.bots[0].name}" in text
+        assert ("set SAGE_DISCORD_TOKEN" in text) == (width == 120)
 
 
 def test_the_board_of_a_fleet_on_discord(config: Path) -> None:

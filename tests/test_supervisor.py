@@ -145,14 +145,16 @@ async def test_the_fleet_ends_when_every_bot_needs_a_person(tmp_path: Path) -> N
         assert await run.ended == 1
 
 
-async def test_a_root_in_use_is_told_with_the_pid_and_not_written_to(tmp_path: Path) -> None:
+async def test_a_root_in_use_is_told_with_the_pid_not_written_to_and_waited_for(tmp_path: Path) -> None:
     async with fleet(tmp_path, "lives") as run:
         await run.until(lambda bots: bots[0].state == "ready")
         pid = run.supervisor.statuses[0].pid
         async with fleet(tmp_path, "lives") as second:
-            assert await second.ended == 1
-        assert f"is in use by process {pid}" in second.supervisor.statuses[0].last_error
-        assert [(bot.state, bot.pid) for bot in read(run.settings)] == [("ready", pid)]
+            await second.until(lambda bots: bots[0].state == "backing off")
+            assert f"is in use by process {pid}" in second.of("lives", "backing off")[0].last_error
+            assert [(bot.state, bot.pid) for bot in read(run.settings)] == [("ready", pid)]
+            run.supervisor.stop()
+            await second.until(lambda bots: bots[0].state == "ready")
 
 
 async def test_sigterm_stops_all_side_by_side_and_kills_what_does_not_stop(tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,8 +23,9 @@ import pytest
 
 from bots.providers.openai import OpenAI
 from bots.terminal import SOCKET, Answer, Door, reachable
+from storage.rootlock import holder
 
-from .stage import Stage, eventually, stage
+from .stage import Stage, eventually, gone, stage
 from .wire.provider_server import ProviderServer
 from .world import World, persona, settings, world
 
@@ -56,9 +61,9 @@ async def at_the_door(w: World) -> AsyncIterator[Visitor]:
     try:
         yield Visitor(reader, writer)
     finally:
-        writer.close()
         door.cancel()
         await asyncio.wait((door,))
+        writer.close()
 
 
 async def test_a_line_is_answered_piece_by_piece_and_kept(tmp_path: Path) -> None:
@@ -85,7 +90,7 @@ async def test_commands_of_a_session(tmp_path: Path) -> None:
         assert lines[0] == "python code, please"
         assert len(lines) == 2
         assert (await ana.ask(do="new"))[0]["text"].startswith("A new session: ")
-        assert await ana.ask(do="history") == [{"is": "end"}]
+        assert "Nothing has been said" in (await ana.ask(do="history"))[0]["text"]
         assert "no answer under way" in (await ana.ask(do="stop"))[0]["text"]
         assert "no command 'dance'" in (await ana.ask(do="dance"))[0]["text"]
 
@@ -101,6 +106,31 @@ async def test_stop_ends_an_answer_under_way(tmp_path: Path) -> None:
             done = next(answer for answer in told if answer["is"] == "done")
             assert done["outcome"] == "stopped"
             assert "three" not in done["text"]
+
+
+async def test_what_is_told_bears_the_id_of_what_was_asked(tmp_path: Path) -> None:
+    async with world(root=tmp_path) as w, at_the_door(w) as ana:
+        assert {told["id"] for told in await ana.ask(say="what is 6 * 7?", id="a")} == {"a"}
+        assert {told["id"] for told in await ana.ask(do="dance", id="b")} == {"b"}
+
+
+async def test_history_is_what_was_said_without_the_programs_notes(tmp_path: Path) -> None:
+    config = settings(tmp_path, personas=[persona("sage"), persona("ada", keywords=["python", "code"])])
+    async with world(config, root=tmp_path) as w, at_the_door(w) as ana:
+        told = await ana.ask(say="python code, please")
+        assert told[-2]["text"].startswith("**Ada**\n")
+        answer = (await ana.ask(do="history"))[1]["text"]
+        assert answer
+        assert "**Ada**" not in answer
+        assert "-# " not in answer
+
+
+async def test_a_door_that_closes_on_an_idle_visitor_says_nothing(tmp_path: Path) -> None:
+    troubles: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: troubles.append(context))
+    async with world(root=tmp_path) as w, at_the_door(w) as ana:
+        await ana.ask(do="why")
+    assert not troubles
 
 
 async def test_nonsense_at_the_door_harms_nobody(tmp_path: Path) -> None:
@@ -126,12 +156,25 @@ async def offline_fleet(folder: Path) -> AsyncIterator[Stage]:
     async with stage(folder) as here:
         here.write({"sage": {"models": [{"provider": "offline"}], "discord": {"token": None}}})
         yield here
+        assert holder(folder / "data" / "sage") is None, "no bot is left behind"
+
+
+@asynccontextmanager
+async def modelled_fleet(folder: Path) -> AsyncIterator[Stage]:
+    """The bot asks the loopback model."""
+    async with stage(folder) as here:
+        here.write({"sage": {"discord": {"token": None}}})
+        yield here
+        assert holder(folder / "data" / "sage") is None, "no bot is left behind"
+
+
+def chat_command(here: Stage) -> list[str]:
+    return [sys.executable, "-m", "bots", "chat", "sage", "--config", str(here.folder / "config")]
 
 
 def chat(here: Stage, *, given: str) -> str:
     """What a pipe gets from `troupe chat sage`."""
-    command = [sys.executable, "-m", "bots", "chat", "sage", "--config", str(here.folder / "config")]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=40, check=True)
+    done = subprocess.run(chat_command(here), input=given, capture_output=True, text=True, timeout=40, check=True)
     return done.stdout
 
 
@@ -172,25 +215,105 @@ def _talk(here: Stage) -> None:
         assert "Sage is here" in screen.until("you: ")
         screen.type("what is 6 * 7?")
         assert "42" in screen.until("you: ")
-        screen.type("/help")
-        assert "/why" in screen.until("you: ")
+        for asking in ("/Help", "/"):
+            screen.type(asking)
+            assert "/why" in screen.until("you: ")
+        screen.type("a paste\nof three\nlines")
+        screen.until("you: ")
         screen.type("/quit")
         screen.until_closed()
+    assert here.rows("sage", "SELECT content FROM conversations WHERE role = 'user'")[1:] == [
+        ("a paste\nof three\nlines",)
+    ]
+
+
+async def test_after_a_stop_the_next_answer_belongs_to_the_next_line(tmp_path: Path) -> None:
+    async with modelled_fleet(tmp_path) as here:
+        here.provider.default = lambda ask: f"You said {ask.question.split()[-1]}."
+        for stop in ("/stop\n", "\x03"):
+            here.provider.hold(after_pieces=1, text="one two three")
+            asks = len(here.provider.asks)
+            with contextlib.ExitStack() as stack:
+                screen = await asyncio.to_thread(stack.enter_context, terminal(here))
+                await asyncio.to_thread(screen.until, "you: ")
+                screen.type("count")
+                await here.provider.until(lambda server, asks=asks: len(server.asks) > asks, timeout=20)  # type: ignore[misc]
+                await asyncio.to_thread(screen.until_seen, "one")
+                screen.send(stop)
+                assert "Stopped" in await asyncio.to_thread(screen.until, "you: ")
+                for line in ("first", "second"):
+                    screen.type(line)
+                    assert f"You said {line}." in await asyncio.to_thread(screen.until, "you: ")
+                screen.type("/quit")
+                await asyncio.to_thread(screen.until_closed)
+                await asyncio.to_thread(stack.close)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+async def test_a_bot_started_for_a_chat_ends_with_it_however_it_ends(tmp_path: Path, number: signal.Signals) -> None:
+    async with offline_fleet(tmp_path) as here:
+        with terminal(here, ends_with=None) as screen:
+            await asyncio.to_thread(screen.until, "you: ")
+            bot = holder(tmp_path / "data" / "sage")
+            assert bot is not None
+            ended = asyncio.ensure_future(gone(bot))
+            os.kill(screen.pid, number)
+            await ended
+
+
+async def test_a_chat_outlives_a_restart_of_its_bot(tmp_path: Path) -> None:
+    async with offline_fleet(tmp_path) as here:
+        with contextlib.ExitStack() as stack:
+            with here.troupe("bot", "sage", environment={}):
+                await eventually(lambda: here.status("sage")["state"] == "ready")
+                screen = await asyncio.to_thread(stack.enter_context, terminal(here))
+                await asyncio.to_thread(screen.until, "you: ")
+            screen.type("what is 6 * 7?")
+            await asyncio.to_thread(screen.until_seen, "Sage has gone away")
+            with here.troupe("bot", "sage", environment={}):
+                said = await asyncio.to_thread(screen.until, "you: ")
+                assert said.index("Sage is back") < said.index("42")
+                screen.type("/quit")
+                await asyncio.to_thread(screen.until_closed)
+                await asyncio.to_thread(stack.close)
+
+
+async def test_a_chat_waits_for_a_bot_that_is_just_starting(tmp_path: Path) -> None:
+    async with offline_fleet(tmp_path) as here:
+        with here.troupe("bot", "sage", environment={}):
+            await eventually(lambda: holder(tmp_path / "data" / "sage") is not None)
+            assert "42" in await asyncio.to_thread(chat, here, given="what is 6 * 7?\n")
+
+
+async def test_a_pipe_may_ask_for_help_and_quit(tmp_path: Path) -> None:
+    async with offline_fleet(tmp_path) as here:
+        said = await asyncio.to_thread(chat, here, given="/HELP\n/dance\n/quit\nwhat is 6 * 7?\n")
+        assert said.startswith("Type a line")
+        assert "no command 'dance'" in said
+        assert "42" not in said
 
 
 class Screen:
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: int, pid: int) -> None:
         self._handle = handle
+        self.pid = pid
 
     def type(self, line: str) -> None:
-        os.write(self._handle, line.encode() + b"\n")
+        self.send(line + "\n")
 
-    def until(self, words: str) -> str:
+    def send(self, keys: str) -> None:
+        os.write(self._handle, keys.encode())
+
+    def until_seen(self, words: str) -> str:
+        """The same for words that others may follow."""
+        return self.until(words, last=False)
+
+    def until(self, words: str, *, last: bool = True) -> str:
         """What has come since the last time, up to these words."""
         raw, bound = b"", time.monotonic() + 30
         while True:
             seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", raw.decode(errors="replace"))
-            if seen.endswith(words):
+            if seen.endswith(words) or (not last and words in seen):
                 return seen
             assert time.monotonic() < bound, f"waited for {words!r}, saw {seen!r}"
             if select.select([self._handle], [], [], 1)[0]:
@@ -205,15 +328,26 @@ class Screen:
 
 
 @contextmanager
-def terminal(here: Stage) -> Iterator[Screen]:
+def terminal(here: Stage, ends_with: int | None = 0) -> Iterator[Screen]:
     """`troupe chat sage` in a pseudo-terminal."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "bots", "chat", "sage", "--config", str(here.folder / "config")]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+
+    def own_terminal() -> None:
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)  # so that Ctrl-C reaches it
+
+    with subprocess.Popen(
+        chat_command(here),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=own_terminal,
+    ) as process:
         os.close(theirs)
         try:
-            yield Screen(ours)
-            assert process.wait(20) == 0
+            yield Screen(ours, process.pid)
+            code = process.wait(20)
+            assert ends_with in (None, code)
         finally:
             process.kill()
             os.close(ours)

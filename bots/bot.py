@@ -149,11 +149,14 @@ class Bot:
         async with self._door(channel):
             return await self.sessions.begin(await self.know(channel), self._now())
 
+    async def history(self, channel: Channel, limit: int = 100) -> list[Message]:
+        """The newest lines of a channel's session, oldest first: `/history`."""
+        session = await self.sessions.current(channel)
+        return await self.store.messages(session.id, limit=limit) if session else []
+
     async def why(self, channel: Channel) -> str:
         """Why the last answer in a channel came from whom it did: `/why`."""
-        session = await self.sessions.current(channel)
-        messages = await self.store.messages(session.id) if session else []
-        last = next((m for m in reversed(messages) if m.role == "assistant"), None)
+        last = next((m for m in reversed(await self.history(channel)) if m.role == "assistant"), None)
         return last.metadata.get("why", "") if last else ""
 
     async def know(self, channel: Channel) -> Channel:

@@ -27,7 +27,7 @@ from storage.rootlock import RootLock
 from . import logs, status
 from .errors import ConfigError, Fatal
 from .settings import BotSettings
-from .status import BotStatus
+from .status import BotStatus, Report
 
 OK, CRASHED, FATAL, ABANDONED, KILLED = 0, 1, 78, 75, 130
 """What a bot's process ends with. 78 (EX_CONFIG): do not start me again until a person has changed something."""
@@ -36,8 +36,6 @@ STOP = b"stop\n"
 WRITE_EVERY = 2.0
 """Seconds between two writes of the status file while nothing changes."""
 
-Report = Callable[[dict[str, object]], None]
-"""Takes facts for the bot's status, by the names of `BotStatus`."""
 Program = Callable[[BotSettings, Report], Coroutine[Any, Any, None]]
 """What a bot does until it is cancelled; reports `state: ready` once it does it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,10 @@ from .settings import BotSettings, Troupe
 State = Literal["not started", "starting", "ready", "stopping", "backing off", "stopped", "fatal", "died"]
 RUNNING: tuple[State, ...] = ("starting", "ready", "stopping")
 FILE = "status.json"
+
+
+Report = Callable[[dict[str, object]], None]
+"""Takes facts for the bot's status, by the names of `BotStatus`."""
 
 
 class BotStatus(BaseModel):

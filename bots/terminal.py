@@ -122,8 +122,7 @@ class Door:
                 stopped = await self._bot.stop(channel)
                 return [] if stopped else [{"is": "note", "text": "There is no answer under way."}]
             case "history":
-                current = await self._bot.sessions.current(channel)
-                messages = await self._bot.store.messages(current.id, limit=20) if current else []
+                messages = await self._bot.history(channel, limit=20)
                 nothing = {"is": "note", "text": "Nothing has been said in this session yet."}
                 return [_line(message) for message in messages] or [nothing]
         return [{"is": "note", "text": f"There is no command {wanted!r}; `/help` lists them."}]

@@ -25,12 +25,12 @@ from .providers.chain import Chain
 from .providers.offline import Offline
 from .providers.patience import Patient
 from .settings import BotSettings, ModelSettings
+from .status import Report
 from .terminal import Door
 
 log = structlog.get_logger()
 
 UPKEEP_SECONDS = 15.0
-Report = Callable[[dict[str, object]], None]
 
 
 @dataclass

@@ -23,6 +23,7 @@ from ..bot import Bot
 from ..errors import Fatal
 from ..pieces import Done
 from ..settings import DiscordSettings
+from ..status import Report
 from .delivery import Delivery
 from .limits import Identifies, Pace, Refusals, trace
 from .translate import Ears, place
@@ -30,8 +31,6 @@ from .translate import Ears, place
 log = structlog.get_logger()
 
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody speaks here
-
-Report = Callable[[dict[str, object]], None]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds before Discord is tried again at the start; every further pause is twice as long."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from bots import process, status
 from bots.process import Launch, Life
 from bots.settings import BotSettings, ModelSettings, PersonaSettings, Secret, StorageSettings, Troupe
-from bots.status import BotStatus
+from bots.status import BotStatus, Report
 from storage.rootlock import RootLock
 
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -103,7 +103,7 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
     """Without a supervisor: started, ready, asked to stop by SIGTERM."""
     seen: list[BotStatus] = []
 
-    async def program(settings: BotSettings, report: process.Report) -> None:
+    async def program(settings: BotSettings, report: Report) -> None:
         report({"state": "ready", "discord": "connecting", "guilds": 3})
         report({"discord": "ready", "live_sessions": 4})
         await asyncio.sleep(0)
@@ -136,7 +136,7 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
 
 
 def test_a_bot_that_cannot_run_says_why_and_how_to_go_on(tmp_path: Path) -> None:
-    async def never(settings: BotSettings, report: process.Report) -> None:
+    async def never(settings: BotSettings, report: Report) -> None:
         raise AssertionError("it was started")
 
     lock = RootLock.take(tmp_path)

@@ -24,9 +24,9 @@ from bots import logs, process
 from bots.errors import Fatal
 from bots.keeper import Patience
 from bots.nursery import Nursery
-from bots.process import Launch, Program, Report
+from bots.process import Launch, Program
 from bots.settings import BotSettings, DiscordSettings, FleetSettings, PersonaSettings, Secret, StorageSettings, Troupe
-from bots.status import BotStatus, read
+from bots.status import BotStatus, Report, read
 from bots.supervisor import Starts, Supervisor
 
 BEAT = 0.05

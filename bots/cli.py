@@ -42,7 +42,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-_config = click.option(
+config_folder = click.option(
     "--config",
     "folder",
     type=click.Path(path_type=Path),
@@ -69,7 +69,7 @@ def main() -> None:
 
 @main.command()
 @click.option("--json-logs", is_flag=True, help="Log one JSON object a line, even on a terminal.")
-@_config
+@config_folder
 def up(folder: Path, json_logs: bool) -> None:
     """Start every bot and keep them running; Ctrl-C stops them.
 
@@ -98,7 +98,7 @@ def up(folder: Path, json_logs: bool) -> None:
 @click.argument("name")
 @click.option("--json-logs", is_flag=True, help="Log one JSON object a line, even on a terminal.")
 @click.option("--with-parent", is_flag=True, hidden=True, help="Stop when standard input ends.")
-@_config
+@config_folder
 def bot(folder: Path, name: str, json_logs: bool, with_parent: bool) -> None:
     """Run one bot alone, in this process.
 
@@ -123,7 +123,7 @@ def bot(folder: Path, name: str, json_logs: bool, with_parent: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.option("--healthy", metavar="BOT", help="Say whether this bot is well, by one line and the exit code.")
-@_config
+@config_folder
 def status(folder: Path, as_json: bool, healthy: str | None) -> None:
     """Show what every bot is doing.
 
@@ -156,7 +156,7 @@ def status(folder: Path, as_json: bool, healthy: str | None) -> None:
 
 @main.command()
 @click.argument("name", metavar="[BOT]", required=False)
-@_config
+@config_folder
 def chat(folder: Path, name: str | None) -> None:
     """Talk to a bot in this terminal; the first one of the config unless you name another.
 

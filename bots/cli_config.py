@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .cli import config_folder
+
 if TYPE_CHECKING:
     from .settings import BotSettings, ModelSettings
 
@@ -25,17 +27,7 @@ def config() -> None:
 
 
 @config.command()
-@click.option(
-    "--config",
-    "folder",
-    type=click.Path(path_type=Path),
-    default="config",
-    show_default=True,
-    envvar="TROUPE_CONFIG",
-    show_envvar=True,
-    metavar="DIR",
-    help="The folder that holds troupe.yaml, bots/ and personas/.",
-)
+@config_folder
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 def check(folder: Path, as_json: bool) -> None:
     """Read every file in config/ and say what is wrong, or what each bot has.

@@ -9,7 +9,7 @@ from storage.model import Usage
 
 from ..errors import ProviderError
 from . import Chunk, Line, Prompt, in_turns
-from .failures import provider_error, refuses_temperature
+from .failures import Temper, provider_error
 
 if TYPE_CHECKING:
     from anthropic import AsyncStream
@@ -43,7 +43,7 @@ class Anthropic:
 
         self.model = model
         self._key = api_key
-        self._takes_temperature = True
+        self._temper = Temper()
         self._client = AsyncAnthropic(
             # Never None: the SDK would look both up in the environment and in the home folder.
             api_key=api_key or _KEYLESS,
@@ -58,7 +58,7 @@ class Anthropic:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         stream, reason, counts = None, None, dict.fromkeys(_COUNTS, 0)
         try:
-            stream = await self._opened(prompt)
+            stream = await self._temper.asked(self._asked, prompt)
             async for event in stream:
                 if event.type == "content_block_delta":
                     if event.delta.type == "text_delta" and event.delta.text:
@@ -80,27 +80,15 @@ class Anthropic:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _opened(self, prompt: Prompt) -> AsyncStream[RawMessageStreamEvent]:
-        try:
-            return await self._asked(prompt)
-        except Exception as error:
-            if not self._tempers(prompt) or not refuses_temperature(error):
-                raise
-        self._takes_temperature = False
-        return await self._asked(prompt)
-
     async def _asked(self, prompt: Prompt) -> AsyncStream[RawMessageStreamEvent]:
         options: dict[str, Any] = {"system": [_block(prompt.system, cached=True)]} if prompt.system else {}
-        if self._tempers(prompt):
+        if self._temper.wanted(prompt):
             # The SDK's own argument is gone; models that take a temperature still read it from the body.
             options["extra_body"] = {"temperature": prompt.temperature}
         stream: AsyncStream[RawMessageStreamEvent] = await self._messages.create(
             model=self.model, max_tokens=prompt.max_tokens, messages=messages(prompt.lines), stream=True, **options
         )
         return stream
-
-    def _tempers(self, prompt: Prompt) -> bool:
-        return self._takes_temperature and prompt.temperature is not None
 
     def _usage(self, counts: dict[str, int]) -> Usage:
         read, written = counts["cache_read_input_tokens"], counts["cache_creation_input_tokens"]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 from ..errors import ProviderError, ProviderFailure
+from . import Prompt
+
+Opened = TypeVar("Opened")
 
 _TOO_LONG = (
     "context_length_exceeded",
@@ -50,9 +54,26 @@ def provider_error(error: Exception, key: str) -> ProviderError:
     return ProviderError(_kind(status, str(error).lower()), detail, retry_after=retry_after(headers))
 
 
-def refuses_temperature(error: Exception) -> bool:
-    """Whether a model refused a request only because it does not take a temperature."""
-    return getattr(error, "status_code", None) == 400 and "temperature" in str(error).lower()
+class Temper:
+    """Whether a model takes a temperature: taken for granted until it refuses one, and then remembered."""
+
+    def __init__(self) -> None:
+        self._taken = True
+
+    def wanted(self, prompt: Prompt) -> bool:
+        """Whether to send the prompt's temperature along."""
+        return self._taken and prompt.temperature is not None
+
+    async def asked(self, ask: Callable[[Prompt], Awaitable[Opened]], prompt: Prompt) -> Opened:
+        """Asks, and once more without a temperature where that alone was refused."""
+        try:
+            return await ask(prompt)
+        except Exception as error:
+            refused = getattr(error, "status_code", None) == 400 and "temperature" in str(error).lower()
+            if not (refused and self.wanted(prompt)):
+                raise
+        self._taken = False
+        return await ask(prompt)
 
 
 def scrubbed(text: str, key: str) -> str:

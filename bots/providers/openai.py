@@ -10,7 +10,7 @@ from storage.model import Usage
 
 from ..errors import ProviderError
 from . import Chunk, Prompt, in_turns
-from .failures import provider_error, refuses_temperature, told
+from .failures import Temper, provider_error, told
 
 if TYPE_CHECKING:
     from openai import AsyncAPIResponse
@@ -40,7 +40,7 @@ class OpenAI:
         self._key = api_key
         # OpenAI's newer models know only the one name, most other servers only the other.
         self._longest = "max_completion_tokens" if base_url is None else "max_tokens"
-        self._takes_temperature = True
+        self._temper = Temper()
         self._client = AsyncOpenAI(
             # Never None: the SDK would take both from the environment, and send OpenAI's key anywhere.
             api_key=api_key or _KEYLESS,
@@ -56,7 +56,7 @@ class OpenAI:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         response, usage, reason = None, None, None
         try:
-            response = await self._opened(prompt)
+            response = await self._temper.asked(self._asked, prompt)
             async for line in response.iter_lines():
                 event = _event(line)
                 usage = event.get("usage") or usage
@@ -79,29 +79,17 @@ class OpenAI:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _opened(self, prompt: Prompt) -> AsyncAPIResponse[Any]:
-        try:
-            return await self._asked(prompt)
-        except Exception as error:
-            if not self._tempers(prompt) or not refuses_temperature(error):
-                raise
-        self._takes_temperature = False
-        return await self._asked(prompt)
-
     async def _asked(self, prompt: Prompt) -> AsyncAPIResponse[Any]:
         messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
         messages += [{"role": line.role, "content": line.text} for line in in_turns(prompt.lines)]
         body: dict[str, Any] = {"messages": messages, self._longest: prompt.max_tokens}
-        if self._tempers(prompt):
+        if self._temper.wanted(prompt):
             body["temperature"] = prompt.temperature
         # Past the SDK's walk over `messages`, which takes 10 ms for forty of them.
         asking = self._completions.create(
             model=self.model, messages=[], stream=True, stream_options={"include_usage": True}, extra_body=body
         )
         return await asking.__aenter__()  # left again by `response.close()`, which is all that its exit does
-
-    def _tempers(self, prompt: Prompt) -> bool:
-        return self._takes_temperature and prompt.temperature is not None
 
     def _usage(self, usage: object) -> Usage:
         return Usage(

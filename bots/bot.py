@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from weakref import WeakValueDictionary
@@ -14,7 +14,7 @@ import structlog
 
 from storage.backend import Store
 from storage.errors import StorageError, Unavailable
-from storage.model import Attachment, Channel, Message, Part, Receipt, Sender, Session, Text, message_id
+from storage.model import Attachment, Channel, Message, Part, Receipt, Sender, Session, Text, message_id, storable
 
 from .lanes import Lanes, Turn
 from .pieces import Done, Piece
@@ -98,7 +98,8 @@ class Bot:
             return
         self._remember(incoming.origin)
         try:
-            await self._catch_up()
+            with suppress(StorageError):
+                await self._catch_up()
             turn = await self._accept(incoming)
             if turn is not None:
                 structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
@@ -181,6 +182,11 @@ class Bot:
         not answered."""
         self._leaving = True
         self._lanes.cut_all()
+
+    async def settle(self) -> None:
+        """A last try to keep what storage refused, once nobody is answered any more."""
+        with suppress(StorageError):
+            await self._catch_up()
         for each in self._refused:
             log.error("line.lost", line=each.origin if isinstance(each, Incoming) else each[1].id)
 
@@ -219,7 +225,7 @@ class Bot:
             return turn
 
     def _line(self, incoming: Incoming, session: Session) -> Message:
-        parts: tuple[Part, ...] = (Text(text=incoming.text),) if incoming.text else ()
+        parts: tuple[Part, ...] = (Text(text=storable(incoming.text)),) if incoming.text else ()
         return Message(
             id=message_id(incoming.at, self._chance()),
             origin=incoming.origin,
@@ -250,22 +256,29 @@ class Bot:
         self._refused.append(refused)
 
     async def _catch_up(self) -> None:
-        """Keeps what was refused before, in its order. Raises `StorageError` when storage still refuses."""
-        while self._refused:
-            async with self._catching_up:
-                if not self._refused:
-                    return
-                each = self._refused[0]
+        """Keeps what was refused before, each channel's in its order. Raises `StorageError` when some is refused
+        still; one channel's trouble holds up no other."""
+        if not self._refused:
+            return
+        async with self._catching_up:
+            trouble: StorageError | None = None
+            stuck: set[str] = set()
+            for _ in range(len(self._refused)):
+                each = self._refused.popleft()
+                key = each.channel.key if isinstance(each, Incoming) else each[0].channel.key
                 try:
-                    if isinstance(each, Incoming):
-                        await self._accept(each)
-                    else:
-                        await self._keep_again(*each)
-                except Unavailable:
-                    raise
+                    if key not in stuck:
+                        await (self._accept(each) if isinstance(each, Incoming) else self._keep_again(*each))
+                        continue
+                except Unavailable as error:
+                    trouble = error
+                    stuck.add(key)
                 except Exception:
                     log.exception("line.lost", reason="storage takes others, but not this one")
-                self._refused.popleft()
+                    continue
+                self._refused.append(each)
+            if trouble is not None:
+                raise trouble
 
     async def _keep_again(self, session: Session, message: Message) -> None:
         if await self.store.append(self.sessions.latest(session), message):

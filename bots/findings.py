@@ -109,9 +109,8 @@ def _words(part: Schema, schema: Schema) -> str:
         case "boolean":
             return "true or false"
         case "array":
-            what = {"string": "texts", "object": "blocks"}.get(
-                _resolved(part["items"], schema).get("type", ""), "values"
-            )
+            kind = _resolved(part["items"], schema).get("type", "")
+            what = {"string": "texts", "object": "blocks"}.get(kind if isinstance(kind, str) else "string", "values")
             least = f", at least {part['minItems']}" if "minItems" in part else ""
             example = f", such as {json.dumps(part['examples'][0])}" if part.get("examples") else ""
             return f"a list of {what}{least}{example}"

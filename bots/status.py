@@ -119,6 +119,7 @@ def of(bot: BotSettings) -> BotStatus:
 
 def _said(bot: BotSettings) -> BotStatus:
     try:
-        return BotStatus.model_validate_json((bot.root / FILE).read_bytes())
+        said = BotStatus.model_validate_json((bot.root / FILE).read_bytes())
+        return said.model_copy(update={"bot": bot.name})  # the root may have been copied from another bot's
     except (OSError, ValidationError):
         return BotStatus(bot=bot.name)

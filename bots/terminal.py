@@ -164,7 +164,7 @@ def _asked(line: bytes) -> Answer:
     """A request, or nothing where a line is none."""
     try:
         asked = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     texts = isinstance(asked, dict) and all(isinstance(value, str) for value in asked.values())
     return asked if texts else {}

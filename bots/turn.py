@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from storage.errors import StorageError
-from storage.model import Message, Note, Outcome, Part, Sender, Session, Text, Usage
+from storage.model import Message, Note, Outcome, Part, Sender, Session, Text, Usage, storable
 
 from .errors import ProviderError
 from .lanes import Turn
@@ -41,6 +41,15 @@ class _Answer:
     usage: Usage | None = None
     failure: str = ""
     message: Message | None = None
+    half: str = ""
+    """The first half of a character that a server cut in two."""
+
+    def taken(self, text: str) -> str:
+        """The words of a piece, fit to be shown and kept."""
+        text, self.half = self.half + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self.half = text[:-1], text[-1]
+        return storable(text)
 
 
 class Turns:
@@ -165,11 +174,12 @@ class Turns:
             async for chunk in self._provider.stream(prompt):
                 if chunk.notice:
                     answer.note += f"-# {chunk.notice}\n"
-                if chunk.text:
+                words = answer.taken(chunk.text)
+                if words:
                     if not answer.words and answer.note:
                         turn.pieces.put_nowait(Delta(answer.note))
-                    answer.words.append(chunk.text)
-                    turn.pieces.put_nowait(Delta(chunk.text))
+                    answer.words.append(words)
+                    turn.pieces.put_nowait(Delta(words))
                 if chunk.usage is not None:
                     answer.usage = chunk.usage
         except ProviderError as error:

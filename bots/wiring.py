@@ -96,11 +96,12 @@ async def build(
         settings.name, settings.root, type=settings.storage.type, enabled=settings.storage.enabled
     )
     provider = providers(settings, now)
+    bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
     try:
-        bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
         yield House(bot, store)
-        await bot.close()
     finally:
+        await bot.close()
+        await bot.settle()
         await provider.close()
         await store.close()
 

@@ -26,6 +26,9 @@ _ASSIGNMENT = re.compile(
     re.ASCII,
 )
 
+_LONGEST_LINE = 8_000
+"""Characters of a line of .env; a key of any provider is far shorter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -147,7 +150,7 @@ class Files:
         for number, line in enumerate((self.text(path) or "").splitlines(), start=1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
-            match = _ASSIGNMENT.fullmatch(line.strip())
+            match = _ASSIGNMENT.fullmatch(line.strip()) if len(line) <= _LONGEST_LINE else None
             if match is None:
                 self.findings.append(
                     f"{self.label(path)}:{number}: found a line that assigns nothing (not shown: it may be secret); "

@@ -191,6 +191,14 @@ class Counts(Value):
     messages: int
 
 
+def storable(text: str) -> str:
+    """The text as it can be kept and shown anywhere: halves of a surrogate pair joined, and what is left of them
+    replaced by U+FFFD, like NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
 
 

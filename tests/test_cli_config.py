@@ -45,6 +45,14 @@ def test_check_says_what_each_bot_has(folder: Path) -> None:
     )
 
 
+def test_one_id_where_a_list_belongs_is_a_finding(folder: Path) -> None:
+    (folder / "bots" / "sage.yaml").write_text("personas: [sage]\ndiscord: {dms: {policy: allowlist, allow: 12345}}")
+    done = run("check", "--config", str(folder))
+    assert done.exit_code == 1
+    assert "discord.dms.allow" in done.stderr
+    assert "a list of texts" in done.stderr
+
+
 def test_check_tells_all_findings_and_fails(folder: Path) -> None:
     (folder / "bots" / "sage.yaml").write_text("personas: [sage]\ncolour: red\nstorage: {max_history: 0}")
     done = run("check", TROUPE_CONFIG=str(folder))

@@ -226,5 +226,6 @@ async def test_a_worthless_token_stops_that_bot_with_its_reason_and_no_other(tmp
             assert "BAD_TOKEN" in here.status("bad")["last_error"]
             assert "Message Content" in here.status("shy")["last_error"]
             assert here.status("good")["state"] == "ready"
-            assert here.discord.gateway.closures[shy, 4014] == 1
+            # A close frame can get lost with its socket: then it is asked for once more.
+            assert 1 <= here.discord.gateway.closures[shy, 4014] <= 2
         assert "token-" not in here.log

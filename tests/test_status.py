@@ -52,6 +52,11 @@ def test_a_bot_that_went_without_a_word_died(tmp_path: Path) -> None:
     assert status.healthy(found) == (False, f"sage is not healthy: died: process {HERE} ended without a word")
 
 
+def test_a_root_copied_from_another_bot_does_not_speak_in_its_name(tmp_path: Path) -> None:
+    status.write(tmp_path, BotStatus(bot="spark", state="stopped"))
+    assert read(tmp_path).bot == "sage"
+
+
 def test_a_new_holder_is_not_taken_for_the_one_in_the_file(tmp_path: Path) -> None:
     lock = RootLock.take(tmp_path)
     status.write(tmp_path, BotStatus(bot="sage", pid=1, state="ready"))

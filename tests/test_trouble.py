@@ -15,6 +15,7 @@ from storage.backends.sqlite import SqliteStore
 from storage.errors import Unavailable
 
 from .stage import eventually, stage
+from .wire.discord_world import Event
 from .world import ANA, BEN, World, world
 
 
@@ -61,6 +62,44 @@ async def test_a_full_disk_takes_neither_a_new_channel_nor_a_new_session_from_an
         w.clock.advance(4000)
         await w.bot.upkeep()
         assert all(session.closed_at for session in await old.sessions())
+
+
+async def test_one_channels_unreadable_session_holds_up_no_other(tmp_path: Path) -> None:
+    async with world(root=tmp_path) as w:
+        await w.room("bad").say(ANA, "before")
+        await w.room("good").say(ANA, "before")
+    with closing(sqlite3.connect(tmp_path / "conversations.db", isolation_level=None)) as database:
+        database.execute("""UPDATE sessions SET participants = '[{"bad": 1}]' WHERE channel_id = 'id-bad'""")
+    async with world(root=tmp_path) as w:
+        with pytest.raises(Unavailable):
+            await w.room("bad").say(BEN, "into the void")
+        assert (await w.room("good").say(BEN, "what is 6 * 7?")).answer is not None
+
+
+async def test_what_was_refused_is_kept_at_the_last_moment_if_there_is_room_again(tmp_path: Path) -> None:
+    async with world(root=tmp_path) as w:
+        await w.room().say(ANA, "before")
+        await pages(w, 1)
+        with pytest.raises(Unavailable):
+            await w.room().say(ANA, "too much " * 2000)
+        await pages(w, 1_000_000)
+        await w.bot.close()
+        await w.bot.settle()
+        assert (await w.room().transcript())[-1].startswith("Ana: too much")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_database_that_vanishes_is_noticed_before_anything_is_acknowledged(
+    tmp_path: Path, replaced: bool
+) -> None:
+    async with world(root=tmp_path) as w:
+        await w.room().say(ANA, "before")
+        database = tmp_path / "conversations.db"
+        database.rename(tmp_path / "elsewhere.db")
+        if replaced:
+            database.write_bytes((tmp_path / "elsewhere.db").read_bytes())
+        with pytest.raises(Unavailable, match="moved, removed or replaced"):
+            await w.room().say(ANA, "into nothing")
 
 
 @pytest.mark.parametrize("text", ["x" * 4000, "", " ", "\u200b\u202e", "\x00nul", "half a pair \ud83d", "🎭" * 2000])
@@ -127,6 +166,18 @@ async def test_without_the_message_content_intent_a_bot_hears_what_addresses_it(
             direct = await here.discord.say(ana, here.discord.dm(ana, shy), "privately")
             assert (await here.discord.answer_to(direct, by=shy)).content == "heard privately"
             assert len(here.provider.asks) == 2
+
+
+async def test_an_event_that_the_library_cannot_read_ends_nothing(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        sage = here.discord.add_bot("token-sage", "sage")
+        ana, guild = here.discord.add_person("ana"), here.discord.add_guild("Home")
+        with here.troupe("bot", "sage", environment=here.write({"sage": {}})):
+            await here.discord.until_ready(sage, timeout=30)
+            here.discord.tell(sage, Event("MESSAGE_CREATE", {"content": "without an id"}, 0, guild.id))
+            question = await here.discord.say(ana, guild.add_channel("general"), "still there?", mentions=[sage])
+            await here.discord.answer_to(question, by=sage)
+            assert here.discord.identifies[sage] == 1
 
 
 async def test_an_invalid_session_is_begun_anew_and_people_are_answered_again(tmp_path: Path) -> None:

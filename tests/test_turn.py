@@ -362,6 +362,16 @@ async def test_lines_heard_while_leaving_are_kept_and_those_who_wait_are_told() 
         assert "Cai: anyone?" in await room.transcript()
 
 
+async def test_a_character_cut_in_two_by_the_server_is_whole_again() -> None:
+    async with asked() as (w, server):
+        server.answer(pieces=["so ", "\ud83d", "\ude00", " and \ud83d"])
+        heard = await w.room().say(ANA, "half a pair \ud83d")
+        assert heard.answer is not None
+        assert heard.shown == heard.answer.text == "so 😀 and "
+        server.answer("fine")
+        assert (await w.room().say(ANA, "still there?")).shown == "fine"
+
+
 async def test_a_front_that_leaves_does_not_stop_the_answer() -> None:
     async with asked() as (w, server):
         gate = server.hold(after_pieces=1, text="one two three")

@@ -65,6 +65,8 @@ class Front(discord.Client):
             allowed_mentions=discord.AllowedMentions.none(),
             http_trace=trace(self._pace, self._refusals, lambda count: report({"invalid_requests": count})),
         )
+        parsers = self._connection.parsers
+        parsers.update({name: _survived(name, parse) for name, parse in parsers.items()})
         self._bot = bot
         self._identifies = Identifies(bot.settings.root / "identifies", clock)
         self._ears = Ears(bot.settings, bot.router)
@@ -81,6 +83,8 @@ class Front(discord.Client):
         token = settings.token
         if token is None or not token:
             raise Fatal(f"{self._bot.settings.name} has no Discord token.")
+        if not token.value.isascii() or not token.value.isprintable():
+            raise Fatal(f"The token in {token.variable} holds a line break or another character that no token has.")
         try:
             await self._stay(token.value)
         except discord.LoginFailure:
@@ -215,6 +219,18 @@ _INTENTS = (
     "Discord refuses the Message Content intent. Turn it on in the Developer Portal (your application, Bot, "
     "Privileged Gateway Intents), or set `discord.message_content: false` to hear only what addresses the bot."
 )
+
+
+def _survived(name: str, parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """discord.py ends the connection on an event it cannot read; one odd event must not end a bot."""
+
+    def parsed(data: Any) -> None:
+        try:
+            parse(data)
+        except Exception:
+            log.exception("discord.event_unreadable", event_name=name)
+
+    return parsed
 
 
 def _intents(settings: DiscordSettings) -> discord.Intents:

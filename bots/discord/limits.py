@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -138,9 +139,10 @@ class Identifies:
                 "account that does so 1,000 times. Find out why the connection keeps ending, wait, and start it again."
             )
         at = max(now, today[-1] + self._APART) if today else now
-        draft = self._path.with_suffix(".new")
-        draft.write_text("\n".join(f"{each:.3f}" for each in [*today, at]))
-        draft.replace(self._path)
+        with contextlib.suppress(OSError):  # a full disk may forget one, and must not keep the bot away
+            draft = self._path.with_suffix(".new")
+            draft.write_text("\n".join(f"{each:.3f}" for each in [*today, at]))
+            draft.replace(self._path)
         return at - now
 
     def _known(self) -> list[float]:

@@ -138,10 +138,13 @@ class SqliteStore:
 
         Whether a message is kept already is only asked when the database says that one is: few are."""
         try:
+            self._writing.refuse_replaced()
             try:
                 return self._write(batch, known=set())
             except sqlite3.IntegrityError:
                 return self._write(batch, self._known(batch))
+        except Unavailable as error:
+            return [error for _ in batch]
         except sqlite3.Error as error:
             if is_trouble(error) or len(batch) == 1:
                 return [explained(self._writing.path, error) for _ in batch]

@@ -29,6 +29,16 @@ class Connection:
         self.path = path
         self.thread = thread
         self.inner = inner
+        self._file = _identity(path)
+
+    def refuse_replaced(self) -> None:
+        """Raises `Unavailable` when the file is no longer the one that was opened: SQLite itself would go on writing
+        into what nobody will ever find again."""
+        if _identity(self.path) != self._file:
+            raise Unavailable(
+                f"{self.path} was moved, removed or replaced while the bot was running: nothing more is kept until "
+                "the bot is started again. Put the file back first if it was moved by mistake."
+            )
 
     @classmethod
     async def open(cls, path: Path | None, prepare: Callable[[sqlite3.Connection, Path | None], None]) -> Connection:
@@ -61,6 +71,14 @@ class Connection:
             with contextlib.suppress(sqlite3.Error):
                 self.inner.execute(last).fetchall()
         self.inner.close()
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
 
 
 def _connect(path: Path | None, prepare: Callable[[sqlite3.Connection, Path | None], None]) -> sqlite3.Connection:

@@ -193,4 +193,4 @@ def _named(event: str, **fields: Any) -> bytes:
 
 
 def _data(fields: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + json.dumps(fields, separators=(",", ":")).encode() + b"\n\n"

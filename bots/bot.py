@@ -190,11 +190,6 @@ class Bot:
         for each in self._refused:
             log.error("line.lost", line=each.origin if isinstance(each, Incoming) else each[1].id)
 
-    @property
-    def busy(self) -> int:
-        """Sessions with an answer on its way."""
-        return self._lanes.busy
-
     async def _accept(self, incoming: Incoming) -> Turn | None:
         """The turn that a line opens, if any. One line of a channel after the other, so that the order of keeping
         is the order of hearing. The line may still be on its way into storage: the turn waits for it before it

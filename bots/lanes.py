@@ -139,10 +139,5 @@ class Lanes:
             for turn in lane:
                 turn.interrupt("cut")
 
-    @property
-    def busy(self) -> int:
-        """How many sessions have an answer on its way."""
-        return len(self._lanes)
-
     def _admit(self, session_id: str) -> None:
         self._lanes[session_id][0]._floor.set()

@@ -94,13 +94,16 @@ class Sessions:
 
     async def carry_over(self, session: Session) -> str:
         """A short note on what was said in the session before; empty where there was none."""
-        before = await self._store.session(session.follows) if session.follows else None
+        if session.follows is None:
+            return ""
+        before = self._live.get(session.follows) or await self._store.session(session.follows)
         if before is None:
             return ""
-        before = self.latest(before)
+        known = self._live[before.id] = before  # asked for with every turn of the session
         if not before.context.summary:
             before = await self._summarised(before)
-            await self._save(before)
+            if before != known:
+                await self._save(before)
         return before.context.summary
 
     async def expire(self, now: datetime) -> int:
@@ -146,7 +149,7 @@ class Sessions:
         self._live[session.id] = session
         self._live.move_to_end(session.id)
         self._current[session.channel.key] = session.id
-        if len(self._live) > _REMEMBERED:
+        while len(self._live) > _REMEMBERED:
             _, forgotten = self._live.popitem(last=False)
             if self._current.get(forgotten.channel.key) == forgotten.id:
                 del self._current[forgotten.channel.key]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bots.costs import Metered, listed_cost, written_cost
@@ -12,19 +10,6 @@ from bots.providers.openai import OpenAI
 from bots.settings import Price
 from storage.model import Usage
 from tests.wire.provider_server import ProviderServer
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ProviderServer]:
-    async with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def gpt(server: ProviderServer) -> AsyncIterator[OpenAI]:
-    provider = OpenAI("gpt-4o", "key", server.openai_url)
-    yield provider
-    await provider.close()
 
 
 async def last_usage(provider: Provider) -> Usage:

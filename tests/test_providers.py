@@ -62,22 +62,9 @@ async def failure(provider: Provider) -> tuple[str, ProviderError]:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[ProviderServer]:
-    async with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
 async def second() -> AsyncIterator[ProviderServer]:
     async with ProviderServer() as server:
         yield server
-
-
-@pytest.fixture
-async def gpt(server: ProviderServer) -> AsyncIterator[OpenAI]:
-    provider = OpenAI("gpt-4o", "key", server.openai_url)
-    yield provider
-    await provider.close()
 
 
 @pytest.fixture

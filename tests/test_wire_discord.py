@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
 
 import aiohttp
 import discord
@@ -13,18 +12,6 @@ from tests.wire.discord_accounts import ALL_INTENTS, Intents
 from tests.wire.discord_client import Client, Room, place, running
 
 UNPRIVILEGED = discord.Intents.default()
-
-
-@pytest.fixture
-async def room() -> AsyncIterator[Room]:
-    async with Room.open() as room:
-        yield room
-
-
-@pytest.fixture
-async def client(room: Room) -> AsyncIterator[Client]:
-    async with running(room) as client:
-        yield client
 
 
 async def test_a_client_connects_and_knows_its_guild(room: Room, client: Client) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 
 import aiohttp
 import discord
 import pytest
 
 from tests.wire.discord_accounts import ALL_INTENTS, Intents
-from tests.wire.discord_client import Client, Room, running
+from tests.wire.discord_client import Client, Room
 
 CHILD = """
 import sys, discord, yarl
@@ -28,18 +27,6 @@ async def on_message(message):
 
 client.run(sys.argv[3], log_handler=None)
 """
-
-
-@pytest.fixture
-async def room() -> AsyncIterator[Room]:
-    async with Room.open() as room:
-        yield room
-
-
-@pytest.fixture
-async def client(room: Room) -> AsyncIterator[Client]:
-    async with running(room) as client:
-        yield client
 
 
 async def test_a_dropped_socket_resumes_without_losing_an_event(room: Room, client: Client) -> None:

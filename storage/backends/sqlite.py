@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from ..errors import Unavailable
-from ..model import Channel, Counts, Message, Receipt, Session
+from ..model import Channel, Counts, Message, Receipt, Session, storable
 from .group_commit import GroupCommit
 from .sqlite_file import Connection, explained, is_trouble, make_room, reader, unreadable, writer
 
@@ -232,9 +231,9 @@ def _json(value: Any) -> str:
 
 
 def _storable(value: Any) -> Any:
-    """With the characters that no database takes (NUL, half a surrogate pair) replaced by U+FFFD."""
+    """A value with every text in it as `storable` makes it."""
     if isinstance(value, str):
-        return re.sub("[\0\ud800-\udfff]", "\ufffd", value)
+        return storable(value)
     if isinstance(value, list):
         return [_storable(item) for item in value]
     if isinstance(value, dict):

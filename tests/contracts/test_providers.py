@@ -46,12 +46,6 @@ async def failure(provider: Provider) -> tuple[str, ProviderError]:
     raise AssertionError(f"no failure, but {said!r}")
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ProviderServer]:
-    async with ProviderServer() as server:
-        yield server
-
-
 @pytest.fixture(params=EVERY)
 async def provider(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[Provider]:
     provider = EVERY[request.param](server, KEY)

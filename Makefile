@@ -27,8 +27,8 @@ test: $(VENV)/.tested  ## ruff, mypy and the whole test suite
 	@$(BIN)/pytest
 
 lock:  ## renew both lock files from pyproject.toml (needs uv)
-	$(LOCK) --extra install -o requirements.lock
-	$(LOCK) --extra install --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --extra all --extra install -o requirements.lock
+	$(LOCK) --extra all --extra install --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean:  ## remove the virtual environment and caches (never data/)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from .settings import REFERENCE, Filled
+from .values import REFERENCE, Filled
 from .written import Entry
 
 Schema = dict[str, Any]
@@ -101,6 +101,8 @@ def _words(part: Schema, schema: Schema) -> str:
     if "anyOf" in part:
         options = (_words(option, schema) for option in part["anyOf"])
         return ", or ".join(option for option in options if option)
+    if "x-what" in part:
+        return str(part["x-what"])
     if "const" in part or "enum" in part:
         return _either([f"{each}" for each in part.get("enum", [part.get("const")]) if isinstance(each, str)])
     match part.get("type"):

@@ -14,7 +14,9 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import ConfigError
 from .findings import Schema, findings, shown, unknown
-from .settings import REFERENCE, BotSettings, Filled, FleetSettings, PersonaSettings, StorageSettings, Troupe
+from .settings import BotSettings, FleetSettings, PersonaSettings, Troupe
+from .storage_settings import StorageSettings
+from .values import REFERENCE, Filled
 from .written import Entry, Files
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")

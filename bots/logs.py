@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from structlog import dev
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from .settings import Secret
+from .values import Secret
 
 MASK = "[secret]"
 SHORTEST = 4

@@ -2,107 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-"""A bot's or persona's name: also a folder and a part of addresses, hence the small alphabet."""
-Words = tuple[Annotated[str, Field(min_length=1)], ...]
-Patterns = Annotated[Words, Field(examples=[["advice-*"]])]
-Id = Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]
-"""A Discord id, written with or without quotes."""
-
-REFERENCE = r"^\$\{[A-Z0-9_]+(:-)?\}$"
-"""The only way a secret may stand in a file."""
-
-
-class Filled(str):
-    """Any text out of a file, with its variables filled in."""
-
-    __slots__ = ("source",)
-    source: str
-    """What the file says."""
-
-    def __new__(cls, text: str, source: str) -> Filled:
-        filled = super().__new__(cls, text)
-        filled.source = source
-        return filled
-
-
-class Secret(BaseModel):
-    """A value that must come from the environment: never shown, logged or written anywhere."""
-
-    model_config = ConfigDict(frozen=True, json_schema_extra=lambda schema: _as_reference(schema))
-    variable: str
-    """The environment variable that holds it, for telling people what to set."""
-    value: str = Field(default="", repr=False, exclude=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_a_variable(cls, written: Any) -> Any:
-        if isinstance(written, Filled) and re.fullmatch(REFERENCE, written.source):
-            return {"variable": written.source.strip("${:-}"), "value": str(written).strip()}
-        if isinstance(written, cls) or (isinstance(written, dict) and type(written.get("variable")) is str):
-            return written
-        raise PydanticCustomError("secret", "a secret is written as a variable in capitals")
-
-    def __bool__(self) -> bool:
-        return bool(self.value)
-
-    def __str__(self) -> str:
-        return f"${{{self.variable}}}"
-
-
-def _as_reference(schema: dict[str, Any]) -> None:
-    schema.pop("properties")
-    schema.pop("required")
-    schema |= {"type": "string", "pattern": REFERENCE}
-
-
-def _off(value: Any) -> Any:
-    """YAML 1.1 reads a bare `off` as False."""
-    return None if value is False or (isinstance(value, str) and value.lower() in ("off", "no", "false")) else value
-
-
-_SECONDS = {"type": "number", "exclusiveMinimum": 0, "x-unit": "seconds"}
-Gap = Annotated[
-    Annotated[float, Field(gt=0)] | None,
-    BeforeValidator(_off),
-    WithJsonSchema({"anyOf": [_SECONDS, {"enum": ["off", False, None]}]}),
-]
-"""Seconds of silence that end a session, or `off`."""
-
-Address = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
-"""Text that may be left empty, as a variable without a value leaves it."""
-
-
-class Section(BaseModel):
-    """A block of settings: unknown keys are refused, so that a typing error is never silent."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True, use_attribute_docstrings=True
-    )
-
-
-class StorageSettings(Section):
-    """Where and how a bot keeps what is said."""
-
-    enabled: bool = True
-    """False keeps everything in memory only: gone when the bot stops."""
-    type: Literal["sqlite"] = "sqlite"
-    """What keeps it; sqlite is the only one today."""
-    path: Annotated[str, Field(pattern=r"^[^\x00]+$")] = "./data/{bot_name}"
-    """The bot's own root; `{bot_name}` is replaced by its name."""
-    max_history: Annotated[int, Field(ge=1, le=1000)] = 100
-    """How many messages of a session a prompt may hold."""
-    session_timeout: Annotated[float, Field(gt=0)] = 3600
-    """Seconds after which a session nobody came back to is closed."""
-    session_gap: Gap = 300
-    """Seconds of silence between people that start a new session in a channel."""
+from .storage_settings import StorageSettings
+from .values import Address, Gap, Id, Name, Patterns, Secret, Section, Words
 
 
 class SessionSettings(Section):

@@ -92,9 +92,9 @@ async def build(
     chance: Callable[[], int] = lambda: secrets.randbits(50),
 ) -> AsyncIterator[House]:
     """A bot over its own storage root; closing it keeps what is under way and lets go of the root."""
-    store = await storage.connect(
-        settings.name, settings.root, type=settings.storage.type, enabled=settings.storage.enabled
-    )
+    kept = settings.storage
+    url = kept.url.value if kept.url else ""
+    store = await storage.connect(settings.name, settings.root, type=kept.type, url=url, enabled=kept.enabled)
     provider = providers(settings, now)
     bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
     try:

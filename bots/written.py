@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .settings import Filled
+from .values import Filled
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAGS = "tag:yaml.org,2002:"

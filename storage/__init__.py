@@ -14,14 +14,35 @@ _SQLITE = (3, 38)
 """The first with `->>`."""
 
 
-async def connect(bot_name: str, root: Path, *, type: Literal["sqlite"] = "sqlite", enabled: bool = True) -> Store:
-    """Opens a bot's store under `root`; with `enabled=False` one that is gone when closed and touches no disk.
+async def connect(
+    bot_name: str,
+    root: Path,
+    *,
+    type: Literal["sqlite", "file", "postgres"] = "sqlite",
+    url: str = "",
+    enabled: bool = True,
+) -> Store:
+    """Opens a bot's store under `root`, for postgres at `url`; with `enabled=False` one that is gone when closed and
+    touches no disk.
 
     The caller holds the root's `RootLock` for as long as the store is open. Raises `Unavailable` or `NewerSchema`.
     """
-    import sqlite3
+    if type == "postgres" and enabled:
+        from .backends.postgres import PostgresStore
 
+        return await PostgresStore.open(url, bot_name)
+    _refuse_old_sqlite()
+    if type == "file" and enabled:
+        from .backends.files import FilesStore
+
+        return await FilesStore.open(root, bot_name)
     from .backends.sqlite import SqliteStore
+
+    return await SqliteStore.open(root, bot_name, in_memory=not enabled)
+
+
+def _refuse_old_sqlite() -> None:
+    import sqlite3
 
     if sqlite3.sqlite_version_info < _SQLITE:
         wanted = ".".join(map(str, _SQLITE))
@@ -29,4 +50,3 @@ async def connect(bot_name: str, root: Path, *, type: Literal["sqlite"] = "sqlit
             f"This Python brings SQLite {sqlite3.sqlite_version}, and Troupe needs {wanted} or newer: "
             "use a Python that was built with one."
         )
-    return await SqliteStore.open(root, bot_name, in_memory=not enabled)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 Front = Literal["discord", "web", "terminal"]
 ChannelKind = Literal["channel", "thread", "dm", "web", "terminal"]
@@ -77,6 +78,8 @@ class Attachment(Value):
     media_type: str | None = None
     size: int = 0
     """Bytes."""
+    blob: str | None = None
+    """The hash of its bytes in the bot's own blobs, once they were fetched."""
 
 
 Part = Annotated[Text | Note | Attachment, Field(discriminator="type")]
@@ -111,8 +114,33 @@ class Receipt(Value):
     page: int
 
 
+class Edit(Value):
+    """What a message said until it was edited at a time."""
+
+    parts: tuple[Part, ...]
+    at: datetime
+
+
+class Reaction(Value):
+    """One emoji of one person on a message."""
+
+    emoji: str
+    sender: Sender
+    at: datetime
+
+
+class Annotation(Value):
+    """What somebody noted on a message: a thumb, a remark, an insight."""
+
+    id: str
+    kind: str
+    text: str = ""
+    sender: Sender
+    at: datetime
+
+
 class Message(Value):
-    """One thing said, by a person or a bot."""
+    """One thing said, by a person or a bot. What is said about it later comes as an amendment."""
 
     id: str
     origin: str | None = None
@@ -128,6 +156,14 @@ class Message(Value):
     outcome: Outcome = "whole"
     usage: Usage | None = None
     receipts: tuple[Receipt, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    """Earlier wordings, oldest first."""
+    reactions: tuple[Reaction, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    pinned: bool = False
+    """Kept whatever retention says."""
+    deleted_at: datetime | None = None
+    """When it was taken away from people's sight; retention removes it for good."""
     metadata: dict[str, str] = {}
 
     @property
@@ -172,6 +208,17 @@ class Session(Value):
     message_count: int = 0
     follows: str | None = None
     """The session before it in the channel, whose carry-over it starts with."""
+    parent_id: str | None = None
+    """The session it was branched from."""
+    branched_at: str | None = None
+    """The id of the message after which it was branched."""
+    tags: tuple[str, ...] = ()
+    starred: bool = False
+    """Kept whatever retention says."""
+    archived: bool = False
+    """Put out of people's way, and still found."""
+    deleted_at: datetime | None = None
+    """When it was taken away from people's sight, its messages with it; retention removes it for good."""
     metadata: dict[str, str] = {}
 
     @property
@@ -182,6 +229,110 @@ class Session(Value):
         return f"{self.id}_{max(0, int((self.last_at - self.opened_at).total_seconds()))}s"
 
 
+class Record(Value):
+    """What a bot keeps beside its talk, under an id of its own; the newest has the latest `at`."""
+
+    kind: ClassVar[str]
+    """The short name of the class, in databases and file names."""
+    id: str
+    at: datetime
+
+    @property
+    def about(self) -> str | None:
+        """Whom or what it concerns, for looking it up by."""
+        return None
+
+
+_Finite = Annotated[float, Field(ge=-3e38, le=3e38)]
+
+
+class Vector(Value):
+    """Where a text stands in the space of one embedding model; vectors of two models never meet."""
+
+    model: str
+    values: Annotated[tuple[_Finite, ...], AfterValidator(lambda values: tuple(array("f", values)))]
+    """As 32-bit floats, which is what models give and stores keep."""
+
+
+class Memory(Record):
+    """Something worth knowing later: what happened, a fact, a way of doing things, or what is on the table now."""
+
+    kind = "memory"
+    type: Literal["episodic", "semantic", "procedural", "working"]
+    audience: str
+    """Who may be told: the key of a channel, `guild:id`, `user:id` or `bot`. Asked for before any likeness."""
+    subject: str
+    """Whom or what it is about: `user:id`, say."""
+    text: str
+    vector: Vector | None = None
+    importance: float = Field(default=0.5, ge=0, le=1)
+    touched_at: datetime | None = None
+    access_count: int = 0
+    source: str | None = None
+    """The id of the message or session it comes from."""
+    links: tuple[str, ...] = ()
+    metadata: dict[str, str] = {}
+
+    @property
+    def about(self) -> str:
+        return self.subject
+
+
+class Run(Record):
+    """The state of something that takes several steps: a panel, a workflow."""
+
+    kind = "run"
+    type: str
+    session_id: str | None = None
+    state: str
+    data: dict[str, JsonValue] = {}
+
+    @property
+    def about(self) -> str | None:
+        return self.session_id
+
+
+class Profile(Record):
+    """What a bot keeps on a person by that person's wish: names, preferences. Its id is the user's id."""
+
+    kind = "profile"
+    name: str = ""
+    past_names: tuple[str, ...] = ()
+    preferences: dict[str, JsonValue] = {}
+
+
+class AuditEntry(Record):
+    """Who did what to what: never changed once kept."""
+
+    kind = "audit"
+    actor: Sender
+    action: str
+    target: str = ""
+    details: dict[str, JsonValue] = {}
+
+    @property
+    def about(self) -> str:
+        return self.target
+
+
+class Spent(Record):
+    """What a message took that is gone for good: its id is the message's, its words are nowhere."""
+
+    kind = "spent"
+    usage: Usage
+    user_id: str = ""
+    """Who was answered."""
+    channel_key: str = ""
+    persona: str = ""
+
+    @property
+    def about(self) -> str:
+        return self.user_id
+
+
+RECORDS: tuple[type[Record], ...] = (Memory, Run, Profile, AuditEntry, Spent)
+
+
 class Counts(Value):
     """How much a store holds."""
 
@@ -189,6 +340,34 @@ class Counts(Value):
     sessions: int
     open_sessions: int
     messages: int
+    """Soft-deleted ones included."""
+    records: dict[str, int] = {}
+    """By kind; one of which there is none is absent."""
+
+
+class Found(Value):
+    """A message that a search came upon."""
+
+    message: Message
+    snippet: str
+    """The stretch of its words that tells why."""
+    hits: tuple[tuple[int, int], ...]
+    """Where in the snippet the words sought stand: from, to, in characters."""
+    score: float
+
+
+class Spending(Value):
+    """What answers took, over one day, person, channel, persona or model."""
+
+    key: str
+    answers: int
+    tokens_in: int
+    tokens_out: int
+    cache_read: int
+    cache_write: int
+    cost_micros: int
+    unpriced: int
+    """Answers whose price is not known, and so not in `cost_micros`."""
 
 
 def storable(text: str) -> str:

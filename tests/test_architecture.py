@@ -17,7 +17,7 @@ from typing import get_args
 
 import pytest
 
-from bots.settings import StorageSettings
+from bots.storage_settings import StorageSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 EDGES = ("bots.discord", "bots.web", "bots.providers")

@@ -18,7 +18,8 @@ from yarl import URL
 
 from bots.discord.client import Front
 from bots.providers import Chunk, Prompt
-from bots.settings import BotSettings, Secret
+from bots.settings import BotSettings
+from bots.values import Secret
 
 from .wire.discord_accounts import BotAccount
 from .wire.discord_client import pointed_at

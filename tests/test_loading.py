@@ -136,12 +136,20 @@ def test_a_dotenv_beside_the_folder_gives_way_to_the_environment(desk: Desk) -> 
 def test_the_storage_type_may_come_from_the_environment(desk: Desk) -> None:
     desk.write("config/bots/old-owl.yaml", "personas: [sage]\nstorage: {type: nonsense}\n")
     assert desk.load(TROUPE_STORAGE_TYPE="sqlite").bot("old-owl")
-    assert desk.findings(TROUPE_STORAGE_TYPE="postgres") == [
-        "the variable TROUPE_STORAGE_TYPE: found 'postgres' (text); allowed: sqlite"
+    assert desk.findings(TROUPE_STORAGE_TYPE="mongo") == [
+        "the variable TROUPE_STORAGE_TYPE: found 'mongo' (text); allowed: sqlite, file or postgres"
     ]
-    assert desk.finding(TROUPE_OLD_OWL_STORAGE_TYPE="file", TROUPE_STORAGE_TYPE="sqlite") == (
-        "the variable TROUPE_OLD_OWL_STORAGE_TYPE: found 'file' (text); allowed: sqlite"
+    assert desk.finding(TROUPE_OLD_OWL_STORAGE_TYPE="files", TROUPE_STORAGE_TYPE="sqlite") == (
+        "the variable TROUPE_OLD_OWL_STORAGE_TYPE: found 'files' (text); allowed: sqlite, file or postgres"
     )
+
+
+def test_postgres_needs_an_address(desk: Desk) -> None:
+    desk.bot("storage: {type: postgres, url: '${DATABASE:-}'}")
+    assert "postgres needs the server's address in url" in desk.finding()
+    found = desk.load(DATABASE="postgresql://sage:pw@db/chat").bots[0].storage
+    assert found.url is not None
+    assert found.url.value == "postgresql://sage:pw@db/chat"
 
 
 SAGE = "config/bots/sage.yaml"
@@ -160,7 +168,10 @@ WRONG = [
         ":2: storage.max_history: found 'yes' (text); allowed: a whole number from 1 to 1000",
     ),
     ("storage: {enabled: maybe}", ":2: storage.enabled: found 'maybe' (text); allowed: true or false"),
-    ("storage:\n  type: postgres", ":3: storage.type: found 'postgres' (text); allowed: sqlite"),
+    ("storage:\n  type: mongo", ":3: storage.type: found 'mongo' (text); allowed: sqlite, file or postgres"),
+    ("storage: {backup: {schedule: daily}}", "found 'daily' (text); allowed: a cron line in UTC (minute,"),
+    ("storage: {retention: {dm: {age: soon}}}", "found 'soon' (text); allowed: a span of time: 90s, 30m"),
+    ("storage: {retention: {dm: {size: big}}}", "found 'big' (text); allowed: a size: 500KB"),
     ("discord: {dms: {policy: none}}", "discord.dms.policy: found 'none' (text); allowed: everyone, allowlist or off"),
     (
         "discord: {channels: {always: advice}}",
@@ -183,7 +194,7 @@ WRONG = [
     ("models: [{provider: openai}]", ":2: models[0]: a model with provider 'openai' needs the name of the model"),
     (
         "storage:\n  session_gpa: 3",
-        ":3: storage.session_gpa: found an unknown key; did you mean 'session_gap'? allowed: enabled, max_history, ",
+        ":3: storage.session_gpa: found an unknown key; did you mean 'session_gap'? allowed: attachment_limit, ",
     ),
     ("colour: red", ":2: colour: found an unknown key; allowed: bindings, description, "),
     ("name: other", ":2: name: found the key name; the file's name is the name: remove the line or rename the file"),

@@ -13,7 +13,8 @@ import pytest
 import structlog
 
 from bots import logs
-from bots.settings import BotSettings, DiscordSettings, ModelSettings, PersonaSettings, Secret
+from bots.settings import BotSettings, DiscordSettings, ModelSettings, PersonaSettings
+from bots.values import Secret
 
 TOKEN = "MTk4.Cl2FMQ.ZnCjm1 /+?&"
 KEY = "sk-ant-0123456789"

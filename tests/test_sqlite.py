@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from storage.backends.sqlite import HOW_MUCH, MESSAGES_NEWEST_FIRST, SESSIONS_IDLE, SESSIONS_LAST_FIRST, SqliteStore
+from storage.backends.sqlite import SqliteStore
 from storage.backends.sqlite_file import explained
+from storage.backends.sqlite_rows import HOW_MUCH, MESSAGES_NEWEST_FIRST, SESSIONS_IDLE, SESSIONS_LAST_FIRST
 from storage.errors import NewerSchema, Unavailable
 from storage.model import Channel, Message, Sender, Session, Text
 
@@ -107,13 +108,14 @@ def commits(wal: Path) -> int:
 
 async def test_those_who_wait_together_share_a_commit(store: SqliteStore, tmp_path: Path) -> None:
     wal = tmp_path / "conversations.db-wal"
+    opening = commits(wal)
     for number in range(3):
         await store.append(SESSION, message(number))
-    assert commits(wal) == 3
+    assert commits(wal) == opening + 3
     await asyncio.gather(*(store.append(SESSION, message(number)) for number in range(10, 210)))
-    assert commits(wal) == 4
+    assert commits(wal) == opening + 4
     await store.append(SESSION, message(1, id="again"))
-    assert commits(wal) == 4
+    assert commits(wal) == opening + 4
 
 
 # Trouble
@@ -210,7 +212,7 @@ async def test_a_root_that_cannot_be_used_is_said(tmp_path: Path, root: str) -> 
 async def test_a_row_nobody_can_read_is_said(store: SqliteStore, tmp_path: Path) -> None:
     await store.append(SESSION, message(1))
     with closing(sqlite3.connect(tmp_path / "conversations.db", isolation_level=None)) as admin:
-        admin.execute("UPDATE conversations SET outcome = 'lost'")
+        admin.execute("UPDATE messages SET outcome = 'lost'")
     with pytest.raises(Unavailable, match=r"conversations.db holds a row .*: 0.outcome: Input should be"):
         await store.messages("s1")
 
@@ -261,24 +263,23 @@ def schema(connection: sqlite3.Connection, table: str) -> tuple[list[tuple[Any, 
     return columns, indexes
 
 
-@pytest.mark.parametrize("table", ["conversations", "sessions"])
-async def test_the_plans_columns_and_indexes_are_all_there(store: SqliteStore, tmp_path: Path, table: str) -> None:
+async def test_the_plans_columns_and_indexes_are_all_there(store: SqliteStore, tmp_path: Path) -> None:
     with closing(sqlite3.connect(":memory:")) as plan, closing(sqlite3.connect(tmp_path / "conversations.db")) as real:
         plan.executescript(PLANNED)
-        columns, indexes = schema(plan, table)
-        assert schema(real, table)[0][: len(columns)] == columns
-        assert indexes.items() <= schema(real, table)[1].items()
-        (made,) = real.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-        assert "AUTOINCREMENT" in made
+        columns, indexes = schema(plan, "sessions")
+        assert schema(real, "sessions")[0][: len(columns)] == columns
+        assert indexes.items() <= schema(real, "sessions")[1].items()
+        names = [name for name, *_ in schema(plan, "conversations")[0]]
+        assert [name for name, *_ in schema(real, "conversations")[0]][: len(names)] == names
 
 
 async def test_the_plans_checks_hold(store: SqliteStore, tmp_path: Path) -> None:
     await store.append(SESSION, message(1))
     with closing(sqlite3.connect(tmp_path / "conversations.db", isolation_level=None)) as admin:
-        for change in ("channel_type = 'thread'", "role = 'narrator'", "content = NULL", "message_id = NULL"):
+        for change in ("role = 'narrator'", "content = NULL", "message_id = NULL", "session = NULL"):
             with pytest.raises(sqlite3.IntegrityError):
-                admin.execute(f"UPDATE conversations SET {change}")
-        admin.execute("UPDATE conversations SET role = 'tool', channel_type = 'dm'")
+                admin.execute(f"UPDATE messages SET {change}")
+        admin.execute("UPDATE messages SET role = 'tool'")
         with pytest.raises(sqlite3.IntegrityError):
             admin.execute("UPDATE sessions SET is_active = 0")
 
@@ -309,7 +310,7 @@ async def test_the_count_follows_a_removal_by_hand(store: SqliteStore, tmp_path:
     for number in range(3):
         await store.append(SESSION, message(number))
     with closing(sqlite3.connect(tmp_path / "conversations.db", isolation_level=None)) as admin:
-        admin.execute("DELETE FROM conversations WHERE message_id = 'm1'")
+        admin.execute("DELETE FROM messages WHERE message_id = 'm1'")
     kept = await store.session("s1")
     assert kept is not None
     assert kept.message_count == 2
@@ -318,7 +319,7 @@ async def test_the_count_follows_a_removal_by_hand(store: SqliteStore, tmp_path:
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (MESSAGES_NEWEST_FIRST, "SEARCH conversations USING INDEX idx_conversations_session (session_id=?)"),
+        (MESSAGES_NEWEST_FIRST, "SEARCH messages USING INDEX idx_messages_session (session=?)"),
         (SESSIONS_LAST_FIRST[False], "SCAN sessions USING INDEX idx_sessions_last"),
         (SESSIONS_LAST_FIRST[True], "SEARCH sessions USING INDEX idx_sessions_channel_last (channel_key=?)"),
     ],
@@ -337,7 +338,7 @@ async def test_silent_sessions_are_looked_for_among_the_open_ones(store: SqliteS
 
 async def test_counting_does_not_read_the_messages(store: SqliteStore, tmp_path: Path) -> None:
     assert not [
-        row for row in rows(tmp_path / "conversations.db", f"EXPLAIN QUERY PLAN {HOW_MUCH}") if "conv" in row[3]
+        row for row in rows(tmp_path / "conversations.db", f"EXPLAIN QUERY PLAN {HOW_MUCH}") if "messages" in row[3]
     ]
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from bots import process, status
 from bots.process import Launch, Life
-from bots.settings import BotSettings, ModelSettings, PersonaSettings, Secret, StorageSettings, Troupe
+from bots.settings import BotSettings, ModelSettings, PersonaSettings, Troupe
 from bots.status import BotStatus, Report
+from bots.storage_settings import StorageSettings
+from bots.values import Secret
 from storage.rootlock import RootLock
 
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

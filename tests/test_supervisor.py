@@ -25,9 +25,11 @@ from bots.errors import Fatal
 from bots.keeper import Patience
 from bots.nursery import Nursery
 from bots.process import Launch, Program
-from bots.settings import BotSettings, DiscordSettings, FleetSettings, PersonaSettings, Secret, StorageSettings, Troupe
+from bots.settings import BotSettings, DiscordSettings, FleetSettings, PersonaSettings, Troupe
 from bots.status import BotStatus, Report, read
+from bots.storage_settings import StorageSettings
 from bots.supervisor import Starts, Supervisor
+from bots.values import Secret
 
 BEAT = 0.05
 QUICK = Patience(first_pause=0.05, stop_within=5.0, memory_beats=1)

@@ -5,321 +5,332 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from .. import words
+from ..amendments import Amendment
+from ..backend import Kept, Page
 from ..errors import Unavailable
-from ..model import Channel, Counts, Message, Receipt, Session, storable
-from .group_commit import GroupCommit
-from .sqlite_file import Connection, explained, is_trouble, make_room, reader, unreadable, writer
+from ..model import Channel, Counts, Found, Memory, Message, Receipt, Record, Session, Spending, Vector
+from . import changes, sqlite_rows
+from .cursors import nothing, understood, written
+from .sqlite_file import Connection, make_room, reader, snapshot, unreadable, writer
+from .sqlite_index import Index
+from .sqlite_records import Memories, record_page
+from .sqlite_rows import CHANNELS, COUNTS, MESSAGES, SESSIONS, SPENDINGS, micros, split, stamp, storable_all
+from .sqlite_writer import Journal, Writer
 
 Result = TypeVar("Result")
-
-_MESSAGES = TypeAdapter(list[Message])
-_SESSIONS = TypeAdapter(list[Session])
-_CHANNELS = TypeAdapter(list[Channel])
-_COUNTS = TypeAdapter(Counts)
+Item = TypeVar("Item")
+_MATCHES = 1000
 
 
 class SqliteStore:
-    """One bot's store: a connection that writes, a connection that reads, a thread for each.
+    """One bot's store: a connection that writes, one that reads, one for what takes longer, a thread for each.
 
     A busy event loop makes every trip between SQLite and Python slow, so a whole batch is written by one statement
     (`schema/writing.sql`), and a read brings one row: JSON, which pydantic parses.
     """
 
-    def __init__(self, bot_name: str, writing: Connection, reading: Connection) -> None:
+    def __init__(
+        self, bot_name: str, writing: Connection, reading: Connection, studying: Connection, journal: Journal | None
+    ) -> None:
         self._bot_name = bot_name
         self._writing = writing
         self._reading = reading
-        self._changes = GroupCommit(self._commit, writing.thread)
+        self._studying = studying
+        self._writer = Writer(bot_name, writing, Index(writing.inner), journal)
+        self._memories = Memories()
         self._closing: asyncio.Future[None] | None = None
 
     @classmethod
-    async def open(cls, root: Path, bot_name: str, *, in_memory: bool = False) -> SqliteStore:
+    async def open(
+        cls,
+        root: Path,
+        bot_name: str,
+        *,
+        in_memory: bool = False,
+        name: str = "conversations.db",
+        journal: Journal | None = None,
+    ) -> SqliteStore:
         """Opens the store, making root and file where they are missing. Raises `Unavailable` or `NewerSchema`."""
         if in_memory:
             only = await Connection.open(None, writer)
-            return cls(bot_name, only, only)
-        path = root / "conversations.db"
+            return cls(bot_name, only, only, only, None)
+        path = root / name
         make_room(path)
-        writing = await Connection.open(path, writer)
+        opened: list[Connection] = []
         try:
-            return cls(bot_name, writing, await Connection.open(path, reader))
+            for prepare in (writer, reader, reader):
+                opened = [*opened, await Connection.open(path, prepare)]
+            return cls(bot_name, opened[0], opened[1], opened[2], journal)
         except BaseException:
-            await writing.close()
+            for connection in opened:
+                await connection.close()
             raise
 
     async def keep_channel(self, channel: Channel) -> Channel:
         kept = await self.channel(channel.key)
         if kept is None or kept != channel.model_copy(update=_past(kept)):
-            await self._put(_Change((_Row("channels", channel),)))
+            await self._put(changes.KeepChannel(channel))
             kept = await self.channel(channel.key)
         return kept or channel
 
     async def channel(self, key: str) -> Channel | None:
-        return _first(await self._read(_CHANNELS, CHANNEL_BY_KEY, key))
+        return _first(await self._read(CHANNELS, sqlite_rows.CHANNEL_BY_KEY, key))
+
+    async def channels(self, after: str = "", limit: int = 100) -> list[Channel]:
+        return await self._study(CHANNELS, sqlite_rows.CHANNELS_BY_KEY, after, max(0, limit))
 
     async def append(self, session: Session, message: Message) -> bool:
         if message.session_id != session.id:
             raise ValueError(f"message {message.id} belongs to session {message.session_id}, not to {session.id}")
-        told = {"message": message, "content": message.text, "at": _stamp(message.at), "channel": session.channel}
-        rows = (_session_row(session), _Row("messages", told), *_receipt_rows(message.id, message.receipts))
-        return await self._put(_Change(rows, message.id, message.origin))
+        return cast(bool, await self._put(changes.Append(session, message)))
 
     async def keep_receipts(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:
         if receipts:
-            await self._put(_Change(tuple(_receipt_rows(message_id, receipts))))
+            await self._put(changes.KeepReceipts(message_id, receipts))
+
+    async def amend(self, message_id: str, change: Amendment) -> Message | None:
+        return cast("Message | None", await self._put(changes.Amend(message_id, change)))
+
+    async def remove_messages(self, ids: Sequence[str]) -> int:
+        return cast(int, await self._put(changes.RemoveMessages(tuple(ids))))
 
     async def save_session(self, session: Session) -> None:
-        await self._put(_Change((_session_row(session),)))
+        await self._put(changes.SaveSession(session))
+
+    async def remove_sessions(self, ids: Sequence[str]) -> int:
+        return cast(int, await self._put(changes.RemoveSessions(tuple(ids))))
 
     async def session(self, session_id: str) -> Session | None:
-        return _first(await self._read(_SESSIONS, SESSION_BY_ID, session_id))
+        return _first(await self._read(SESSIONS, sqlite_rows.SESSION_BY_ID, session_id))
 
     async def sessions(self, channel_key: str | None = None, *, limit: int = 50) -> list[Session]:
-        query = SESSIONS_LAST_FIRST[channel_key is not None]
-        return await self._read(_SESSIONS, query, channel_key, max(0, limit))
+        query = sqlite_rows.SESSIONS_LAST_FIRST[channel_key is not None]
+        return await self._read(SESSIONS, query, channel_key, max(0, limit))
+
+    async def browse(
+        self, channel_key: str | None = None, *, cursor: str | None = None, limit: int = 50, deleted: bool = False
+    ) -> Page[Session]:
+        where = "FROM sessions WHERE true"
+        where += "" if channel_key is None else " AND channel_key = :channel"
+        where += "" if deleted else " AND deleted_at IS NULL"
+        at = understood(cursor, (str, int))
+        select = sqlite_rows.sessions_where
+        found = await self._page(SESSIONS, select, where, "last_at, id", at, limit, channel=channel_key)
+        return Page(found.items[::-1], found.older, found.newer)
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
-        return await self._read(_SESSIONS, SESSIONS_IDLE, _stamp(before), max(0, limit))
+        return await self._read(SESSIONS, sqlite_rows.SESSIONS_IDLE, stamp(before), max(0, limit))
 
     async def messages(self, session_id: str, limit: int = 100) -> list[Message]:
-        newest_first = await self._read(_MESSAGES, MESSAGES_NEWEST_FIRST, session_id, max(0, limit))
+        newest_first = await self._read(MESSAGES, sqlite_rows.MESSAGES_NEWEST_FIRST, session_id, max(0, limit))
         return newest_first[::-1]
 
+    async def read(
+        self, session_id: str | None = None, *, cursor: str | None = None, limit: int = 100, deleted: bool = False
+    ) -> Page[Message]:
+        where = "FROM messages WHERE true"
+        if session_id is not None:
+            where += " AND session = (SELECT id FROM sessions WHERE session_id = :session)"
+        if not deleted:
+            where += " AND deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = session"
+            where += " AND sessions.deleted_at IS NOT NULL)"
+        at = understood(cursor, (int,))
+        return await self._page(MESSAGES, sqlite_rows.messages_where, where, "id", at, limit, session=session_id)
+
+    async def message(self, message_id: str) -> Message | None:
+        return _first(await self._read(MESSAGES, sqlite_rows.MESSAGE_BY_ID, message_id))
+
     async def find(self, origin: str) -> Message | None:
-        return _first(await self._read(_MESSAGES, MESSAGE_BY_ORIGIN, origin))
+        return _first(await self._read(MESSAGES, sqlite_rows.MESSAGE_BY_ORIGIN, *split(origin)))
+
+    async def search(
+        self, query: str, *, channel_keys: Collection[str] | None = None, limit: int = 20, skip: int = 0
+    ) -> list[Found]:
+        asked = words.parse(query)
+        if not asked or limit <= 0:
+            return []
+        await self._writer.catch_up()
+        allowed = None if channel_keys is None else json.dumps(storable_all(list(channel_keys)))
+
+        def weigh(connection: sqlite3.Connection) -> list[Found]:
+            rows = connection.execute(MATCHES[channel_keys is not None], (asked.fts5, allowed)).fetchall()
+            best = words.ranked(asked, rows)[max(0, skip) : max(0, skip) + limit]
+            numbers = json.dumps([number for number, _ in best])
+            found = self._parsed(MESSAGES, connection, sqlite_rows.MESSAGES_BY_NUMBER, numbers)
+            return [
+                Found(message=message, snippet=text, hits=hits, score=score)
+                for message, (_, score) in zip(found, best, strict=True)
+                for text, hits in (words.snippet(asked, message.text),)
+            ]
+
+        return await self._ask(self._studying, weigh)
+
+    async def references(self, hashes: Sequence[str]) -> dict[str, int]:
+        query = "SELECT hash, count(*) FROM attachments WHERE hash IN (SELECT value FROM json_each(?)) GROUP BY hash"
+        return dict(await self._rows(query, hashes))
+
+    async def pinned(self, session_ids: Sequence[str]) -> set[str]:
+        return {name for (name,) in await self._rows(PINNED, session_ids)}
+
+    async def sizes(self, session_ids: Sequence[str]) -> dict[str, int]:
+        return dict(await self._rows(SIZES, session_ids))
+
+    async def deleted_messages(self, before: datetime, limit: int = 100) -> list[Message]:
+        return await self._study(MESSAGES, sqlite_rows.MESSAGES_DELETED, micros(before), max(0, limit))
+
+    async def keep(self, *records: Record) -> None:
+        if records:
+            await self._put(changes.KeepRecords(records))
+
+    async def record(self, kind: type[Kept], id: str) -> Kept | None:
+        found = await self.records(kind, id=id, limit=1)
+        return next(iter(found.items), None)
+
+    async def records(
+        self,
+        kind: type[Kept],
+        *,
+        about: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+        id: str | None = None,
+    ) -> Page[Kept]:
+        at = understood(cursor, (int, str))
+        filters = {"kind": kind.kind, "about": about, "id": id}
+        given = {name: storable_all(value) for name, value in filters.items() if value is not None}
+        return await self._ask(self._reading, lambda inner: record_page(inner, kind, given, at, max(0, limit)))
+
+    async def remove_records(self, kind: type[Record], ids: Sequence[str]) -> int:
+        return cast(int, await self._put(changes.RemoveRecords(kind, tuple(ids))))
+
+    async def nearest(self, vector: Vector, audiences: Collection[str], limit: int = 10) -> list[tuple[Memory, float]]:
+        asked = set(audiences)
+        return await self._ask(self._studying, lambda inner: self._memories.nearest(inner, vector, asked, limit))
+
+    async def spending(
+        self, by: Literal["day", "user", "channel", "persona", "model"], since: datetime, until: datetime
+    ) -> list[Spending]:
+        return await self._study(SPENDINGS, sqlite_rows.SPENDING[by], micros(since), micros(until))
 
     async def counts(self) -> Counts:
-        return await self._read(_COUNTS, HOW_MUCH)
+        return await self._study(COUNTS, sqlite_rows.HOW_MUCH)
+
+    async def snapshot(self, path: Path) -> None:
+        self._refuse_closed()
+        await snapshot(self._writing.path, path)
 
     async def close(self) -> None:
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
 
-    async def _put(self, change: _Change) -> bool:
+    async def _put(self, change: changes.Change) -> Any:
         self._refuse_closed()
-        return await self._changes.put(change)
+        return await self._writer.put(change)
 
     async def _read(self, shape: TypeAdapter[Result], query: str, *parameters: str | int | None) -> Result:
-        self._refuse_closed()
-        values = [_storable(value) for value in parameters]
+        return await self._ask(self._reading, lambda inner: self._parsed(shape, inner, query, *parameters))
 
-        def fetch(connection: sqlite3.Connection) -> Result:
-            (found,) = connection.execute(query, values).fetchone()
+    async def _study(self, shape: TypeAdapter[Result], query: str, *parameters: str | int | None) -> Result:
+        return await self._ask(self._studying, lambda inner: self._parsed(shape, inner, query, *parameters))
+
+    async def _rows(self, query: str, names: Sequence[str]) -> list[Any]:
+        asked = json.dumps(storable_all(list(names)))
+        return await self._ask(self._studying, lambda inner: inner.execute(query, (asked,)).fetchall())
+
+    async def _ask(self, connection: Connection, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        self._refuse_closed()
+        return await connection.run(work)
+
+    def _parsed(
+        self, shape: TypeAdapter[Result], inner: sqlite3.Connection, query: str, *parameters: str | int | None
+    ) -> Result:
+        found = inner.execute(query, [storable_all(value) for value in parameters]).fetchone()[0]
+        try:
+            return shape.validate_json(found)
+        except ValidationError as error:
+            raise unreadable(self._reading.path, error) from error
+
+    async def _page(
+        self, shape: TypeAdapter[list[Item]], select: Any, where: str, order: str, at: Any, limit: int, **named: Any
+    ) -> Page[Item]:
+        """A page of the rows that `where` names, in the order of two columns; the items oldest first."""
+        direction, key = at
+        mark = ", ".join(f":key{place}" for place in range(order.count(",") + 1))
+        bound = {name: storable_all(value) for name, value in named.items()}
+
+        def beyond(inner: sqlite3.Connection, side: str, row: Sequence[str | int]) -> str | None:
+            sign = "<" if side == "older" else ">"
+            query = f"SELECT EXISTS (SELECT 1 {where} AND ({order}) {sign} ({mark}))"
+            (there,) = inner.execute(query, {**bound, **_keyed(row)}).fetchone()
+            return written(cast(Any, side), tuple(row)) if there else None
+
+        def fetch(inner: sqlite3.Connection) -> Page[Item]:
+            older = direction == "older"
+            part = "" if key is None else f" AND ({order}) {'<' if older else '>'} ({mark})"
+            by = order.replace(",", " DESC,") + " DESC" if older else order
+            query = select(f"SELECT * {where}{part} ORDER BY {by} LIMIT :limit")
+            found, keys = inner.execute(query, {**bound, **_keyed(key or ()), "limit": max(0, limit)}).fetchone()
             try:
-                return shape.validate_json(found)
+                items = shape.validate_json(found)
             except ValidationError as error:
                 raise unreadable(self._reading.path, error) from error
+            rows = [each if isinstance(each, list) else [each] for each in json.loads(keys)]
+            if older:
+                items.reverse()
+                rows.reverse()
+            if rows:
+                return Page(tuple(items), beyond(inner, "older", rows[0]), beyond(inner, "newer", rows[-1]))
+            (there,) = inner.execute(f"SELECT EXISTS (SELECT 1 {where})", bound).fetchone()
+            return nothing(direction, there)
 
-        return await self._reading.run(fetch)
+        return await self._ask(self._studying, fetch)
 
     def _refuse_closed(self) -> None:
         if self._closing is not None:
             raise Unavailable(f"The store of {self._bot_name} is closed: open it again.")
 
     async def _close(self) -> None:
-        await self._changes.drain()
-        if self._reading is not self._writing:
-            await self._reading.close()
+        await self._writer.drain()
+        for connection in {self._reading, self._studying} - {self._writing}:
+            await connection.close()
         await self._writing.close("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _commit(self, batch: list[_Change]) -> list[bool | Exception]:
-        """One transaction for all; where one of them spoils it, one for each.
 
-        Whether a message is kept already is only asked when the database says that one is: few are."""
-        try:
-            self._writing.refuse_replaced()
-            try:
-                return self._write(batch, known=set())
-            except sqlite3.IntegrityError:
-                return self._write(batch, self._known(batch))
-        except Unavailable as error:
-            return [error for _ in batch]
-        except sqlite3.Error as error:
-            if is_trouble(error) or len(batch) == 1:
-                return [explained(self._writing.path, error) for _ in batch]
-            return [self._commit([change])[0] for change in batch]
-
-    def _write(self, batch: list[_Change], known: set[int]) -> list[bool | Exception]:
-        """True for each change that was written, False for a message whose place in the batch is `known`,
-        or that comes twice in it."""
-        seen: set[tuple[str, str | None]] = set()
-        fresh: list[bool | Exception] = []
-        for place, change in enumerate(batch):
-            names = change.names
-            fresh.append(place not in known and seen.isdisjoint(names))
-            seen |= names
-        columns = _columns(change for change, new in zip(batch, fresh, strict=True) if new)
-        # Not `execute`: that waits for Python's lock once more, to fetch a row id that nobody needs.
-        self._writing.inner.executemany(WRITE, [(self._bot_name, *columns)])
-        return fresh
-
-    def _known(self, batch: list[_Change]) -> set[int]:
-        """The places in the batch of messages that are kept already."""
-        asked = [
-            [place, _storable(change.message_id), _storable(change.origin)]
-            for place, change in enumerate(batch)
-            if change.message_id is not None
-        ]
-        (found,) = self._writing.inner.execute(KEPT_ALREADY, (json.dumps(asked),)).fetchone()
-        return set(json.loads(found))
-
-
-class _Row:
-    """A row of JSON for one column of the view `batch`. Of rows with the same key the last one counts."""
-
-    __slots__ = ("column", "json", "key")
-
-    def __init__(self, column: str, value: Any, key: str | None = None) -> None:
-        self.column = column
-        self.json = _json(value)
-        self.key = key
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What one call wants written, together or not at all; with the names of the message it would append."""
-
-    rows: tuple[_Row, ...]
-    message_id: str | None = None
-    origin: str | None = None
-
-    @property
-    def names(self) -> set[tuple[str, str | None]]:
-        return {(kind, name) for kind, name in (("id", self.message_id), ("origin", self.origin)) if name is not None}
-
-
-def _session_row(session: Session) -> _Row:
-    told = {
-        "session": session,
-        "key": session.channel.key,
-        "opened_at": _stamp(session.opened_at),
-        "last_at": _stamp(session.last_at),
-        "closed_at": session.closed_at and _stamp(session.closed_at),
-    }
-    return _Row("sessions", told, key=session.id)
-
-
-def _receipt_rows(message_id: str, receipts: tuple[Receipt, ...]) -> Iterable[_Row]:
-    return (_Row("receipts", {"message_id": message_id, "receipt": receipt}) for receipt in receipts)
-
-
-def _stamp(at: datetime) -> str:
-    """UTC text of one width, so that the order of the text is the order of time."""
-    if at.utcoffset() is None:
-        raise ValueError(f"{at!r} has no timezone: storage takes only times that say where they are")
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def _json(value: Any) -> str:
-    try:
-        text = to_json(value).decode()
-    except PydanticSerializationError:
-        text = ""
-    if not text or r"\u0000" in text:
-        return json.dumps(_storable(to_jsonable_python(value)), ensure_ascii=False)
-    return text
-
-
-def _storable(value: Any) -> Any:
-    """A value with every text in it as `storable` makes it."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
-    return value
-
-
-def _columns(changes: Iterable[_Change]) -> list[str | None]:
-    columns: dict[str, dict[str | int, str]] = {column: {} for column in _COLUMNS}
-    for change in changes:
-        for row in change.rows:
-            rows = columns[row.column]
-            rows[len(rows) if row.key is None else row.key] = row.json
-    return [f"[{','.join(rows.values())}]" if rows else None for rows in columns.values()]
+def _keyed(key: Sequence[str | int]) -> dict[str, str | int]:
+    return {f"key{place}": value for place, value in enumerate(key)}
 
 
 def _past(channel: Channel) -> dict[str, tuple[str, ...]]:
     return {"past_names": channel.past_names, "past_guild_names": channel.past_guild_names}
 
 
-def _first(found: list[Result]) -> Result | None:
+def _first(found: list[Item]) -> Item | None:
     return found[0] if found else None
 
 
-_COLUMNS = ("channels", "sessions", "messages", "receipts")
-WRITE = "INSERT INTO batch (bot_name, channels, sessions, messages, receipts) VALUES (?, ?, ?, ?, ?)"
-
-KEPT_ALREADY = """
-SELECT json_group_array(value ->> 0) FROM json_each(?)
-WHERE EXISTS (SELECT 1 FROM conversations WHERE message_id = value ->> 1)
-   OR EXISTS (SELECT 1 FROM conversations WHERE origin = value ->> 2)
+_OF_SESSIONS = "JOIN sessions AS s ON s.id = m.session WHERE s.session_id IN (SELECT value FROM json_each(?))"
+PINNED = f"SELECT DISTINCT s.session_id FROM messages AS m {_OF_SESSIONS} AND m.pinned"
+SIZES = """
+SELECT s.session_id, ifnull(sum(length(CAST(m.content AS BLOB))), 0)
+FROM sessions AS s LEFT JOIN messages AS m ON m.session = s.id
+WHERE s.session_id IN (SELECT value FROM json_each(?)) GROUP BY s.id
 """
-
-_MESSAGE = """
-SELECT json_group_array(json_object(
-    'id', message_id, 'origin', origin, 'session_id', session_id, 'role', role,
-    'sender', json_object('type', sender_type, 'id', user_id, 'name', username),
-    'persona', persona, 'parts', json(parts), 'at', timestamp, 'reply_to', reply_to, 'outcome', outcome,
-    'usage', json(usage), 'metadata', json(metadata),
-    'receipts', json((
-        SELECT json_group_array(json_object('origin', origin, 'page', page))
-        FROM (SELECT origin, page FROM receipts WHERE receipts.message_id = m.message_id ORDER BY page)
-    ))
-)) FROM (SELECT * FROM conversations :which) AS m
+MATCHES = {
+    limited: f"""
+SELECT m.id, m.content FROM (SELECT rowid FROM search WHERE search MATCH ?1) AS hit
+CROSS JOIN messages AS m ON m.id = hit.rowid CROSS JOIN sessions AS s ON s.id = m.session
+WHERE m.deleted_at IS NULL AND s.deleted_at IS NULL
+{"AND s.channel_key IN (SELECT value FROM json_each(?2))" if limited else "AND ?2 IS NULL"}
+ORDER BY hit.rowid DESC LIMIT {_MATCHES}
 """
-MESSAGES_NEWEST_FIRST = _MESSAGE.replace(":which", "WHERE session_id = ?1 ORDER BY id DESC LIMIT ?2")
-MESSAGE_BY_ORIGIN = _MESSAGE.replace(
-    ":which",
-    """WHERE message_id = coalesce(
-        (SELECT message_id FROM conversations WHERE origin = ?1), (SELECT message_id FROM receipts WHERE origin = ?1)
-    )""",
-)
-
-_CHANNEL = """json_object(
-    'front', c.front, 'id', c.channel_id, 'kind', c.kind, 'name', c.name, 'guild_id', c.guild_id,
-    'guild_name', c.guild_name, 'parent_id', c.parent_id, 'past_names', json(c.past_names),
-    'past_guild_names', json(c.past_guild_names)
-)"""
-CHANNEL_BY_KEY = "SELECT json_group_array(:channel) FROM channels AS c WHERE key = ?1".replace(":channel", _CHANNEL)
-
-# CROSS JOIN keeps the sessions outermost, and with them their order.
-_SESSION = """
-SELECT json_group_array(json_object(
-    'id', s.session_id, 'channel', :channel, 'type', s.type, 'title', s.title, 'persona', s.persona,
-    'participants', json(s.participants), 'context', json(s.context), 'opened_at', s.started_at,
-    'last_at', s.last_at, 'closed_at', s.closed_at, 'message_count', s.message_count, 'follows', s.follows,
-    'metadata', json(s.metadata)
-)) FROM (SELECT * FROM sessions :which) AS s CROSS JOIN channels AS c ON c.key = s.channel_key
-""".replace(":channel", _CHANNEL)
-SESSION_BY_ID = _SESSION.replace(":which", "WHERE session_id = ?1")
-SESSIONS_IDLE = _SESSION.replace(
-    ":which", "INDEXED BY idx_sessions_active WHERE is_active = 1 AND last_at < ?1 ORDER BY last_at, id LIMIT ?2"
-)
-SESSIONS_LAST_FIRST = {
-    of_channel: _SESSION.replace(
-        ":which",
-        f"WHERE {'channel_key = ?1' if of_channel else '?1 IS NULL'} ORDER BY last_at DESC, id DESC LIMIT ?2",
-    )
-    for of_channel in (False, True)
+    for limited in (False, True)
 }
-
-HOW_MUCH = """
-SELECT json_object(
-    'channels', (SELECT count(*) FROM channels),
-    'sessions', (SELECT count(*) FROM sessions),
-    'open_sessions', (SELECT count(*) FROM sessions WHERE closed_at IS NULL),
-    'messages', (SELECT ifnull(sum(message_count), 0) FROM sessions)
-)
-"""

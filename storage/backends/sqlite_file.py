@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from ..errors import NewerSchema, StorageError, Unavailable
+from .worker import Worker
 
 Result = TypeVar("Result")
 
 SCHEMA = Path(__file__).parent / "schema"
 APPLICATION_ID = 0x54525550  # "TRUP": `file conversations.db` and other programs can tell whose it is
+CHUNK = 50_000
+"""Rows that one go of an upgrade copies."""
+WAL_PAGES = 4000
+"""Pages of 4 KiB after which the write-ahead log is brought into the database: many a page is then written once
+instead of four times."""
 PATIENCE = 5.0
 """Seconds to wait for another program (an admin's `sqlite3`, a copying tool) to let go of the file."""
 
@@ -25,7 +32,7 @@ PATIENCE = 5.0
 class Connection:
     """A connection and the one thread that uses it, so that a call is one hop and nothing is ever shared."""
 
-    def __init__(self, path: Path | None, thread: ThreadPoolExecutor, inner: sqlite3.Connection) -> None:
+    def __init__(self, path: Path | None, thread: Worker, inner: sqlite3.Connection) -> None:
         self.path = path
         self.thread = thread
         self.inner = inner
@@ -43,22 +50,22 @@ class Connection:
     @classmethod
     async def open(cls, path: Path | None, prepare: Callable[[sqlite3.Connection, Path | None], None]) -> Connection:
         """Connects to the file, or to a new database in memory, and runs `prepare` on it."""
-        thread = ThreadPoolExecutor(1, thread_name_prefix=prepare.__name__)
+        thread = Worker(prepare.__name__)
         try:
-            inner = await asyncio.get_running_loop().run_in_executor(thread, _connect, path, prepare)
+            inner = await thread.run(_connect, path, prepare)
         except BaseException:
-            thread.shutdown(wait=False)
+            thread.end()
             raise
         return cls(path, thread, inner)
 
     async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Runs `work` on the thread; SQLite's errors come back as sentences."""
-        return await asyncio.get_running_loop().run_in_executor(self.thread, self._guarded, work)
+        return await self.thread.run(self._guarded, work)
 
     async def close(self, last: str | None = None) -> None:
         """Closes after everything asked of it so far, with a `last` statement that may fail."""
-        await asyncio.get_running_loop().run_in_executor(self.thread, self._close, last)
-        self.thread.shutdown()
+        await self.thread.run(self._close, last)
+        self.thread.end()
 
     def _guarded(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         try:
@@ -117,12 +124,35 @@ def writer(connection: sqlite3.Connection, path: Path | None) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.executescript((SCHEMA / "writing.sql").read_text("utf-8"))
 
 
 def reader(connection: sqlite3.Connection, path: Path | None) -> None:
     """A connection that cannot write: with two that could, SQLite before 3.51.3 can corrupt a WAL."""
     connection.execute("PRAGMA query_only = ON")
+
+
+async def snapshot(source: Path | None, target: Path) -> None:
+    """Writes the database as it stands into a new file, on a connection and a thread of its own."""
+
+    def copy(connection: sqlite3.Connection) -> None:
+        connection.execute("VACUUM INTO ?", (str(target),))
+
+    if source is None:
+        raise Unavailable("A store in memory cannot be backed up: set storage.enabled to true first.")
+    if target.exists():
+        raise Unavailable(f"{target} is there already: move it away first.")
+    connection = await Connection.open(source, reader)
+    try:
+        await connection.run(copy)
+        with target.open("rb") as written:
+            await asyncio.to_thread(os.fsync, written.fileno())
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    finally:
+        await connection.close()
 
 
 def upgrade(connection: sqlite3.Connection, path: Path | None) -> None:
@@ -135,13 +165,25 @@ def upgrade(connection: sqlite3.Connection, path: Path | None) -> None:
         _refuse_foreign(connection, path, version, len(steps))
         for number, step in enumerate(steps[version:], version + 1):
             for statement in _statements(step.read_text("utf-8")):
-                connection.execute(statement)
+                _run(connection, statement)
             connection.execute(f"PRAGMA user_version = {number}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _run(connection: sqlite3.Connection, statement: str) -> None:
+    """A statement marked `@chunks TABLE` is run for one stretch of that table's ids after the other, so that a big
+    database is copied in small memory."""
+    marked = re.search(r"^-- @chunks (\w+)$", statement, re.MULTILINE)
+    if marked is None:
+        connection.execute(statement)
+        return
+    (last,) = connection.execute(f"SELECT ifnull(max(id), 0) FROM {marked[1]}").fetchone()
+    for start in range(0, last, CHUNK):
+        connection.execute(statement, (start, min(start + CHUNK, last)))
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path | None, version: int, known: int) -> None:

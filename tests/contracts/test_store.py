@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-import storage
 from storage.backend import Store
 from storage.errors import StorageError, Unavailable
 from storage.model import (
@@ -21,45 +18,11 @@ from storage.model import (
     Note,
     Receipt,
     Sender,
-    Session,
     SessionContext,
     Text,
     Usage,
 )
-
-NOON = datetime(2024, 1, 8, 12, 0, tzinfo=UTC)
-GENERAL = Channel(front="discord", id="100", kind="channel", name="general", guild_id="1", guild_name="Troupers")
-PRIVATE = Channel(front="discord", id="200", kind="dm", name="ann", parent_id="7")
-ANN = Sender(type="user", id="7", name="Ann")
-SAGE = Sender(type="persona", id="sage", name="Sage")
-
-
-@pytest.fixture(params=["sqlite", "sqlite in memory"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await storage.connect("sage", tmp_path / "sage", type="sqlite", enabled=request.param == "sqlite")
-    yield opened
-    await opened.close()
-
-
-def session(name: str = "s1", **fields: Any) -> Session:
-    return Session(**{"id": name, "channel": GENERAL, "opened_at": NOON, "last_at": NOON, **fields})
-
-
-def message(number: int, within: str = "s1", **fields: Any) -> Message:
-    given = {
-        "id": f"m{number}",
-        "origin": f"discord:100:{number}",
-        "session_id": within,
-        "role": "user",
-        "sender": ANN,
-        "parts": (Text(text=f"line {number}"),),
-        "at": NOON + timedelta(seconds=number),
-    }
-    return Message(**{**given, **fields})
-
-
-async def ids(store: Store, within: str = "s1", limit: int = 100) -> list[str]:
-    return [kept.id for kept in await store.messages(within, limit)]
+from tests.contracts.samples import ANN, GENERAL, NAIVE, NOON, PRIVATE, SAGE, ids, message, session
 
 
 async def test_a_message_comes_back_as_it_was(store: Store) -> None:
@@ -223,6 +186,12 @@ async def test_a_session_comes_back_as_it_was_but_for_its_count(store: Store) ->
         closed_at=NOON + timedelta(minutes=9),
         message_count=99,
         follows="s0",
+        parent_id="s7",
+        branched_at="m3",
+        tags=("tea", "東京", "tea time"),
+        starred=True,
+        archived=True,
+        deleted_at=NOON + timedelta(days=1),
         metadata={"note": "x"},
     )
     await store.save_session(told)
@@ -315,6 +284,23 @@ async def test_the_same_id_behind_two_doors_is_two_channels(store: Store) -> Non
     assert (await store.channel("discord:100"), await store.channel("web:100")) == (GENERAL, web)
 
 
+async def test_channels_in_the_order_of_their_keys(store: Store) -> None:
+    told = [Channel(front="discord", id=id, kind="channel", name=id) for id in ("9", "10", "B", "a", "é", "Z", "猫")]
+    told.append(Channel(front="web", id="1", kind="web", name="room"))
+    for channel in told:
+        await store.keep_channel(channel)
+    ordered = sorted(told, key=lambda channel: channel.key)
+    assert await store.channels() == ordered
+    assert await store.channels(limit=3) == ordered[:3]
+    assert await store.channels(ordered[2].key, limit=2) == ordered[3:5]
+    assert await store.channels("discord:0") == ordered
+    assert (await store.channels("web:1"), await store.channels(limit=0)) == ([], [])
+
+
+async def test_no_channels(store: Store) -> None:
+    assert await store.channels() == []
+
+
 # Everything
 
 
@@ -359,13 +345,13 @@ async def test_times_are_instants_wherever_they_were_read(store: Store) -> None:
 
 
 async def test_a_time_without_a_timezone_is_refused(store: Store) -> None:
-    naive = datetime(2024, 1, 8, 12, 0)
     for refused in (
-        store.append(session(), message(1, at=naive)),
-        store.append(session(last_at=naive), message(1)),
-        store.save_session(session(opened_at=naive)),
-        store.save_session(session(closed_at=naive)),
-        store.idle_sessions(naive),
+        store.append(session(), message(1, at=NAIVE)),
+        store.append(session(last_at=NAIVE), message(1)),
+        store.save_session(session(opened_at=NAIVE)),
+        store.save_session(session(closed_at=NAIVE)),
+        store.save_session(session(deleted_at=NAIVE)),
+        store.idle_sessions(NAIVE),
     ):
         with pytest.raises(ValueError, match="timezone"):
             await refused

@@ -1,0 +1,82 @@
+"""What a writer is asked to do, as values: a backend that has them in hand can write many in one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ..amendments import Amendment
+from ..model import Channel, Message, Receipt, Record, Session
+
+
+@dataclass(frozen=True, slots=True)
+class KeepChannel:
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSession:
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Answered with False when a message of that id or origin is kept already."""
+
+    session: Session
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class KeepReceipts:
+    message_id: str
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Answered with the message as it is then, or None."""
+
+    message_id: str
+    change: Amendment
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMessages:
+    """Answered with how many there were."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSessions:
+    """Answered with how many there were."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRecords:
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRecords:
+    """Answered with how many there were."""
+
+    kind: type[Record]
+    ids: tuple[str, ...]
+
+
+Plain = KeepChannel | SaveSession | Append | KeepReceipts
+"""What can be written without reading first."""
+Change = Plain | Amend | RemoveMessages | RemoveSessions | KeepRecords | RemoveRecords
+
+
+def located(at: datetime) -> datetime:
+    """The time in UTC. Raises ValueError for one that does not say where it is."""
+    if at.tzinfo is UTC:
+        return at
+    if at.utcoffset() is None:
+        raise ValueError(f"{at!r} has no timezone: storage takes only times that say where they are")
+    return at.astimezone(UTC)

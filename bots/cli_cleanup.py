@@ -1,0 +1,275 @@
+"""`troupe cleanup` and `troupe import`: what retention removes, shown and done, and archives brought back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .cli import config_folder
+
+if TYPE_CHECKING:
+    from storage.backend import Store
+
+    from .settings import BotSettings, Troupe
+
+LISTED = 20
+"""Lines of one bot that a terminal shows."""
+_LINE_LIMIT = 1 << 20
+_UNITS = {"session": "sessions", "message": "messages", "memory": "memories", "run": "runs", "audit": "audit entries"}
+Say = Callable[[str], Awaitable[None]]
+
+
+@click.command()
+@click.argument("name", metavar="[BOT]", required=False)
+@click.option("--all", "every", is_flag=True, help="Every bot, as when none is named.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go, why, and how much it is.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line; the last of each bot has the total."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before removing.")
+@config_folder
+def cleanup(folder: Path, name: str | None, every: bool, dry_run: bool, as_json: bool, yes: bool) -> None:
+    """Remove what storage.retention says is due, from one bot or all.
+
+    Sessions are archived first unless the settings say `delete`; `troupe import` brings an archive back. A bot that is
+    running does it itself, between its turns.
+
+    \b
+    Examples:
+      troupe cleanup --dry-run
+      troupe cleanup sage
+      troupe cleanup --all --yes --json
+    """
+    from .errors import TroupeError
+
+    if every and name:
+        raise click.UsageError(f"either {name} or --all")
+    failed = False
+    for bot in _bots(_settings(folder), name):
+        try:
+            if not dry_run and not yes:
+                found = Telling(as_json=False, loud=True, err=as_json)
+                asyncio.run(_clean(bot, found.hear, dry_run=True))
+                if not found.total:
+                    continue
+                click.confirm(f"Remove this from {bot.name}?", abort=True, err=True)
+            asyncio.run(_clean(bot, Telling(as_json=as_json, loud=dry_run).hear, dry_run=dry_run))
+        except TroupeError as error:
+            click.echo(f"Error: {error}", err=True)
+            failed = True
+    sys.exit(1 if failed else 0)
+
+
+@click.command("import")
+@click.argument("archive", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--to", "name", required=True, metavar="BOT", help="Whose talk it becomes.")
+@config_folder
+def import_(folder: Path, archive: Path, name: str) -> None:
+    """Bring back what an archive of `troupe cleanup` holds.
+
+    What the bot has already stays as it is, so that doing it twice does no harm. The bot must not be running.
+
+    \b
+    Example:
+      troupe import data/sage/archives/2024-01-08_1.zip --to sage
+    """
+    from storage.errors import StorageError
+
+    from .errors import TroupeError
+
+    (bot,) = _bots(_settings(folder), name)
+    try:
+        click.echo(asyncio.run(_import(bot, archive)))
+    except (StorageError, TroupeError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+class Telling:
+    """Shows a cleanup's lines as they come: all of them as JSON, or the first ones and a table of totals."""
+
+    def __init__(self, *, as_json: bool, loud: bool, err: bool = False) -> None:
+        self._as_json = as_json
+        self._err = err
+        self._loud = loud
+        """Whether to show each thing, and not only the totals."""
+        self._most = LISTED if (sys.stderr if err else sys.stdout).isatty() else sys.maxsize
+        self._heard = 0
+        self.total: dict[str, dict[str, int]] = {}
+
+    async def hear(self, line: str) -> None:
+        """One line of `Cleaner.tell`."""
+        told: dict[str, Any] = json.loads(line)
+        self.total = told.get("total", {})
+        if self._as_json:
+            click.echo(line)
+        elif "total" in told:
+            self._sum_up(told)
+        else:
+            self._heard += 1
+            if self._loud and self._heard <= self._most:
+                where = f" in {told['channel']}" if told["channel"] else ""
+                self._echo(f"{told['bot']}: {told['kind']} {_plain(told['id'])}{where}: {told['why']}")
+
+    def _sum_up(self, told: dict[str, Any]) -> None:
+        bot, dry = told["bot"], told["dry_run"]
+        if self._loud and self._heard > self._most:
+            self._echo(f"{bot}: … and {self._heard - self._most:,} more")
+        if told["more"]:
+            self._echo(f"{bot}: more deleted messages than these are due")
+        verb = "to go" if dry else "gone"
+        for kind, total in told["total"].items():
+            self._echo(f"{bot}: {_amount(kind, total)} {verb}")
+        if not told["total"]:
+            self._echo(f"{bot}: nothing is due")
+        for path in told["archives"]:
+            self._echo(f"{bot}: archived in {path}")
+        if told["kept"]:
+            self._echo(f"{bot}: {told['kept']:,} sessions stay, since somebody came back to them")
+
+    def _echo(self, line: str) -> None:
+        click.echo(line, err=self._err)
+
+
+def _amount(kind: str, total: dict[str, int]) -> str:
+    from storage.retention import amount
+
+    items = total["items"]
+    many = f"{items:,} {_UNITS.get(kind, 'files')}" if items != 1 else f"1 {kind}"
+    inside = f"{total['messages']:,} messages, " if kind == "session" else ""
+    return f"{many} ({inside}{amount(total['bytes'])})"
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:80]
+
+
+async def _clean(bot: BotSettings, say: Say, *, dry_run: bool) -> None:
+    """Has the running bot do it, or does it here. Raises `TroupeError`."""
+    from storage.errors import StorageError
+    from storage.rootlock import holder
+
+    from .errors import TroupeError
+
+    try:
+        if pid := holder(bot.root):
+            await _ask(bot, pid, say, dry_run=dry_run)
+        elif bot.storage.enabled and (bot.root.exists() or bot.storage.type == "postgres"):
+            await _here(bot, say, dry_run=dry_run)
+        else:
+            await say(json.dumps(_nothing(bot, dry_run)))
+    except StorageError as error:
+        raise TroupeError(f"{bot.name}: {error}") from error
+
+
+def _nothing(bot: BotSettings, dry_run: bool) -> dict[str, Any]:
+    return {"bot": bot.name, "dry_run": dry_run, "total": {}, "archives": [], "kept": 0, "more": False}
+
+
+async def _ask(bot: BotSettings, pid: int, say: Say, *, dry_run: bool) -> None:
+    """Through the bot's own door: it alone knows which sessions people are about to come back to."""
+    from .errors import TroupeError
+    from .terminal import SOCKET, reachable
+
+    try:
+        with reachable(bot.root / SOCKET) as path:
+            reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
+    except OSError as error:
+        raise TroupeError(
+            f"{bot.name} is running (process {pid}) and does not answer at its door yet: try again in a moment, or "
+            f"stop it first. By itself it cleans up at {bot.storage.retention.schedule!r} (UTC)."
+        ) from error
+    try:
+        writer.write(json.dumps({"do": "cleanup", "dry": "yes" if dry_run else "no"}).encode() + b"\n")
+        while line := await reader.readline():
+            told = json.loads(line)
+            if told.get("is") == "end":
+                return
+            if told.get("is") != "cleanup":
+                raise TroupeError(f"{bot.name}: {told.get('text', 'it did not understand')}")
+            await say(told["json"])
+    except (ConnectionError, ValueError) as error:
+        raise TroupeError(f"{bot.name}: its door broke off ({error}): look at its log, then try again.") from error
+    finally:
+        writer.close()
+    raise TroupeError(f"{bot.name} stopped before it was done; what is left goes next time.")
+
+
+async def _here(bot: BotSettings, say: Say, *, dry_run: bool) -> None:
+    from importlib import metadata
+
+    from .backing import attachments
+    from .cleaning import Cleaner
+
+    async with _opened(bot) as store:
+        program = metadata.version("troupe")
+        cleaner = Cleaner(bot, store, now=_now, program=program, blobs=attachments(bot), breath=0)
+        await cleaner.tell(say, dry_run=dry_run)
+
+
+async def _import(bot: BotSettings, archive: Path) -> str:
+    from storage.unpacking import restore_archive
+
+    from .backing import attachments
+
+    async with _opened(bot) as store:
+        back = await restore_archive(archive, store, attachments(bot))
+    return (
+        f"{bot.name}: {back.sessions:,} sessions read, {back.messages:,} messages and {back.files:,} files brought "
+        f"back, {back.known:,} messages were there already"
+    )
+
+
+@asynccontextmanager
+async def _opened(bot: BotSettings) -> AsyncIterator[Store]:
+    """The bot's store, held so that the bot does not start meanwhile. Raises `StorageError`."""
+    import storage
+    from storage.errors import StorageError
+    from storage.rootlock import RootLock
+
+    if not bot.storage.enabled:
+        raise StorageError(f"{bot.name} keeps everything in memory only: there is nothing to open.")
+    lock = RootLock.take(bot.root)
+    try:
+        url = bot.storage.url.value if bot.storage.url else ""
+        store = await storage.connect(bot.name, bot.root, type=bot.storage.type, url=url)
+        try:
+            yield store
+        finally:
+            await store.close()
+    finally:
+        lock.release()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _settings(folder: Path) -> Troupe:
+    from .errors import ConfigError
+    from .loading import load
+
+    try:
+        return load(folder, os.environ)
+    except ConfigError as error:
+        for finding in error.findings:
+            click.echo(finding, err=True)
+        sys.exit(1)
+
+
+def _bots(settings: Troupe, name: str | None) -> tuple[BotSettings, ...]:
+    if name is None:
+        return settings.bots
+    bot = settings.bot(name)
+    if bot is None:
+        names = ", ".join(each.name for each in settings.bots)
+        raise click.ClickException(f"no bot is called {name!r}; there are: {names}")
+    return (bot,)

@@ -35,7 +35,7 @@ async def connect(
     if type == "file" and enabled:
         from .backends.files import FilesStore
 
-        return await FilesStore.open(root, bot_name)
+        return await FilesStore.open_files(root, bot_name)
     from .backends.sqlite import SqliteStore
 
     return await SqliteStore.open(root, bot_name, in_memory=not enabled)

@@ -23,13 +23,13 @@ class RootLock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def take(cls, root: Path) -> RootLock:
-        """Takes the root, making the folder (for its owner only) when it is missing.
+    def take(cls, root: Path, name: str = "lock") -> RootLock:
+        """Takes the root, by the lock file of that name, making the folder (for its owner only) when it is missing.
 
         Raises `RootInUse` with the holder's pid, or `Unavailable` where the folder cannot be used."""
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Unavailable(
                 f"{root} cannot be used as a storage root ({error.strerror}): it must be a folder, or one that can "

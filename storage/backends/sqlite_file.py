@@ -128,6 +128,12 @@ def writer(connection: sqlite3.Connection, path: Path | None) -> None:
     connection.executescript((SCHEMA / "writing.sql").read_text("utf-8"))
 
 
+def indexer(connection: sqlite3.Connection, path: Path | None) -> None:
+    """A writer of what stands in files as well: what a power cut takes is read from them again."""
+    writer(connection, path)
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
 def reader(connection: sqlite3.Connection, path: Path | None) -> None:
     """A connection that cannot write: with two that could, SQLite before 3.51.3 can corrupt a WAL."""
     connection.execute("PRAGMA query_only = ON")

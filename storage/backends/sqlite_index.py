@@ -23,6 +23,7 @@ class Index:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        (self._synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
         self._behind = self._start()
         """About how many messages wait."""
 
@@ -45,7 +46,7 @@ class Index:
         except sqlite3.Error:  # a full disk, say: they wait until the next time
             return False
         finally:
-            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
 
     def advance(self, most: int) -> bool:
         """Indexes so many more; False when there were not as many left."""

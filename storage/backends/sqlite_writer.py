@@ -75,6 +75,31 @@ class Writer:
         while await self._changes.put(lambda: self._index.advance(CHUNK)):
             pass
 
+    def take_in(self, changes: Sequence[Change]) -> None:
+        """On the connection's thread, before anything is put: writes what the journal holds already."""
+        with self._index.transaction():
+            for plain, group in groupby(changes, key=lambda change: isinstance(change, _PLAIN)):
+                if plain:
+                    additions = list(group)
+                    self._add(additions, self._known(additions))
+                else:
+                    for change in group:
+                        self._alter(change)
+
+    def unload(self, session_id: str) -> None:
+        """On the connection's thread, before anything is put: forgets a session, to be taken in anew."""
+        connection = self._connection.inner
+        with self._index.transaction():
+            self._batches.forget()
+            row = connection.execute("SELECT id FROM sessions WHERE session_id = ?", (session_id,)).fetchone()
+            if row is None:
+                return
+            for number, content in connection.execute("SELECT id, content FROM messages WHERE session = ?", row):
+                self._index.replace(number, content, None)
+            connection.execute("DELETE FROM messages WHERE session = ?", row)
+            connection.execute("DELETE FROM sessions WHERE id = ?", row)
+            self._index.shrink()
+
     async def drain(self) -> None:
         """Waits for everything accepted so far."""
         await self._changes.drain()
@@ -120,7 +145,10 @@ class Writer:
                 told = [
                     change
                     for change, outcome in zip(batch, outcomes, strict=True)
-                    if not callable(change) and outcome not in (False, 0)
+                    if not callable(change)
+                    and outcome is not False
+                    and outcome != 0
+                    and not (outcome is None and isinstance(change, Amend))
                 ]
                 self._journal.write(told, self._connection.inner)
         return outcomes

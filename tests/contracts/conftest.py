@@ -18,7 +18,7 @@ Backend = Literal["sqlite", "sqlite in memory", "file", "postgres"]
 BACKENDS: tuple[Backend, ...] = (
     "sqlite",
     "sqlite in memory",
-    # "file",
+    "file",
     "postgres",
 )
 LASTING = tuple(backend for backend in BACKENDS if backend != "sqlite in memory")

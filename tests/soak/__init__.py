@@ -1,0 +1,1 @@
+"""Long runs that break a store on purpose, a thousand times over: `python -m tests.soak --help`."""

@@ -21,6 +21,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from storage.errors import StorageError
+
 from . import storage_others, storage_reading, storage_upkeep, storage_writing
 from .storage_ruler import Bench, Report, middle
 
@@ -60,7 +62,10 @@ def main() -> None:
         started = time.perf_counter()
         bench.report.head(part)
         gc.collect()
-        asyncio.run(_run(PARTS[part], bench))
+        try:
+            asyncio.run(_run(PARTS[part], bench))
+        except StorageError as error:
+            bench.report.fail(str(error))
         print(f"  ({time.perf_counter() - started:.0f} s)", flush=True)
     bench.report.sum_up()
 
@@ -73,7 +78,8 @@ def _print_conditions(bench: Bench, kind: str) -> None:
     syncs = middle(_sync_times(bench.root / "sync.probe"))
     print(
         f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; CPython "
-        f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}; {bench.root} on {kind}, fdatasync {syncs * 1e3:.2f} ms"
+        f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}; {bench.root} on {kind}, "
+        f"fdatasync {syncs * 1e3:.2f} ms"
     )
     print(
         "150 characters a message, full-text index on, synchronous=FULL; every append is awaited until it is committed."

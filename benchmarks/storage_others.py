@@ -51,7 +51,7 @@ async def files(bench: Bench) -> None:
 async def postgres(bench: Bench) -> None:
     """Fifty appenders on PostgreSQL, beside asyncpg with one INSERT per commit."""
     try:
-        import asyncpg
+        import asyncpg  # type: ignore[import-untyped,unused-ignore]
 
         from tests.postgres import fresh_name, postgres_url
 
@@ -153,7 +153,7 @@ async def _filled(bench: Bench, rows: Any) -> Path:
 def _memory(place: int, values: list[float]) -> Memory:
     vector = Vector(model=MODEL, values=tuple(values))
     told = {"type": "semantic", "audience": "bot", "subject": f"user:{place % 300}", "text": f"fact {place}"}
-    return Memory(id=f"m{place}", at=START + timedelta(seconds=place), vector=vector, **told)  # type: ignore[arg-type]
+    return Memory(id=f"m{place}", at=START + timedelta(seconds=place), vector=vector, **told)
 
 
 async def _say(keeper: Keeper, turns: list[list[Line]], cost: Cost) -> None:

@@ -61,7 +61,7 @@ class AgentsSession:
         return cls(folder)
 
     async def prepare(self, sessions: list[Session]) -> None:
-        from agents import SQLiteSession
+        from agents import SQLiteSession  # type: ignore[import-not-found,unused-ignore]
 
         self._sessions.update({session.id: SQLiteSession(session.id, self._path) for session in sessions})
 
@@ -85,7 +85,7 @@ class Naive:
 
     @classmethod
     async def open(cls, folder: Path) -> Naive:
-        import aiosqlite
+        import aiosqlite  # type: ignore[import-not-found,unused-ignore]
 
         connection = await aiosqlite.connect(folder / "naive.db")
         await connection.executescript(NAIVE)
@@ -155,7 +155,7 @@ def naive_session(session: Session) -> tuple[str, ...]:
 
 def naive_row(message: Message) -> tuple[str | None, ...]:
     """The columns of `messages` below."""
-    usage = message.usage and message.usage.model_dump_json()
+    usage = message.usage.model_dump_json() if message.usage else None
     told = (message.sender.type, message.sender.id, message.sender.name, message.text, message.at.isoformat())
     return (message.id, message.origin, message.session_id, message.role, *told, message.persona, message.reply_to,
             usage, json.dumps(message.metadata))  # fmt: skip

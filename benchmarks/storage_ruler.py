@@ -81,6 +81,11 @@ class Report:
     def say(self, sentence: str) -> None:
         print(f"  {sentence}", flush=True)
 
+    def fail(self, why: str) -> None:
+        """The rest of a part could not be measured."""
+        self.say(f"FAILED: {why}")
+        self.missed.append(f"{self.part}: {why}")
+
     def sum_up(self) -> None:
         print(f"\n{self.met} targets met, {len(self.missed)} missed.")
         for line in self.missed:

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from storage import words
@@ -66,12 +67,13 @@ class Talk:
     def lines(self, session: Session, many: int) -> Iterator[Line]:
         """A person's line, which moves `last_at`, and the bot's answer, in turn, with the session as it is then."""
         asked = ""
+        people = self._chance.sample(range(300), 3)
         for number in range(many):
             at = self._now()
             name = message_id(at, self._chance.getrandbits(50))
             if number % 2 == 0:
                 session = session.model_copy(update={"last_at": at})
-                message, asked = self._asked(session, name, at), name
+                message, asked = self._asked(session, name, at, self._chance.choice(people)), name
             else:
                 message = self._answered(session, name, at, asked)
             yield session, message
@@ -93,8 +95,7 @@ class Talk:
                 if kept == many:
                     return
 
-    def _asked(self, session: Session, name: str, at: datetime) -> Message:
-        person = self._chance.randrange(300)
+    def _asked(self, session: Session, name: str, at: datetime, person: int) -> Message:
         return Message(
             id=name,
             origin=f"{session.channel.key}:{self._snowflake(at)}",
@@ -132,8 +133,8 @@ class Talk:
 
 async def big_store(root: Path, many: int) -> Path:
     """The folder of a store of so many messages: from an earlier run, or built now. It is not to be written to."""
-    schema = b"".join(path.read_bytes() for path in sorted(SCHEMA.glob("*.sql"))) + bytes([words.LEXER])
-    folder = root / f"big-{many}-{hashlib.sha256(schema + repr(ODD).encode()).hexdigest()[:8]}"
+    made_by = b"".join(path.read_bytes() for path in (*sorted(SCHEMA.glob("*.sql")), Path(__file__)))
+    folder = root / f"big-{many}-{hashlib.sha256(made_by + bytes([words.LEXER])).hexdigest()[:8]}"
     if folder.exists():
         return folder
     partial = folder.with_name(folder.name + ".partial")
@@ -152,6 +153,7 @@ async def big_store(root: Path, many: int) -> Path:
     return folder
 
 
+@cache
 def _vocabulary() -> list[str]:
     """Made-up words, the frequent ones short."""
     chance = random.Random(7)

@@ -163,7 +163,7 @@ def _make_first(path: Path, many: int) -> None:
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     raw = sqlite3.connect(partial, isolation_level=None)
-    raw.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; BEGIN;")
+    raw.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;")
     raw.executescript((HOUSE / "tests" / "golden" / "schema_v1.sql").read_text("utf-8"))
     raw.execute("CREATE TEMP TABLE sample (id INTEGER PRIMARY KEY, content TEXT)")
     raw.executemany("INSERT INTO sample VALUES (?, ?)", ((n, talk.text()) for n in range(5000)))
@@ -183,6 +183,7 @@ async def _told(program: str, *arguments: str) -> str:
 
 
 FIRST = """
+BEGIN;
 INSERT INTO sessions (bot_name, channel_id, session_id, started_at, last_activity, channel_key, type, title,
     participants, context, last_at, metadata)
 WITH RECURSIVE n(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x < :many / 200)
@@ -198,7 +199,7 @@ WITH RECURSIVE n(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x < :many -
         FROM n JOIN sample ON sample.id = x * 7919 % 5000
     )
 SELECT 'sage', '100', 'general', 'channel', iif(answer, 'sage', 1000 + x % 300),
-    iif(answer, 'Sage', 'person ' || x % 300), 's' || x / 200, printf('01hkm0%014d', x),
+    iif(answer, 'Sage', 'person ' || (x % 300)), 's' || (x / 200), printf('01hkm0%014d', x),
     iif(answer, 'assistant', 'user'), content, at, '{}', iif(answer, NULL, 'discord:100:' || (1000000000 + x)),
     iif(answer, 'persona', 'user'), iif(answer, 'sage', NULL),
     json_array(json_object('type', 'text', 'text', content)), iif(answer, printf('01hkm0%014d', x - 1), NULL), 'whole',

@@ -24,7 +24,6 @@ from .errors import TroupeError
 from .jobs import Job
 from .settings import BotSettings
 from .status import Report
-from .storage_settings import BackupSettings
 
 _S3 = {
     "access_key_id": ("AWS_ACCESS_KEY_ID",),
@@ -101,8 +100,7 @@ async def source(bot: BotSettings) -> AsyncIterator[Snapshots | Freezes]:
         return
     lock = RootLock.take(bot.root) if bot.storage.type == "file" else None
     try:
-        url = bot.storage.url.value if bot.storage.url else ""
-        store = await storage.connect(bot.name, bot.root, type=bot.storage.type, url=url)
+        store = await storage.connect(bot.name, bot.root, type=bot.storage.type, url=bot.storage.address)
         try:
             yield able(bot, store)
         finally:
@@ -145,16 +143,3 @@ async def newest(to: Destination) -> datetime | None:
     """When the newest proven backup was made; None when there is none."""
     found = (await shelf(to.place)).newest_proven
     return found.made_at if found else None
-
-
-def alarm(settings: BackupSettings, newest: datetime | None, at: datetime) -> str:
-    """A sentence when the newest proven backup is too old or there is none; otherwise nothing."""
-    if not settings.enabled:
-        return ""
-    if newest is None:
-        return "there is no proven backup yet: `troupe backup` makes one."
-    hours = (at - newest).total_seconds() / 3600
-    if hours * 3600 <= settings.alarm_after:
-        return ""
-    age = f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours"
-    return f"the newest proven backup is {age} old: see the log for what keeps newer ones from being made."

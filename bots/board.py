@@ -107,12 +107,17 @@ def _discord(bot: BotSettings, status: BotStatus, gap: str) -> Text:
 
 
 def _troubles(statuses: list[BotStatus]) -> list[Text]:
-    return [
-        Text.assemble(
-            (f"{status.bot} ", "bold"), (f"{status.state}: ", STYLES.get(status.state, "red")), status.last_error
-        )
+    troubles = (
+        (status.bot, name, text, style)
         for status in statuses
-        if status.last_error
+        for name, text, style in (
+            (status.state, status.last_error, STYLES.get(status.state, "red")),
+            ("upkeep", status.job_trouble, "red"),
+            ("backup", status.backup_alarm, "red"),
+        )
+    )
+    return [
+        Text.assemble((f"{bot} ", "bold"), (f"{name}: ", style), text) for bot, name, text, style in troubles if text
     ]
 
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .cli_bots import bot_named, config_folder, read_settings, utc_now
+
 if TYPE_CHECKING:
-    from .settings import BotSettings, Troupe
+    from .settings import Troupe
     from .status import BotStatus
     from .supervisor import Supervisor
 
 BOARD_AFTER = 15.0
 """Seconds after which `up` shows what there is, even if a bot is still starting."""
 SETTLED = ("ready", "backing off", "fatal", "stopped")
-ELSEWHERE = {"config": ("bots.cli_config", "Check the configuration, and explain what may be written.")}
-"""Command groups of other modules: where, and their line in `troupe --help`."""
+ELSEWHERE = {
+    "config": ("bots.cli_config", "config", "Check the configuration, and explain what may be written."),
+    "backup": ("bots.cli_backup", "backup", "Back bots up, and look after their backups."),
+    "restore": ("bots.cli_backup", "restore", "Restore a backup into a new root."),
+    "cleanup": ("bots.cli_cleanup", "cleanup", "Remove what retention says is due, archived first."),
+    "import": ("bots.cli_cleanup", "import_", "Bring an archive of a cleanup back."),
+    "doctor": ("bots.cli_doctor", "doctor", "Look for damage, and mend what can be mended."),
+}
+"""Commands of other modules: where, under which name, and their line in `troupe --help`."""
 
 
 class Commands(click.Group):
@@ -30,29 +38,16 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in ELSEWHERE:
-            return click.Command(cmd_name, help=ELSEWHERE[cmd_name][1])
+            return click.Command(cmd_name, help=ELSEWHERE[cmd_name][2])
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] in ELSEWHERE:
-            found = getattr(importlib.import_module(ELSEWHERE[args[0]][0]), args[0])
-            return args[0], found, args[1:]
+            module, name, _ = ELSEWHERE[args[0]]
+            return args[0], getattr(importlib.import_module(module), name), args[1:]
         return super().resolve_command(ctx, args)
-
-
-config_folder = click.option(
-    "--config",
-    "folder",
-    type=click.Path(path_type=Path),
-    default="config",
-    show_default=True,
-    envvar="TROUPE_CONFIG",
-    show_envvar=True,
-    metavar="DIR",
-    help="The folder that holds troupe.yaml, bots/ and personas/.",
-)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,7 +80,7 @@ def up(folder: Path, json_logs: bool) -> None:
     from . import logs, status
     from .supervisor import Supervisor
 
-    settings = _settings(folder)
+    settings = read_settings(folder)
     if held := status.all_held(settings):
         click.echo(f"Troupe already runs here ({held}): talk to it with `make chat`, or stop it first.", err=True)
         sys.exit(1)
@@ -113,11 +108,11 @@ def bot(folder: Path, name: str, json_logs: bool, with_parent: bool) -> None:
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     from . import process
 
-    settings = _settings(folder)
+    settings = read_settings(folder)
     fleet = settings.fleet
     tty = False if json_logs else None
     launch = process.Launch(heartbeat=fleet.heartbeat, log_level=fleet.log_level, tty=tty, with_parent=with_parent)
-    process.main(_bot(settings, name), None, launch)
+    process.main(bot_named(settings, name), None, launch)
 
 
 @main.command()
@@ -135,23 +130,22 @@ def status(folder: Path, as_json: bool, healthy: str | None) -> None:
     """
     from . import status as statuses
 
-    settings = _settings(folder)
-    found = statuses.read(settings)
+    settings = read_settings(folder)
+    at = utc_now()
+    found = [statuses.alarmed(*pair, at) for pair in zip(settings.bots, statuses.read(settings), strict=True)]
     if healthy is not None:
-        name = _bot(settings, healthy).name
+        name = bot_named(settings, healthy).name
         well, why = statuses.healthy(next(each for each in found if each.bot == name))
         click.echo(why)
         sys.exit(0 if well else 1)
     if as_json:
         click.echo(f"[{','.join(each.model_dump_json() for each in found)}]")
         return
-    from datetime import UTC, datetime
-
     from rich.console import Console
 
     from .board import show_statuses
 
-    show_statuses(Console(), found, datetime.now(UTC))
+    show_statuses(Console(), found, at)
 
 
 @main.command()
@@ -168,31 +162,11 @@ def chat(folder: Path, name: str | None) -> None:
     from . import console
     from .errors import TroupeError
 
-    settings = _settings(folder)
+    settings = read_settings(folder)
     try:
-        console.chat(_bot(settings, name) if name else settings.bots[0], folder)
+        console.chat(bot_named(settings, name) if name else settings.bots[0], folder)
     except TroupeError as error:
         raise click.ClickException(str(error)) from error
-
-
-def _settings(folder: Path) -> Troupe:
-    from .errors import ConfigError
-    from .loading import load
-
-    try:
-        return load(folder, os.environ)
-    except ConfigError as error:
-        for finding in error.findings:
-            click.echo(finding, err=True)
-        sys.exit(1)
-
-
-def _bot(settings: Troupe, name: str) -> BotSettings:
-    found = settings.bot(name)
-    if found is None:
-        names = ", ".join(bot.name for bot in settings.bots)
-        raise click.ClickException(f"no bot is called {name!r}; there are: {names}")
-    return found
 
 
 async def _fleet(settings: Troupe, supervisor: Supervisor) -> int:

@@ -9,19 +9,18 @@ import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli import config_folder
+from .cli_bots import bot_named, bots_meant, config_folder, read_settings, told_to, utc_now
 
 if TYPE_CHECKING:
     from storage.copying import Tell
     from storage.manifest import Destination, Manifest, Shelf
 
-    from .settings import BotSettings, Troupe
+    from .settings import BotSettings
 
 
 class WithDefault(click.Group):
@@ -59,15 +58,24 @@ def make(folder: Path, name: str | None, every: bool) -> None:
     Example:
       troupe backup sage
     """
-    from . import backing
+    from storage.manifest import Manifest
+    from storage.rootlock import holder
 
-    if every and name:
-        raise click.UsageError(f"either {name} or --all")
+    from . import backing
 
     async def one(bot: BotSettings, tell: Tell) -> str:
         to = backing.destination(bot)
-        async with backing.source(bot) as store:
-            made = await backing.make(bot, store, backing.attachments(bot), to, now=_now, tell=tell)
+        if bot.storage.type == "file" and holder(bot.root):  # its files have one reader
+            told: list[str] = []
+
+            async def hear(line: str) -> None:
+                told.append(line)
+
+            await told_to(bot, {"do": "backup"}, hear)
+            made = Manifest.model_validate_json(told[-1])
+        else:
+            async with backing.source(bot) as store:
+                made = await backing.make(bot, store, backing.attachments(bot), to, now=utc_now, tell=tell)
         lost = f"; {made.blobs_lost} attachments could not be read and are not in it" if made.blobs_lost else ""
         return (
             f"{made.name} in {to.place}: {made.counts.messages:,} messages, {_size(made.packed_size)} in "
@@ -75,7 +83,7 @@ def make(folder: Path, name: str | None, every: bool) -> None:
         )
 
     failed = 0
-    for bot in _bots(_settings(folder), name):
+    for bot in bots_meant(read_settings(folder), name, every):
         with _progress(bot.name) as tell:
             text, well = _tried(one(bot, tell))
         click.echo(f"{bot.name}: {text}", err=not well)
@@ -102,7 +110,7 @@ def list_(folder: Path, name: str | None, as_json: bool) -> None:
     async def look(bot: BotSettings) -> Shelf:
         return await shelf(backing.destination(bot).place)
 
-    bots = _bots(_settings(folder), name)
+    bots = bots_meant(read_settings(folder), name)
     shelves = {bot.name: _done(look(bot)) for bot in bots}
     if as_json:
         click.echo(json.dumps([each.model_dump(mode="json") for found in shelves.values() for each in found.backups]))
@@ -246,14 +254,14 @@ def _wanted(folder: Path, what: str) -> Wanted:
             return Wanted(Destination.at(where or ".", options, spool=Path(tempfile.gettempdir())), name)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
-    bot = _bots(_settings(folder), where if name else what, or_file=True)[0]
+    bot = bot_named(read_settings(folder), where if name else what, beside="no such file, and ")
     return Wanted(backing.destination(bot), name, bot)
 
 
 def _all(folder: Path) -> list[Wanted]:
     from . import backing
 
-    return [Wanted(backing.destination(bot), None, bot) for bot in _settings(folder).bots]
+    return [Wanted(backing.destination(bot), None, bot) for bot in read_settings(folder).bots]
 
 
 async def _one(wanted: Wanted) -> Manifest:
@@ -284,31 +292,10 @@ async def _checked(wanted: Wanted, said: Manifest, tell: Tell) -> str:
             await rehearse(wanted.at, said, Path(scratch), thorough=True, tell=tell)
     else:
         with workspace(wanted.bot.root) as work:
-            result = await prove(wanted.at, said, work, now=_now, thorough=True, tell=tell)
+            result = await prove(wanted.at, said, work, now=utc_now, thorough=True, tell=tell)
         if result.trouble:
             raise Unsound(result.trouble)
     return ""
-
-
-def _settings(folder: Path) -> Troupe:
-    from .errors import ConfigError
-    from .loading import load
-
-    try:
-        return load(folder, os.environ)
-    except ConfigError as error:
-        raise click.ClickException("\n".join(error.findings)) from error
-
-
-def _bots(settings: Troupe, name: str | None, *, or_file: bool = False) -> tuple[BotSettings, ...]:
-    if name is None:
-        return settings.bots
-    found = settings.bot(name)
-    if found is None:
-        names = ", ".join(bot.name for bot in settings.bots)
-        beside = "no such file, and " if or_file else ""
-        raise click.ClickException(f"{beside}no bot is called {name!r}; there are: {names}")
-    return (found,)
 
 
 def _tried(work: Coroutine[Any, Any, str]) -> tuple[str, bool]:
@@ -358,7 +345,3 @@ def _line(each: Manifest) -> str:
 
 def _size(amount: int) -> str:
     return f"{amount / 2**20:,.1f} MiB" if amount >= 1 << 20 else f"{amount / 2**10:,.1f} KiB"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli import config_folder
+from .cli_bots import bots_meant, config_folder, opened, read_settings, told_to, utc_now
 
 if TYPE_CHECKING:
-    from storage.backend import Store
-
-    from .settings import BotSettings, Troupe
+    from .settings import BotSettings
 
 LISTED = 20
 """Lines of one bot that a terminal shows."""
-_LINE_LIMIT = 1 << 20
 _UNITS = {"session": "sessions", "message": "messages", "memory": "memories", "run": "runs", "audit": "audit entries"}
 Say = Callable[[str], Awaitable[None]]
 
@@ -51,10 +45,8 @@ def cleanup(folder: Path, name: str | None, every: bool, dry_run: bool, as_json:
     """
     from .errors import TroupeError
 
-    if every and name:
-        raise click.UsageError(f"either {name} or --all")
     failed = False
-    for bot in _bots(_settings(folder), name):
+    for bot in bots_meant(read_settings(folder), name, every):
         try:
             if not dry_run and not yes:
                 found = Telling(as_json=False, loud=True, err=as_json)
@@ -86,7 +78,7 @@ def import_(folder: Path, archive: Path, name: str) -> None:
 
     from .errors import TroupeError
 
-    (bot,) = _bots(_settings(folder), name)
+    (bot,) = bots_meant(read_settings(folder), name)
     try:
         click.echo(asyncio.run(_import(bot, archive)))
     except (StorageError, TroupeError) as error:
@@ -160,8 +152,8 @@ async def _clean(bot: BotSettings, say: Say, *, dry_run: bool) -> None:
     from .errors import TroupeError
 
     try:
-        if pid := holder(bot.root):
-            await _ask(bot, pid, say, dry_run=dry_run)
+        if holder(bot.root):
+            await told_to(bot, {"do": "cleanup", "dry": "yes" if dry_run else "no"}, say)
         elif bot.storage.enabled and (bot.root.exists() or bot.storage.type == "postgres"):
             await _here(bot, say, dry_run=dry_run)
         else:
@@ -174,44 +166,15 @@ def _nothing(bot: BotSettings, dry_run: bool) -> dict[str, Any]:
     return {"bot": bot.name, "dry_run": dry_run, "total": {}, "archives": [], "kept": 0, "more": False}
 
 
-async def _ask(bot: BotSettings, pid: int, say: Say, *, dry_run: bool) -> None:
-    """Through the bot's own door: it alone knows which sessions people are about to come back to."""
-    from .errors import TroupeError
-    from .terminal import SOCKET, reachable
-
-    try:
-        with reachable(bot.root / SOCKET) as path:
-            reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
-    except OSError as error:
-        raise TroupeError(
-            f"{bot.name} is running (process {pid}) and does not answer at its door yet: try again in a moment, or "
-            f"stop it first. By itself it cleans up at {bot.storage.retention.schedule!r} (UTC)."
-        ) from error
-    try:
-        writer.write(json.dumps({"do": "cleanup", "dry": "yes" if dry_run else "no"}).encode() + b"\n")
-        while line := await reader.readline():
-            told = json.loads(line)
-            if told.get("is") == "end":
-                return
-            if told.get("is") != "cleanup":
-                raise TroupeError(f"{bot.name}: {told.get('text', 'it did not understand')}")
-            await say(told["json"])
-    except (ConnectionError, ValueError) as error:
-        raise TroupeError(f"{bot.name}: its door broke off ({error}): look at its log, then try again.") from error
-    finally:
-        writer.close()
-    raise TroupeError(f"{bot.name} stopped before it was done; what is left goes next time.")
-
-
 async def _here(bot: BotSettings, say: Say, *, dry_run: bool) -> None:
     from importlib import metadata
 
     from .backing import attachments
     from .cleaning import Cleaner
 
-    async with _opened(bot) as store:
+    async with opened(bot) as store:
         program = metadata.version("troupe")
-        cleaner = Cleaner(bot, store, now=_now, program=program, blobs=attachments(bot), breath=0)
+        cleaner = Cleaner(bot, store, now=utc_now, program=program, blobs=attachments(bot), breath=0)
         await cleaner.tell(say, dry_run=dry_run)
 
 
@@ -220,56 +183,9 @@ async def _import(bot: BotSettings, archive: Path) -> str:
 
     from .backing import attachments
 
-    async with _opened(bot) as store:
+    async with opened(bot) as store:
         back = await restore_archive(archive, store, attachments(bot))
     return (
         f"{bot.name}: {back.sessions:,} sessions read, {back.messages:,} messages and {back.files:,} files brought "
         f"back, {back.known:,} messages were there already"
     )
-
-
-@asynccontextmanager
-async def _opened(bot: BotSettings) -> AsyncIterator[Store]:
-    """The bot's store, held so that the bot does not start meanwhile. Raises `StorageError`."""
-    import storage
-    from storage.errors import StorageError
-    from storage.rootlock import RootLock
-
-    if not bot.storage.enabled:
-        raise StorageError(f"{bot.name} keeps everything in memory only: there is nothing to open.")
-    lock = RootLock.take(bot.root)
-    try:
-        url = bot.storage.url.value if bot.storage.url else ""
-        store = await storage.connect(bot.name, bot.root, type=bot.storage.type, url=url)
-        try:
-            yield store
-        finally:
-            await store.close()
-    finally:
-        lock.release()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _settings(folder: Path) -> Troupe:
-    from .errors import ConfigError
-    from .loading import load
-
-    try:
-        return load(folder, os.environ)
-    except ConfigError as error:
-        for finding in error.findings:
-            click.echo(finding, err=True)
-        sys.exit(1)
-
-
-def _bots(settings: Troupe, name: str | None) -> tuple[BotSettings, ...]:
-    if name is None:
-        return settings.bots
-    bot = settings.bot(name)
-    if bot is None:
-        names = ", ".join(each.name for each in settings.bots)
-        raise click.ClickException(f"no bot is called {name!r}; there are: {names}")
-    return (bot,)

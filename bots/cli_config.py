@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli import config_folder
+from .cli_bots import config_folder
 
 if TYPE_CHECKING:
     from .settings import BotSettings, ModelSettings

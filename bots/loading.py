@@ -190,7 +190,10 @@ def _bot(draft: _Draft, personas: Mapping[str, PersonaSettings | None], found: l
     found += [*_strangers(draft, personas), *_namesakes(draft, personas), *_missing_knowledge(draft)]
     if bot is None:
         return None
-    storage = bot.storage.model_copy(update={"path": _absolute(bot.storage.path, draft.project)})
+    kept = bot.storage
+    backup = kept.backup.model_copy(update={"to": _place(kept.backup.to, draft.project)})
+    places = {"path": _absolute(kept.path, draft.project), "attachments": _place(kept.attachments, draft.project)}
+    storage = kept.model_copy(update={**places, "backup": backup})
     knowledge = bot.knowledge and draft.absolute(bot.knowledge)
     return bot.model_copy(update={"storage": storage, "knowledge": knowledge})
 
@@ -206,6 +209,11 @@ def _checked(model: type[_Model], entry: Entry, plain: dict[str, Any], found: li
 
 def _absolute(path: str, project: Path) -> str:
     return os.path.abspath(os.path.join(project, os.path.expanduser(path)))
+
+
+def _place(where: str | None, project: Path) -> str | None:
+    """A folder made absolute; a bucket stays what it is."""
+    return where if where is None or where.startswith("s3://") else _absolute(where, project)
 
 
 def _strangers(draft: _Draft, personas: Mapping[str, object]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from storage.backend import Store
+from storage.backend import ManyWriters, Store
 from storage.model import Message
 
 _CHARACTERS = 8_000_000
@@ -14,11 +14,13 @@ _CHARACTERS = 8_000_000
 class Recent:
     """What a prompt may need, without a trip to the store for every turn.
 
-    True as long as this process alone writes to the store and tells every message it has kept (`heard`)."""
+    True as long as this process alone writes to the store and tells every message it has kept (`heard`); where others
+    write too, the store is asked every time."""
 
     def __init__(self, store: Store, limit: int) -> None:
         self._store = store
         self._limit = limit
+        self._alone = not isinstance(store, ManyWriters)
         self._lists: OrderedDict[str, list[Message]] = OrderedDict()
         self._held = 0
         self._meanwhile: dict[str, list[Message]] = {}
@@ -35,6 +37,8 @@ class Recent:
 
     async def messages(self, session_id: str) -> list[Message]:
         """The newest messages of a session, oldest first, as many as the limit allows; without their receipts."""
+        if not self._alone:
+            return await self._store.messages(session_id, limit=self._limit)
         if session_id not in self._lists:
             meanwhile = self._meanwhile.setdefault(session_id, [])
             try:

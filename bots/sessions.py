@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from storage.backend import Store
+from storage.backend import ManyWriters, Store
 from storage.model import Channel, ChannelKind, Message, Sender, Session, SessionContext, session_id
 
 from .settings import BotSettings
@@ -23,6 +23,7 @@ class Sessions:
 
     def __init__(self, store: Store, settings: BotSettings, *, chance: Callable[[], int]) -> None:
         self._store = store
+        self._shared = store if isinstance(store, ManyWriters) else None
         self._chance = chance
         self._timeout = timedelta(seconds=settings.storage.session_timeout)
         self._gaps: dict[ChannelKind, float | None] = {
@@ -55,14 +56,14 @@ class Sessions:
                 closed = current.model_copy(update={"closed_at": at})
                 if closed.id in self._live:
                     self._live[closed.id] = closed
-            current = self._opened(channel, at, follows=current)
-        session = self._joined(current or self._opened(channel, at, follows=None), channel, sender, at)
+            current = await self._opened_once(channel, at, follows=current)
+        session = self._joined(current or await self._opened_once(channel, at, follows=None), channel, sender, at)
         self._remember(session)
         return session, closed
 
     async def current(self, channel: Channel) -> Session | None:
         """The session that the next line without a reply would be measured against."""
-        known = self._live.get(self._current.get(channel.key, ""))
+        known = None if self._shared else self._live.get(self._current.get(channel.key, ""))
         if known is None:
             stored = await self._store.sessions(channel.key, limit=1)
             known = stored[0] if stored else None
@@ -127,6 +128,15 @@ class Sessions:
         if gap is None:
             return False
         return session.closed_at is not None or (at - session.last_at).total_seconds() > gap
+
+    async def _opened_once(self, channel: Channel, at: datetime, *, follows: Session | None) -> Session:
+        """A new session, or the one that another process of this bot has opened meanwhile."""
+        session = self._opened(channel, at, follows=follows)
+        if self._shared is None:
+            return session
+        gap = self._gaps[channel.kind]
+        fresh = datetime.min.replace(tzinfo=UTC) if gap is None else at - timedelta(seconds=gap)
+        return await self._shared.open_session(session, fresh)
 
     def _opened(self, channel: Channel, at: datetime, *, follows: Session | None) -> Session:
         return Session(

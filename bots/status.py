@@ -42,6 +42,12 @@ class BotStatus(BaseModel):
     invalid_requests: int = 0
     """Requests Discord refused (401, 403, 429) in the last ten minutes, as far as this process knows."""
     last_error: str = ""
+    job_trouble: str = ""
+    """Why the last scheduled backup or cleanup failed."""
+    last_backup: datetime | None = None
+    """When the newest proven backup was made."""
+    backup_alarm: str = ""
+    """Why somebody should look after the backups: worked out when the status is read."""
     version: str = ""
     models: tuple[str, ...] = ()
 
@@ -53,6 +59,21 @@ class BotStatus(BaseModel):
 def read(settings: Troupe) -> list[BotStatus]:
     """Every bot of the config, in its order; never fails on a missing or damaged file."""
     return [of(bot) for bot in settings.bots]
+
+
+def alarmed(bot: BotSettings, status: BotStatus, at: datetime) -> BotStatus:
+    """The status with an alarm, when the newest proven backup is older than the settings allow."""
+    settings = bot.storage.backup
+    since = status.last_backup or status.started
+    if not (settings.enabled and bot.storage.enabled) or since is None:
+        return status
+    hours = (at - since).total_seconds() / 3600
+    if hours * 3600 <= settings.alarm_after:
+        return status
+    age = f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours"
+    what = f"the newest proven backup is {age} old" if status.last_backup else f"no proven backup for {age}"
+    alarm = f"{what}: `troupe backup {bot.name}` makes one, and says what is in the way."
+    return status.model_copy(update={"backup_alarm": alarm})
 
 
 def healthy(status: BotStatus) -> tuple[bool, str]:

@@ -108,6 +108,11 @@ class StorageSettings(Section):
     retention: RetentionSettings = RetentionSettings()
     """What may go, and when."""
 
+    @property
+    def address(self) -> str:
+        """The database's, or nothing."""
+        return self.url.value if self.url else ""
+
     @model_validator(mode="after")
     def _addressed(self) -> StorageSettings:
         if self.type == "postgres" and self.enabled and not self.url:

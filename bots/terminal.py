@@ -1,9 +1,11 @@
 """The terminal front: a door in the bot's own storage root through which people on the same machine talk to it.
 
 A Unix socket, open to the owner of the root alone. One JSON object a line, either way. In: `{"say": text}` or
-`{"do": "new" | "why" | "stop" | "history"}`. Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" |
-"end", …}`; every request ends with `end`. A request may carry `"id": text`: all that is told because of it carries the
-same `id`, so that a client with several requests under way, such as an answer and its `stop`, can tell them apart.
+`{"do": "new" | "why" | "stop" | "history"}`, or an order of the one who runs the bot, `{"do": "backup" | "cleanup"}`.
+Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" | "end", …}`, and what an order tells under the
+order's own name, `{"is": "cleanup", "json": text}`; every request ends with `end`. A request may carry `"id": text`:
+all that is told because of it carries the same `id`, so that a client with several requests under way, such as an
+answer and its `stop`, can tell them apart.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import contextlib
 import getpass
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,12 +25,16 @@ from storage.errors import StorageError
 from storage.model import Channel, Message, Sender
 
 from .bot import Bot, Incoming
+from .errors import TroupeError
 from .pieces import Delta, Done, Opened, Piece, Reset
 
 log = structlog.get_logger()
 
 SOCKET = "terminal.sock"
 Answer = dict[str, str]
+Say = Callable[[str], Awaitable[None]]
+Order = Callable[[Answer, Say], Awaitable[None]]
+"""Does what a request asks, and says how it goes in lines of JSON. Raises `StorageError` or `TroupeError`."""
 _LINE_LIMIT = 1 << 20
 _SOCKET_PATH_LIMIT = 100
 """Bytes; the kernel's own limit is 104 to 108."""
@@ -37,8 +43,9 @@ _SOCKET_PATH_LIMIT = 100
 class Door:
     """Serves one bot's terminal front."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, orders: Mapping[str, Order]) -> None:
         self._bot = bot
+        self._orders = orders
         self._said = 0
         self._visits: set[asyncio.Task[None]] = set()
         self._answers: set[asyncio.Task[None]] = set()
@@ -100,15 +107,25 @@ class Door:
             if "say" in asked:
                 async for piece in self._bot.receive(self._incoming(channel, asked["say"])):
                     _write(writer, _told(piece) | mark)
+            elif asked.get("do") in self._orders:
+                await self._obey(asked, writer, mark)
             else:
                 for told in await self._do(channel, asked.get("do", "")):
                     _write(writer, told | mark)
-        except StorageError as error:
+        except (StorageError, TroupeError) as error:
             _write(writer, {"is": "note", "text": str(error)} | mark)
         except Exception:
             log.exception("terminal.failed")
             _write(writer, {"is": "note", "text": "Something went wrong on my side; my log says what."} | mark)
         _write(writer, {"is": "end"} | mark)
+
+    async def _obey(self, asked: Answer, writer: asyncio.StreamWriter, mark: Answer) -> None:
+        async def say(line: str) -> None:
+            _write(writer, {"is": asked["do"], "json": line} | mark)
+            with contextlib.suppress(ConnectionError):  # whoever asked may leave; what was begun is finished
+                await writer.drain()
+
+        await self._orders[asked["do"]](asked, say)
 
     async def _do(self, channel: Channel, wanted: str) -> list[Answer]:
         match wanted:

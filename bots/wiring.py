@@ -9,16 +9,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import structlog
 
 import storage
 from storage.backend import Store
+from storage.blobs import Blobs
 from storage.errors import StorageError
 
+from . import backing
 from .bot import Bot
+from .cleaning import Cleaner
 from .costs import Metered
+from .jobs import Jobs
 from .knowledge import Knowledge
 from .providers import Provider
 from .providers.chain import Chain
@@ -26,7 +31,7 @@ from .providers.offline import Offline
 from .providers.patience import Patient
 from .settings import BotSettings, ModelSettings
 from .status import Report
-from .terminal import Door
+from .terminal import Answer, Door, Say
 
 log = structlog.get_logger()
 
@@ -39,6 +44,10 @@ class House:
 
     bot: Bot
     store: Store
+    cleaner: Cleaner
+    blobs: Blobs
+    now: Callable[[], datetime]
+    chance: Callable[[], int]
 
     async def run(self, report: Report) -> None:
         """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
@@ -48,7 +57,8 @@ class House:
         try:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._upkeep(report))
-                doors.create_task(Door(self.bot).serve())
+                doors.create_task(Door(self.bot, {"backup": self._back_up, "cleanup": self._clean_up}).serve())
+                doors.create_task(self._jobs(report).run())
                 if token:
                     doors.create_task(self._discord(report))
         except* Exception as group:
@@ -66,6 +76,28 @@ class House:
             report=report,
         )
         await front.serve()
+
+    def _jobs(self, report: Report) -> Jobs:
+        storage = self.bot.settings.storage
+        jobs = [self.cleaner.job()] if storage.enabled else []
+        if storage.enabled and storage.backup.enabled:
+            jobs.append(backing.job(self.bot.settings, self.store, self.blobs, report, now=self.now))
+        troubles: dict[str, str] = {}
+
+        def told(name: str, trouble: str) -> None:
+            troubles[name] = trouble
+            report({"job_trouble": " ".join(f"{job}: {text}" for job, text in troubles.items() if text)})
+
+        return Jobs(jobs, told, now=self.now, chance=lambda: (self.chance() & 0xFFFFF) / 0x100000)
+
+    async def _back_up(self, asked: Answer, say: Say) -> None:
+        settings = self.bot.settings
+        store, to = backing.able(settings, self.store), backing.destination(settings)
+        made = await backing.make(settings, store, self.blobs, to, now=self.now)
+        await say(made.model_dump_json())
+
+    async def _clean_up(self, asked: Answer, say: Say) -> None:
+        await self.cleaner.tell(say, dry_run=asked.get("dry") != "no")
 
     async def _upkeep(self, report: Report) -> None:
         trouble = ""
@@ -93,12 +125,14 @@ async def build(
 ) -> AsyncIterator[House]:
     """A bot over its own storage root; closing it keeps what is under way and lets go of the root."""
     kept = settings.storage
-    url = kept.url.value if kept.url else ""
-    store = await storage.connect(settings.name, settings.root, type=kept.type, url=url, enabled=kept.enabled)
+    store = await storage.connect(settings.name, settings.root, type=kept.type, url=kept.address, enabled=kept.enabled)
     provider = providers(settings, now)
     bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
+    blobs = backing.attachments(settings)
+    program = metadata.version("troupe")
+    cleaner = Cleaner(settings, store, now=now, program=program, blobs=blobs, latest=bot.sessions.latest)
     try:
-        yield House(bot, store)
+        yield House(bot, store, cleaner, blobs, now, chance)
     finally:
         await bot.close()
         await bot.settle()

@@ -22,7 +22,7 @@ import zstandard
 from . import connect
 from .aside import Aside
 from .backend import Freezes, Snapshots
-from .backends.sqlite_file import explained
+from .backends.sqlite_file import snapshot
 from .backends.sqlite_rows import COUNTS, HOW_MUCH
 from .blobs import Blobs, Damaged
 from .copying import Tell, copy, silent
@@ -173,23 +173,8 @@ class Beside:
         self._database = database
 
     async def snapshot(self, path: Path) -> None:
-        """Writes everything, as it stood at one moment, into a new database at `path`. Raises `Unavailable`, and
-        leaves no file, when it cannot."""
-        async with Aside() as aside:
-            await aside.run(self._copy, path)
-
-    def _copy(self, path: Path) -> None:
-        if not self._database.exists():
-            raise Unavailable(f"There is no {self._database}: nothing was kept there yet.")
-        try:
-            address = f"{self._database.absolute().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
-                # Half a database synced at once would hold up every message for as long as that takes.
-                connection.execute("PRAGMA synchronous = OFF")
-                connection.execute("VACUUM INTO ?", (str(path),))
-        except sqlite3.Error as error:
-            path.unlink(missing_ok=True)
-            raise explained(self._database, error) from error
+        """As `Snapshots.snapshot`."""
+        await snapshot(self._database, path)
 
 
 class Packed:

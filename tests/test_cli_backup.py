@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from bots.backing import alarm, s3_options
+from bots.backing import s3_options
 from bots.cli_backup import backup, restore
-from bots.storage_settings import BackupSettings
 from storage import connect
 from storage.rootlock import RootLock
 from tests.test_backup import SESSION, message
@@ -151,23 +150,6 @@ def test_every_command_has_an_example(words: tuple[str, ...]) -> None:
 # When somebody must be told
 
 NOW = datetime(2024, 1, 8, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("newest", "sentence"),
-    [
-        (NOW - timedelta(hours=35), ""),
-        (NOW + timedelta(days=1), ""),
-        (NOW - timedelta(hours=37), "the newest proven backup is 37 hours old"),
-        (NOW - timedelta(days=9), "the newest proven backup is 9 days old"),
-        (None, "there is no proven backup yet"),
-    ],
-)
-def test_an_old_backup_raises_the_alarm(newest: datetime | None, sentence: str) -> None:
-    said = alarm(BackupSettings(), newest, NOW)
-    assert said.startswith(sentence)
-    assert bool(said) == bool(sentence)
-    assert alarm(BackupSettings(enabled=False), newest, NOW) == ""
 
 
 def test_a_bucket_is_opened_with_the_usual_variables() -> None:

@@ -118,7 +118,7 @@ async def test_a_long_answer_with_nested_fences_comes_in_whole_pages(fleet: Flee
     assert shown[0].reference_id == question.id
     assert all(message.content.count("````") % 2 == 0 for message in shown)
     await fleet.kept("logic", lambda contents: text in contents)
-    query = "SELECT count(*) FROM receipts JOIN conversations USING (message_id) WHERE length(content) > 6000"
+    query = "SELECT count(*) FROM pages JOIN conversations ON conversations.id = message WHERE length(content) > 6000"
     await eventually(lambda: fleet.here.rows("logic", query) == [(len(shown),)])
 
 

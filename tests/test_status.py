@@ -8,14 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bots import process, status
 from bots.process import Launch, Life
 from bots.settings import BotSettings, ModelSettings, PersonaSettings, Troupe
 from bots.status import BotStatus, Report
-from bots.storage_settings import StorageSettings
+from bots.storage_settings import BackupSettings, StorageSettings
 from bots.values import Secret
 from storage.rootlock import RootLock
 
@@ -135,6 +135,9 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "live_sessions": 4,
         "invalid_requests": 0,
         "last_error": "",
+        "job_trouble": "",
+        "last_backup": None,
+        "backup_alarm": "",
         "models": ("offline",),
     }
     assert seen[0].memory_bytes > 1 << 20
@@ -150,3 +153,19 @@ def test_a_bot_that_cannot_run_says_why_and_how_to_go_on(tmp_path: Path) -> None
     assert Life(bot(tmp_path), None, Launch()).live(never) == process.FATAL
     lock.release()
     assert read(tmp_path).state == "not started", "whoever holds the root speaks for it"
+
+
+def test_an_old_backup_raises_the_alarm() -> None:
+    bot = BotSettings(name="sage", personas=(PersonaSettings(display="Sage", description="d", prompt="p"),))
+
+    def alarm(**told: datetime) -> str:
+        return status.alarmed(bot, BotStatus(bot="sage", **told), AT).backup_alarm
+
+    assert alarm() == ""
+    assert alarm(started=AT - timedelta(days=9), last_backup=AT - timedelta(hours=30)) == ""
+    assert alarm(last_backup=AT - timedelta(hours=40)).startswith("the newest proven backup is 40 hours old: `troupe")
+    assert alarm(last_backup=AT - timedelta(days=3)).startswith("the newest proven backup is 3 days old")
+    assert alarm(started=AT - timedelta(hours=1)) == ""
+    assert alarm(started=AT - timedelta(days=3)).startswith("no proven backup for 3 days")
+    off = bot.model_copy(update={"storage": StorageSettings(backup=BackupSettings(enabled=False))})
+    assert status.alarmed(off, BotStatus(bot="sage", started=AT - timedelta(days=3)), AT).backup_alarm == ""

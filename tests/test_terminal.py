@@ -53,7 +53,7 @@ class Visitor:
 @asynccontextmanager
 async def at_the_door(w: World) -> AsyncIterator[Visitor]:
     """A visitor of an open door."""
-    door = asyncio.ensure_future(Door(w.bot).serve())
+    door = asyncio.ensure_future(Door(w.bot, {}).serve())
     root = w.bot.settings.root
     await eventually(lambda: (root / SOCKET).exists())
     with reachable(root / SOCKET) as path:

@@ -1,7 +1,8 @@
-"""Writes every change into files before it counts: lines appended and synced, whole files replaced in one step.
+"""Writes every change into the files before it counts, as the index has it by then.
 
-What is acknowledged is on the disk: the file a line went to is synced, and its folder too when the file is new. A
-line that could not be written whole is cut off again.
+A line is appended, or a whole file is replaced, and all of it is on the disk before the index commits: when that
+fails the files are put back as they were. A session's lines are rewritten, without what only said what happened to
+others, when it closes, and whenever something is removed; a line that nobody can read goes along as it is.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
+import re
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..errors import Unavailable
-from ..model import Message, Profile, Record, Session, Spent
+from ..model import Attachment, Channel, Message, Profile, Record, Session, Spent, storable
 from . import sqlite_rows
 from .changes import (
     Amend,
@@ -31,33 +32,48 @@ from .changes import (
     RemoveSessions,
     SaveSession,
 )
+from .files_disk import Disk, state
 from .files_layout import (
+    CHANNEL,
     LISTS,
     MESSAGES,
     META,
+    Unreadable,
+    about,
     attachment_name,
     channel_folder,
     document,
     line,
+    lines,
+    meta,
     profile_file,
-    session_folder,
+    session_name,
+    tail,
+    without,
 )
-from .sqlite_records import every_record
+from .files_lists import Lists
 
-_OPEN = 64
-"""Files that are kept open."""
 _REMEMBERED = 4096
+_EDITED = "edited"
+"""The state of a file that somebody else wrote to meanwhile: it is read again when the store opens."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS folders (
     session_id TEXT NOT NULL PRIMARY KEY,
-    channel_key TEXT NOT NULL,
-    path TEXT NOT NULL, -- counted from the root
-    size INTEGER NOT NULL, -- bytes of messages.jsonl that stand in the tables
-    meta INTEGER NOT NULL, -- when session_meta.json was written, in nanoseconds
-    changes INTEGER NOT NULL -- lines that only say what happened to another
+    path TEXT NOT NULL UNIQUE, -- counted from the root
+    lines TEXT NOT NULL, -- the state of messages.jsonl that stands in the tables
+    meta TEXT NOT NULL, -- that of session_meta.json
+    changes INTEGER NOT NULL, -- lines that only say what happened to others
+    last_at TEXT NOT NULL -- when somebody last spoke, as the lines tell
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS idx_folders_channel ON folders(channel_key);
+CREATE TABLE IF NOT EXISTS homes (
+    channel_key TEXT NOT NULL PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen ( -- channels, profiles and lists of records
+    path TEXT NOT NULL PRIMARY KEY,
+    state TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TEMP TABLE removed (session INTEGER NOT NULL, message_id TEXT NOT NULL);
 CREATE TEMP TRIGGER note_removed AFTER DELETE ON main.messages BEGIN
     INSERT INTO removed VALUES (OLD.session, OLD.message_id);
@@ -66,247 +82,317 @@ END;
 
 
 class Files:
-    """The files of one root, as a journal of what is asked of the store."""
+    """The files of one root, as a journal of what is asked of the store; `index` is the writer's connection."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, index: sqlite3.Connection) -> None:
         self._root = root
-        self._files: OrderedDict[Path, int] = OrderedDict()
+        self._index = index
+        self._disk = Disk(root)
+        self._lists = Lists(root, index, self._disk)
         self._metas: dict[str, dict[str, Any]] = {}
-        self._undo: list[Callable[[], object]] = []
+        self._changed: dict[str, None] = {}
+        """Sessions of which more than the last word changed in this batch."""
+        self._lines: dict[str, list[bytes]] = {}
+        self._spoke: dict[str, datetime] = {}
+        self._gone: dict[str, set[str]] = {}
+        """By session, the messages that this batch removes."""
 
-    def write(self, changes: Sequence[Change], connection: sqlite3.Connection) -> None:
-        """Keeps the changes; raises `Unavailable` when it kept none."""
-        self._undo.clear()
+    def write(self, changes: Sequence[Change]) -> None:
+        """Keeps the changes; raises `Unavailable` when it could not."""
         try:
-            lines: dict[str, list[bytes]] = {}
+            if any(isinstance(change, RemoveMessages | RemoveSessions) for change in changes):
+                self._note_removed()
             for change in changes:
-                self._take(change, lines, connection)
-            for session_id, told in lines.items():
-                self._append(session_id, told, connection)
-            self._rewrite_removed(connection)
-        except OSError as error:
-            self._metas.clear()
-            for step in reversed(self._undo):
-                with contextlib.suppress(OSError):
-                    step()
+                self._take(change)
+            self._flush()
+            self._disk.sync()
+        except (OSError, Unreadable) as error:
+            what = f"{error.strerror}" if isinstance(error, OSError) else str(error)
+            where = getattr(error, "filename", None) or self._root
             raise Unavailable(
-                f"{error.filename or self._root} could not be written ({error.strerror}): check that the disk has room "
-                "and that the folder belongs to the user who runs the bot. Nothing acknowledged is lost."
+                f"{where} could not be written ({what}): check that the disk has room and that the folder belongs to "
+                "the user who runs the bot. Nothing acknowledged is lost."
             ) from error
 
-    def close(self) -> None:
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        self._files.clear()
+    def settle(self) -> None:
+        """Told once the index has committed."""
+        self._forget_batch()
+        self._disk.settle()
+        self._lists.keep_up()
 
-    def _take(self, change: Change, lines: dict[str, list[bytes]], connection: sqlite3.Connection) -> None:
+    def take_back(self) -> None:
+        """Told when it has not: the files are put back as they were."""
+        self._forget_batch()
+        self._metas.clear()
+        self._disk.take_back()
+
+    def write_lists(self) -> None:
+        """Brings the lists for people up to date, if they are not."""
+        self._lists.write()
+
+    def close(self) -> None:
+        self._disk.close()
+
+    def _forget_batch(self) -> None:
+        for noted in (self._changed, self._lines, self._spoke, self._gone):
+            noted.clear()
+
+    def _take(self, change: Change) -> None:
         match change:
             case Append(session, message):
-                self._keep_meta(session, connection)
-                lines.setdefault(session.id, []).append(line(message))
-                self._link(message, connection)
+                self._compare(session)
+                self._lines.setdefault(session.id, []).append(line(message))
+                if message.sender.type == "user":
+                    self._spoke[session.id] = message.at
             case SaveSession(session):
-                self._keep_meta(session, connection)
-                if session.closed_at is not None and session.id not in lines:
-                    self._compact(session.id, connection)
+                self._compare(session)
+                self._lines.setdefault(session.id, [])
             case KeepReceipts(message_id, receipts):
-                told = line({"receipts": message_id, "pages": receipts})
-                self._about(message_id, told, lines, connection)
+                self._tell_about(message_id, {"receipts": message_id, "pages": receipts})
             case Amend(message_id, amendment):
-                self._about(message_id, line({"amend": message_id, "change": amendment}), lines, connection)
-            case KeepChannel():
-                self.write_channels(connection)
+                self._tell_about(message_id, {"amend": message_id, "change": amendment})
+            case KeepChannel(channel):
+                self._keep_channel(channel.key)
+            case RemoveMessages(ids):
+                self._flush()
+                self._remove_messages(set(map(storable, ids)))
             case RemoveSessions(ids):
-                for session_id in ids:
-                    self._drop(session_id, connection)
+                for session_id in map(storable, ids):
+                    self._remove_session(session_id)
             case KeepRecords(records):
                 self._keep_records(records)
             case RemoveRecords(kind, ids):
-                self._remove_records(kind, ids, connection)
-            case RemoveMessages():
-                pass  # `removed` tells which
+                self._remove_records(kind, set(map(storable, ids)))
 
-    def _about(
-        self, message_id: str, told: bytes, lines: dict[str, list[bytes]], connection: sqlite3.Connection
-    ) -> None:
+    def _compare(self, session: Session) -> None:
+        if self._metas.get(session.id) != _own(session):
+            self._changed[session.id] = None
+
+    def _tell_about(self, message_id: str, told: dict[str, Any]) -> None:
         query = "SELECT session_id FROM messages JOIN sessions ON sessions.id = session WHERE message_id = ?"
-        for (session_id,) in connection.execute(query, (message_id,)).fetchall():
-            lines.setdefault(session_id, []).append(told)
-            connection.execute("UPDATE folders SET changes = changes + 1 WHERE session_id = ?", (session_id,))
+        for (session_id,) in self._index.execute(query, (storable(message_id),)).fetchall():
+            self._lines.setdefault(session_id, []).append(line(told))
+            self._index.execute("UPDATE folders SET changes = changes + 1 WHERE session_id = ?", (session_id,))
 
-    def _append(self, session_id: str, told: list[bytes], connection: sqlite3.Connection) -> None:
-        path = self._folder(session_id, connection) / MESSAGES
-        descriptor = self._open(path)
-        before = os.fstat(descriptor).st_size
-        self._undo.append(lambda: os.truncate(path, before))
-        data = b"".join(told)
-        while data:
-            data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
-        size = os.fstat(descriptor).st_size
-        connection.execute("UPDATE folders SET size = ? WHERE session_id = ?", (size, session_id))
+    def _flush(self) -> None:
+        """Writes what was gathered. What was removed again later in the batch is in the index no more, and left out."""
+        for session_id in self._changed:
+            found = self._index.execute(sqlite_rows.SESSION_BY_ID, (storable(session_id),)).fetchone()[0]
+            for session in sqlite_rows.SESSIONS.validate_json(found):
+                self._keep_meta(session, session_id)
+        for session_id, told in self._lines.items():
+            self._append(session_id, told)
+        for session_id in self._changed:
+            if session_id in self._metas and self._metas[session_id]["closed_at"] is not None:
+                self._compact(session_id)
+        self._forget_lines()
 
-    def _keep_meta(self, session: Session, connection: sqlite3.Connection) -> None:
-        """Writes a session's own file when more changed than the last word and the count, which the lines tell."""
-        told = {**session.__dict__, "message_count": None, "last_at": None}
-        if self._metas.get(session.id) == told:
-            return
-        folder = self._place(session, connection)
-        self.replace(folder / META, document(session.model_copy(update={"message_count": 0})))
-        stamp = (folder / META).stat().st_mtime_ns
-        connection.execute("UPDATE folders SET meta = ? WHERE session_id = ?", (stamp, session.id))
+    def _forget_lines(self) -> None:
+        for noted in (self._changed, self._lines, self._spoke):
+            noted.clear()
+
+    def _keep_meta(self, session: Session, given_id: str) -> None:
+        path = self._place(session)
+        self._disk.replace(self._root / path / META, [meta(session)])
+        stamp = state(self._root / path / META)
+        self._index.execute("UPDATE folders SET meta = ? WHERE session_id = ?", (stamp, session.id))
         if len(self._metas) > _REMEMBERED:
             self._metas.clear()
-        self._metas[session.id] = told
+        self._metas[given_id] = _own(session)
+        self._lists.changed += 1
 
-    def _place(self, session: Session, connection: sqlite3.Connection) -> Path:
-        """The session's folder, made or renamed as it should be."""
-        key = session.channel.key
-        mine = connection.execute("SELECT path FROM folders WHERE session_id = ?", (session.id,)).fetchone()
-        near = mine or connection.execute("SELECT path FROM folders WHERE channel_key = ? LIMIT 1", (key,)).fetchone()
-        home = Path(near[0]).parent if near else channel_folder(session.channel)
-        wanted = session_folder(home, session)
-        if mine and Path(mine[0]) != wanted:
-            self._forget(self._root / mine[0] / MESSAGES)
-            (self._root / mine[0]).rename(self._root / wanted)
-            self._undo.append(lambda: (self._root / wanted).rename(self._root / mine[0]))
-        (self._root / wanted).mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sync(self._root / home)
-        connection.execute(
-            "INSERT INTO folders VALUES (?, ?, ?, 0, 0, 0) ON CONFLICT (session_id) DO UPDATE SET path = excluded.path",
-            (session.id, key, str(wanted)),
-        )
-        return self._root / wanted
+    def _place(self, session: Session) -> str:
+        """The session's folder, made or renamed as it should be; one that somebody moved stays where it was put."""
+        row = self._index.execute("SELECT path FROM folders WHERE session_id = ?", (session.id,)).fetchone()
+        mine = row and str(row[0])
+        home = str(Path(mine).parent) if mine else self._home(session.channel) or self._keep_channel(session.channel.key)
+        wanted = f"{home}/{session_name(session)}"
+        if wanted != mine and os.path.lexists(self._root / wanted):
+            wanted += f"~{tail(session.id)}"
+        if mine is None:
+            self._disk.make(self._root / wanted)
+            row = (session.id, wanted, "", "", 0, sqlite_rows.stamp(session.last_at))
+            self._index.execute("INSERT INTO folders VALUES (?, ?, ?, ?, ?, ?)", row)
+        elif wanted != mine:
+            self._disk.rename(self._root / mine, self._root / wanted)
+            self._index.execute("UPDATE folders SET path = ? WHERE session_id = ?", (wanted, session.id))
+        return wanted
 
-    def _compact(self, session_id: str, connection: sqlite3.Connection) -> None:
-        """Rewrites a session's lines as they stand now, if some only said what happened to others."""
-        row = connection.execute("SELECT changes FROM folders WHERE session_id = ?", (session_id,)).fetchone()
-        if row and row[0]:
-            self._rewrite(session_id, connection)
+    def _home(self, channel: Channel) -> str | None:
+        row = self._index.execute("SELECT path FROM homes WHERE channel_key = ?", (storable(channel.key),)).fetchone()
+        return row and str(row[0])
 
-    def _rewrite(self, session_id: str, connection: sqlite3.Connection) -> None:
-        query = (
-            "SELECT m.* FROM messages AS m JOIN sessions AS s ON s.id = session WHERE s.session_id = ?1 ORDER BY m.id"
-        )
-        found, _ = connection.execute(sqlite_rows.messages_where(query), (session_id,)).fetchone()
-        path = self._folder(session_id, connection) / MESSAGES
-        self._forget(path)
-        data = b"".join(map(line, sqlite_rows.MESSAGES.validate_json(found)))
-        self.replace(path, data)
-        connection.execute("UPDATE folders SET size = ?, changes = 0 WHERE session_id = ?", (len(data), session_id))
+    def _keep_channel(self, key: str) -> str:
+        """Writes a channel's own file, as it stands in the index; returns its folder."""
+        found = self._index.execute(sqlite_rows.CHANNEL_BY_KEY, (storable(key),)).fetchone()[0]
+        (channel,) = sqlite_rows.CHANNELS.validate_json(found)
+        path = self._home(channel)
+        if path is None:
+            path = str(channel_folder(channel))
+            if os.path.lexists(self._root / path):
+                path += f"~{tail(channel.key)}"
+            self._disk.make(self._root / path)
+            self._index.execute("INSERT INTO homes VALUES (?, ?)", (channel.key, path))
+        self._replace(Path(path) / CHANNEL, [document(channel)])
+        self._lists.changed += 1
+        return path
 
-    def _rewrite_removed(self, connection: sqlite3.Connection) -> None:
-        """What was removed must not linger in a file; what it took is noted."""
-        if not connection.execute("SELECT EXISTS (SELECT 1 FROM removed)").fetchone()[0]:
+    def _append(self, session_id: str, told: list[bytes]) -> None:
+        query = "SELECT path, lines, folders.last_at, sessions.last_at FROM folders JOIN sessions USING (session_id)"
+        row = self._index.execute(f"{query} WHERE session_id = ?", (storable(session_id),)).fetchone()
+        if row is None:
             return
-        query = "SELECT DISTINCT session_id FROM removed JOIN sessions ON sessions.id = session"
-        for (session_id,) in connection.execute(query).fetchall():
-            self._rewrite(session_id, connection)
-        gone = connection.execute(
-            "SELECT body FROM records JOIN removed ON id = message_id WHERE kind = 'spent'"
-        ).fetchall()
-        self._keep_records([Spent.model_validate_json(body) for (body,) in gone])
-        connection.execute("DELETE FROM removed")
+        path, known, told_at, last_at = row
+        if last_at != (sqlite_rows.stamp(self._spoke[session_id]) if session_id in self._spoke else told_at):
+            told = [*told, line({"last_at": last_at})]
+        if not told:
+            return
+        file = self._root / path / MESSAGES
+        before = self._disk.append(file, b"".join(told))
+        after = state(file) if before == known else _EDITED
+        update = "UPDATE folders SET lines = ?, last_at = ? WHERE session_id = ?"
+        self._index.execute(update, (after, last_at, storable(session_id)))
+        if any(b'"blob"' in each for each in told):
+            self._link(session_id, path)
 
-    def _drop(self, session_id: str, connection: sqlite3.Connection) -> None:
-        row = connection.execute("SELECT path FROM folders WHERE session_id = ?", (session_id,)).fetchone()
+    def _compact(self, session_id: str) -> None:
+        row = self._index.execute("SELECT changes FROM folders WHERE session_id = ?", (storable(session_id),)).fetchone()
+        if row and row[0]:
+            self._rewrite(storable(session_id), set())
+
+    def _remove_messages(self, ids: set[str]) -> None:
+        for session_id, gone in self._gone.items():
+            if gone & ids:
+                self._rewrite(session_id, gone & ids)
+
+    def _rewrite(self, session_id: str, gone: Collection[str]) -> None:
+        query = "SELECT path, lines, last_at FROM folders WHERE session_id = ?"
+        row = self._index.execute(query, (session_id,)).fetchone()
+        if row is None:
+            return
+        path, known, last_at = row
+        file = self._root / path / MESSAGES
+        before = state(file)
+        self._disk.replace(file, self._rewritten(file, gone, last_at))
+        after = state(file) if before == known else _EDITED
+        self._index.execute("UPDATE folders SET lines = ?, changes = 0 WHERE session_id = ?", (after, session_id))
+        if gone:
+            self._unlink(session_id, path)
+
+    def _rewritten(self, file: Path, gone: Collection[str], last_at: str) -> Iterator[bytes]:
+        """Each message as it stands in the index where something happened to it, else its line as it is."""
+        told = [about(raw) for _, raw in lines(file)]
+        changed = {id for kind, id in told if kind == "change"}
+        there = {id for kind, id in told if kind == "message"}
+        derived = ""
+        for _, raw in lines(file):
+            kind, id = about(raw)
+            if kind == "time" or (kind == "change" and (id in there or id in gone)) or (kind == "message" and id in gone):
+                continue
+            if kind == "message" and id in changed:
+                found = self._message(id)
+                raw = raw if found is None else line(found)
+            if kind == "message":
+                derived = _spoken(raw) or derived
+            yield raw if raw.endswith(b"\n") else raw + b"\n"
+        if derived != last_at:
+            yield line({"last_at": last_at})
+
+    def _message(self, message_id: str) -> Message | None:
+        (found, _) = self._index.execute(sqlite_rows.MESSAGE_BY_ID, (message_id,)).fetchone()
+        return next(iter(sqlite_rows.MESSAGES.validate_json(found)), None)
+
+    def _note_removed(self) -> None:
+        """What the batch removes, noted by a trigger; what it took is kept before it goes."""
+        query = "SELECT session_id, message_id FROM removed JOIN sessions ON sessions.id = session"
+        for session_id, message_id in self._index.execute(query):
+            self._gone.setdefault(session_id, set()).add(message_id)
+        query = "SELECT body FROM records JOIN removed ON id = message_id WHERE kind = 'spent'"
+        spent = [Spent.model_validate_json(body) for (body,) in self._index.execute(query)]
+        self._index.execute("DELETE FROM removed")
+        self._keep_records(spent)
+        if spent:
+            self._disk.sync()
+
+    def _remove_session(self, session_id: str) -> None:
+        row = self._index.execute("SELECT path FROM folders WHERE session_id = ?", (session_id,)).fetchone()
+        for noted in (self._changed, self._lines, self._spoke, self._metas):
+            noted.pop(session_id, None)  # type: ignore[attr-defined]
         if row is not None:
-            folder = self._root / row[0]
-            self._forget(folder / MESSAGES)
-            self._metas.pop(session_id, None)
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                folder.parent.rmdir()  # the channel's last session
-            connection.execute("DELETE FROM folders WHERE session_id = ?", (session_id,))
+            self._disk.remove(self._root / row[0])
+            self._index.execute("DELETE FROM folders WHERE session_id = ?", (session_id,))
+            self._lists.changed += 1
 
     def _keep_records(self, records: Iterable[Record]) -> None:
-        lists: dict[type[Record], list[bytes]] = {}
+        told: dict[type[Record], list[bytes]] = {}
         for record in records:
             if isinstance(record, Profile):
-                self.replace(self._root / profile_file(record.id), document(record))
+                self._replace(profile_file(record.id), [document(record)])
             else:
-                lists.setdefault(type(record), []).append(line(record))
-        for kind, told in lists.items():
+                told.setdefault(type(record), []).append(line(record))
+        for kind, each in told.items():
             path = self._root / LISTS[kind]
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = self._open(path)
-            before = os.fstat(descriptor).st_size
-            self._undo.append(lambda path=path, before=before: os.truncate(path, before))  # type: ignore[misc]
-            os.write(descriptor, b"".join(told))
-            os.fsync(descriptor)
+            self._disk.make(path.parent)
+            before = self._disk.append(path, b"".join(each))
+            self._see(LISTS[kind], before)
 
-    def _remove_records(self, kind: type[Record], ids: Sequence[str], connection: sqlite3.Connection) -> None:
-        if kind is Profile:
-            for user_id in ids:
-                (self._root / profile_file(user_id)).unlink(missing_ok=True)
+    def _remove_records(self, kind: type[Record], ids: set[str]) -> None:
+        if kind is not Profile:
+            before = state(self._root / LISTS[kind])
+            self._disk.replace(self._root / LISTS[kind], without(self._root / LISTS[kind], ids))
+            self._see(LISTS[kind], before)
             return
-        path = self._root / LISTS[kind]
-        self._forget(path)
-        self.replace(path, b"".join(line(record) for record in every_record(connection, kind)))
+        for path in map(profile_file, ids):
+            self._disk.remove((self._root / path).parent)
+            self._index.execute("DELETE FROM seen WHERE path = ?", (str(path),))
 
-    def write_channels(self, connection: sqlite3.Connection) -> None:
-        """All channels in one file, for people, and for those in which nothing was said yet."""
-        (found,) = connection.execute(sqlite_rows.CHANNELS_BY_KEY, ("", -1)).fetchone()
-        self.replace(self._root / "channels.json", document(json.loads(found)))
+    def _replace(self, path: Path, data: list[bytes]) -> None:
+        self._disk.make((self._root / path).parent)
+        self._disk.replace(self._root / path, data)
+        self._see(str(path), None)
 
-    def write_index(self, connection: sqlite3.Connection) -> None:
-        """All sessions in one file, for people."""
-        rows = connection.execute(_SESSIONS)
-        told = [json.loads(row) for (row,) in rows]
-        self.replace(self._root / "session_index.json", document(told))
+    def _see(self, path: str, before: str | None) -> None:
+        """Notes how a file was left; `before` is what it was found as, if that matters."""
+        row = self._index.execute("SELECT state FROM seen WHERE path = ?", (path,)).fetchone()
+        known = row[0] if row else ""
+        after = state(self._root / path) if before in (None, known) else _EDITED
+        self._index.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (path, after))
 
-    def replace(self, path: Path, data: bytes) -> None:
-        """Puts a whole file in place of another in one step, power cut or not."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(f".{path.name}.new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync(path.parent)
-
-    def _link(self, message: Message, connection: sqlite3.Connection) -> None:
-        """Shows the files of a message beside it under their own names, where they are kept in this root."""
-        for attachment in message.attachments:
-            kept = self._root / "attachments" / (attachment.blob or "")[:2] / (attachment.blob or "")
-            if attachment.blob and kept.is_file():
-                shown = self._folder(message.session_id, connection) / "attachments" / attachment_name(attachment)
-                shown.parent.mkdir(exist_ok=True, mode=0o700)
-                with contextlib.suppress(OSError):  # there already, or a disk without links: the message says where
+    def _link(self, session_id: str, path: str) -> None:
+        """Shows the files of a session beside its messages under their own names, where they are kept in this root."""
+        for attachment in self._attachments(session_id):
+            blob = attachment.blob or ""
+            kept = self._root / "attachments" / blob[:2] / blob
+            shown = self._root / path / "attachments" / attachment_name(attachment)
+            if re.fullmatch("[0-9a-f]{64}", blob) and state(kept) and not os.path.lexists(shown):
+                self._disk.make(shown.parent)
+                with contextlib.suppress(OSError):  # a disk without links: the message says where it is
                     os.link(kept, shown)
 
-    def _folder(self, session_id: str, connection: sqlite3.Connection) -> Path:
-        (path,) = connection.execute("SELECT path FROM folders WHERE session_id = ?", (session_id,)).fetchone()
-        return self._root / str(path)
+    def _unlink(self, session_id: str, path: str) -> None:
+        folder = self._root / path / "attachments"
+        if folder.is_dir():
+            wanted = {attachment_name(attachment) for attachment in self._attachments(session_id)}
+            for name in set(os.listdir(folder)) - wanted:
+                self._disk.remove(folder / name)
 
-    def _open(self, path: Path) -> int:
-        if path in self._files:
-            self._files.move_to_end(path)
-            return self._files[path]
-        fresh = not path.exists()
-        self._files[path] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if fresh:
-            _sync(path.parent)
-        if len(self._files) > _OPEN:
-            os.close(self._files.popitem(last=False)[1])
-        return self._files[path]
-
-    def _forget(self, path: Path) -> None:
-        if path in self._files:
-            os.close(self._files.pop(path))
+    def _attachments(self, session_id: str) -> Iterator[Attachment]:
+        query = "SELECT DISTINCT message FROM attachments JOIN messages AS m ON m.id = message JOIN sessions AS s"
+        query = f"SELECT * FROM messages WHERE id IN ({query} ON s.id = m.session WHERE s.session_id = ?1)"
+        found, _ = self._index.execute(sqlite_rows.messages_where(query), (storable(session_id),)).fetchone()
+        for message in sqlite_rows.MESSAGES.validate_json(found):
+            for parts in (message.parts, *(edit.parts for edit in message.edits)):
+                yield from (part for part in parts if isinstance(part, Attachment))
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _own(session: Session) -> dict[str, Any]:
+    """What of a session its own file tells first-hand."""
+    return {**session.__dict__, "channel": session.channel.key, "message_count": None, "last_at": None}
 
 
-_SESSIONS = """
-SELECT json_object('id', s.session_id, 'folder', f.path, 'channel', s.channel_key, 'title', s.title,
-    'opened_at', s.started_at, 'last_at', s.last_at, 'closed_at', s.closed_at, 'messages', s.message_count)
-FROM sessions AS s JOIN folders AS f USING (session_id) ORDER BY s.started_at, s.id
-"""
+def _spoken(raw: bytes) -> str:
+    """When a line says that a person spoke; empty where it does not."""
+    told = json.loads(raw)
+    if (told.get("sender") or {}).get("type") != "user":
+        return ""
+    return sqlite_rows.stamp(datetime.fromisoformat(told["at"]))

@@ -1,33 +1,40 @@
 """How a bot's talk lies in folders that people can read: where things stand, and what a line of a file says.
 
-    channels/<name>_<id>/<session>/   session_meta.json  messages.jsonl  attachments/
-    dms/<name>_<id>/<session>/        the same
-    users/<id>/profile.json           memory/memories.jsonl  runs.jsonl  audit.jsonl  usage.jsonl
-    channels.json  session_index.json  index.db               can be made anew from the rest
+    channels/<name>_<id>/channel.json             a channel and its past names
+    channels/<name>_<id>/<session>/               session_meta.json  messages.jsonl  attachments/
+    dms/<name>_<id>/                              the same
+    users/<id>/profile.json                       memory/memories.jsonl  runs.jsonl  audit.jsonl  usage.jsonl
+    channels.json  session_index.json  index.db   can be made anew from the rest
 
-A line of `messages.jsonl` is a message in the model's JSON, or something that happened to one:
-`{"amend": id, "change": …}`, `{"receipts": id, "pages": […]}`. A line of a file of records is a record, the last one
-with an id counts. The folder of a channel keeps the name it was first given.
+A line of `messages.jsonl` is a message in the model's JSON, or something that happened: `{"amend": id, "change": …}`,
+`{"receipts": id, "pages": […]}`, or `{"last_at": time}` where it is not a person's last message that tells when
+somebody last spoke. A line of a file of records is a record; the last one with an id counts. The folder of a channel
+keeps the name it was first given, and the folder of a closed session carries how many seconds it took.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from ..amendments import AMENDMENT, amended
+from ..amendments import AMENDMENT
 from ..model import Attachment, AuditEntry, Channel, Memory, Message, Receipt, Record, Run, Session, Spent, storable
+from .changes import Amend, Append, Change, KeepReceipts
+from .files_disk import state
 
-META, MESSAGES = "session_meta.json", "messages.jsonl"
-TORN = "messages.jsonl.torn"
+META, MESSAGES, CHANNEL = "session_meta.json", "messages.jsonl", "channel.json"
+TORN = "torn.txt"
+"""What a crash left of a last line."""
+KINDS = ("channels", "dms")
 LISTS: dict[type[Record], str] = {
     Memory: "memory/memories.jsonl",
     Run: "runs.jsonl",
@@ -35,12 +42,15 @@ LISTS: dict[type[Record], str] = {
     Spent: "usage.jsonl",
 }
 PROFILES = "users"
+_LONGEST = 100
+"""Bytes of a name; the disk's own limit is 255."""
 _RECEIPTS = TypeAdapter(tuple[Receipt, ...])
+_TIME = TypeAdapter(datetime)
 
 
-def session_folder(channel_folder: Path, session: Session) -> Path:
-    """Where a session stands; a closed one carries its duration."""
-    return channel_folder / _safe(session.full_name)
+def session_name(session: Session) -> str:
+    """What a session's folder is called; a closed one carries its duration."""
+    return safe(session.full_name)
 
 
 def channel_folder(channel: Channel) -> Path:
@@ -49,20 +59,38 @@ def channel_folder(channel: Channel) -> Path:
 
 
 def profile_file(user_id: str) -> Path:
-    return Path(PROFILES) / _safe(user_id) / "profile.json"
+    return Path(PROFILES) / safe(user_id) / "profile.json"
 
 
 def attachment_name(attachment: Attachment) -> str:
     """A file's own name made safe, with a bit of its hash, since many are called `image.png`."""
     stem, dot, ending = attachment.name.rpartition(".")
-    return f"{_safe(stem or ending)[:80]}_{(attachment.blob or '')[:8]}{dot}{_safe(ending)[:10] if dot else ''}"
+    return f"{_plain(stem or ending)[:60]}_{(attachment.blob or '')[:8]}{dot}{_plain(ending)[:10] if dot else ''}"
 
 
-def line(value: Any) -> bytes:
-    """A value in one line of JSON, without what is empty."""
-    told = to_jsonable_python(value, by_alias=True)
-    kept = {key: each for key, each in told.items() if each not in (None, [], {}, False)}
-    return storable(json.dumps(kept, ensure_ascii=False)).encode() + b"\n"
+def safe(name: str) -> str:
+    """A name that any disk takes; one that had to be changed, or that some disks would take for another, has a bit of
+    its hash, so that two never share a file."""
+    plain = _plain(name).encode()[:_LONGEST].decode(errors="ignore")
+    return plain if plain == name.lower() == name and name else f"{plain}~{tail(name)}"
+
+
+def tail(name: str) -> str:
+    """Eight digits that hardly any other name has."""
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+|^\.+", "-", name)
+
+
+def line(value: BaseModel | dict[str, Any]) -> bytes:
+    """A value in one line of JSON, without what goes without saying."""
+    told = to_jsonable_python(value)
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        told = {name: told[name] for name, field in fields.items() if getattr(value, name) != field.default}
+    return storable(json.dumps(told, ensure_ascii=False)).encode() + b"\n"
 
 
 def document(value: Any) -> bytes:
@@ -70,87 +98,111 @@ def document(value: Any) -> bytes:
     return storable(json.dumps(to_jsonable_python(value), ensure_ascii=False, indent=2)).encode() + b"\n"
 
 
-@dataclass
-class Read:
-    """A session as its folder tells it, and what of it could not be understood."""
-
-    session: Session
-    messages: list[Message] = field(default_factory=list)
-    size: int = 0
-    """Bytes of `messages.jsonl` that were read."""
-    changes: int = 0
-    """Lines that only say what happened to another."""
-    problems: list[str] = field(default_factory=list)
+def meta(session: Session) -> bytes:
+    """A session's own file; how many messages it has is told by their file."""
+    told = to_jsonable_python(session)
+    del told["message_count"]
+    return document(told)
 
 
-def read_session(folder: Path) -> Read:
-    """Reads a session's folder; a last line that was torn off is put aside. Raises OSError, and ValueError for a
-    folder without a `session_meta.json` that can be read."""
+class Unreadable(Exception):
+    """A file, or a line of one, that says nothing; its text says why."""
+
+
+def read_document(path: Path, shape: type[BaseModel]) -> Any:
+    """A file that is one value. Raises `Unreadable`, also where there is none."""
     try:
-        found = Read(Session.model_validate_json((folder / META).read_bytes()))
+        return shape.model_validate_json(_regular(path).read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
-        raise ValueError(f"{folder / META}: {_first(error)}") from error
-    messages: dict[str, Message] = {}
-    for number, raw in _lines(folder, found):
-        try:
-            found.changes += _take(messages, json.loads(raw), found.session.id)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            what = _first(error) if isinstance(error, ValidationError) else str(error)
-            found.problems.append(f"{folder / MESSAGES}:{number}: this line cannot be read: {what}")
-    found.messages = list(messages.values())
-    return found
+        raise Unreadable(f"{path} cannot be read: {_first(error)}") from error
+    except FileNotFoundError as error:
+        raise Unreadable(f"{path} is missing") from error
 
 
-def read_records(path: Path, kind: type[Record]) -> tuple[list[Record], list[str]]:
-    """The records in a file, each as it was kept last, and what could not be understood."""
-    records: dict[str, Record] = {}
-    problems: list[str] = []
-    if not path.exists():
-        return [], []
-    for number, raw in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            record = kind.model_validate_json(raw)
-        except ValidationError as error:
-            problems.append(f"{path}:{number}: this line cannot be read: {_first(error)}")
-        else:
-            records[record.id] = record
-    return list(records.values()), problems
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their numbers; none where it is missing. Raises `Unreadable` for what is no file."""
+    if os.path.lexists(path):
+        with _regular(path).open("rb") as file:
+            yield from enumerate(file, 1)
 
 
-def _lines(folder: Path, found: Read) -> Iterator[tuple[int, bytes]]:
-    """The whole lines of a session's messages."""
-    path = folder / MESSAGES
-    if not path.exists():
-        return
-    raw = path.read_bytes()
-    whole = raw.rfind(b"\n") + 1
-    if whole < len(raw):
-        with (folder / TORN).open("ab") as aside:
-            aside.write(raw[whole:] + b"\n")
-        os.truncate(path, whole)
-    found.size = whole
-    yield from enumerate(raw[:whole].split(b"\n")[:-1], 1)
+def heal(path: Path) -> bool:
+    """Puts a last line without an end aside, into `torn.txt` beside it, unless it is whole but for that; whether it
+    did."""
+    torn = b""
+    for _, torn in lines(path):
+        pass
+    if not torn or torn.endswith(b"\n"):
+        return False
+    try:
+        whole = isinstance(json.loads(torn), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        if whole:
+            file.write(b"\n")
+            return False
+        with path.with_name(TORN).open("ab") as aside:
+            aside.write(torn + b"\n")
+            aside.flush()
+            os.fsync(aside.fileno())
+        file.truncate(file.tell() - len(torn))
+        os.fsync(file.fileno())
+    return True
 
 
-def _take(messages: dict[str, Message], told: dict[str, Any], session_id: str) -> int:
-    if "amend" in told:
-        changed = messages[told["amend"]]
-        messages[told["amend"]] = amended(changed, AMENDMENT.validate_python(told["change"], strict=False))
-        return 1
-    if "receipts" in told and "pages" in told:
-        message = messages[told["receipts"]]
-        known = {receipt.origin for receipt in message.receipts}
-        new = (each for each in _RECEIPTS.validate_python(told["pages"]) if each.origin not in known)
-        receipts = tuple(sorted((*message.receipts, *new), key=lambda receipt: receipt.page))
-        messages[message.id] = message.model_copy(update={"receipts": receipts})
-        return 1
-    message = Message.model_validate_json(json.dumps({**told, "session_id": session_id}))
-    messages.setdefault(message.id, message)
-    return 0
+def understood(raw: bytes, session: Session) -> Change | datetime:
+    """What a line of a session's messages says; a time is when somebody last spoke. Raises `Unreadable`."""
+    try:
+        told = json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+        if "amend" in told:
+            return Amend(str(told["amend"]), AMENDMENT.validate_python(told["change"]))
+        if "pages" in told:
+            return KeepReceipts(str(told["receipts"]), _RECEIPTS.validate_python(told["pages"]))
+        if "last_at" in told:
+            return _TIME.validate_python(told["last_at"])
+        return Append(session, Message.model_validate({**told, "session_id": session.id}))
+    except ValidationError as error:
+        raise Unreadable(_first(error)) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]+|^\.+", "-", name)[:150] or "-"
+def about(raw: bytes) -> tuple[str, str]:
+    """What a line is (`message`, `change`, `time`, or `other` where nobody can tell) and the message it concerns."""
+    try:
+        told = json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+        if "amend" in told or "pages" in told:
+            return "change", str(told["amend"] if "amend" in told else told["receipts"])
+        if "last_at" in told:
+            return "time", ""
+        return "message", str(told["id"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "other", ""
+
+
+def record_of(raw: bytes, kind: type[Record]) -> Record:
+    """The record that a line tells. Raises `Unreadable`."""
+    try:
+        return kind.model_validate_json(raw.removeprefix(b"\xef\xbb\xbf"))
+    except ValidationError as error:
+        raise Unreadable(_first(error)) from error
+
+
+def without(path: Path, ids: Collection[str]) -> Iterator[bytes]:
+    """The lines of a file of records, but for those of some ids."""
+    for _, raw in lines(path):
+        kind, id = about(raw)
+        if kind != "message" or id not in ids:
+            yield raw
+
+
+def _regular(path: Path) -> Path:
+    """The path of what is a file and no link: those lead anywhere."""
+    if os.path.lexists(path) and not state(path):
+        raise Unreadable(f"{path} is not a plain file: it is left alone")
+    return path
 
 
 def _first(error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from pathlib import Path
@@ -93,8 +94,7 @@ async def _extension(connection: Any) -> str | None:
     """
     there = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
     if not await connection.fetchval(find) and await connection.fetchval(there):
-        try:
+        with contextlib.suppress(asyncpg.PostgresError):  # not allowed, or another bot was quicker
             await connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
-        except asyncpg.PostgresError:  # not allowed, or another bot was quicker
-            return await connection.fetchval(find)
-    return await connection.fetchval(find)
+    schema: str | None = await connection.fetchval(find)
+    return schema

@@ -139,7 +139,7 @@ class Writer:
         ]
         told = (self._bot_name, f"[{','.join(rows)}]", json_of(vectors))
         await self._way.write(lambda connection: connection.execute(self._schema.spelt(KEEP_RECORDS), *told))
-        for model, dimensions in {(row["model"], len(row["data"])) for row in vectors}:
+        for model, dimensions in {(str(row["model"]), len(row["data"])) for row in vectors}:
             await self._index(model, dimensions)
 
     async def _index(self, model: str, dimensions: int) -> None:
@@ -157,7 +157,7 @@ class Writer:
 
     async def respell(self) -> None:
         """Spells the words of every message anew where they were spelt by other rules than this program's."""
-        last = 0
+        last: int | None = 0
         while last is not None and await self._ask(_LEXER) != words.LEXER:
             last = await self._respell_from(last)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from ..aside import Aside
 from ..errors import NewerSchema, StorageError, Unavailable
 from .worker import Worker
 
@@ -140,25 +139,32 @@ def reader(connection: sqlite3.Connection, path: Path | None) -> None:
 
 
 async def snapshot(source: Path | None, target: Path) -> None:
-    """Writes the database as it stands into a new file, on a connection and a thread of its own."""
-
-    def copy(connection: sqlite3.Connection) -> None:
-        connection.execute("VACUUM INTO ?", (str(target),))
+    """Writes the database as it stands into a new file, which is not synced, without writing to the old one: two
+    writers could corrupt it."""
 
     if source is None:
         raise Unavailable("A store in memory cannot be backed up: set storage.enabled to true first.")
+    if not source.exists():
+        raise Unavailable(f"There is no {source}: nothing was kept there yet.")
     if target.exists():
         raise Unavailable(f"{target} is there already: move it away first.")
-    connection = await Connection.open(source, reader)
     try:
-        await connection.run(copy)
-        with target.open("rb") as written:
-            await asyncio.to_thread(os.fsync, written.fileno())
+        async with Aside() as aside:
+            await aside.run(_copy, source, target)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    finally:
-        await connection.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    address = f"{source.absolute().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+            # Half a database synced at once would hold up every message for as long as that takes.
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("VACUUM INTO ?", (str(target),))
+    except sqlite3.Error as error:
+        raise explained(source, error) from error
 
 
 def upgrade(connection: sqlite3.Connection, path: Path | None) -> None:

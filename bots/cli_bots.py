@@ -1,0 +1,127 @@
+"""What commands share: the config, a bot by its name, its open store, and a word to it while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from storage.backend import Store
+
+    from .settings import BotSettings, Troupe
+
+_LINE_LIMIT = 1 << 20
+
+config_folder = click.option(
+    "--config",
+    "folder",
+    type=click.Path(path_type=Path),
+    default="config",
+    show_default=True,
+    envvar="TROUPE_CONFIG",
+    show_envvar=True,
+    metavar="DIR",
+    help="The folder that holds troupe.yaml, bots/ and personas/.",
+)
+
+
+def read_settings(folder: Path) -> Troupe:
+    """The config; ends the command with every finding where it is wrong."""
+    from .errors import ConfigError
+    from .loading import load
+
+    try:
+        return load(folder, os.environ)
+    except ConfigError as error:
+        for finding in error.findings:
+            click.echo(finding, err=True)
+        sys.exit(1)
+
+
+def bot_named(settings: Troupe, name: str, *, beside: str = "") -> BotSettings:
+    """The bot of that name; ends the command where there is none."""
+    found = settings.bot(name)
+    if found is None:
+        names = ", ".join(bot.name for bot in settings.bots)
+        raise click.ClickException(f"{beside}no bot is called {name!r}; there are: {names}")
+    return found
+
+
+def bots_meant(settings: Troupe, name: str | None, every: bool = False) -> tuple[BotSettings, ...]:
+    """One bot, or all of them where none is named."""
+    if every and name:
+        raise click.UsageError(f"either {name} or --all")
+    return settings.bots if name is None else (bot_named(settings, name),)
+
+
+@asynccontextmanager
+async def opened(bot: BotSettings) -> AsyncIterator[Store]:
+    """The bot's store, held so that the bot does not start meanwhile. Raises `StorageError`."""
+    import storage
+    from storage.errors import StorageError
+    from storage.rootlock import RootLock
+
+    if not bot.storage.enabled:
+        raise StorageError(f"{bot.name} keeps everything in memory only: there is nothing to open.")
+    lock = RootLock.take(bot.root)
+    try:
+        store = await storage.connect(bot.name, bot.root, type=bot.storage.type, url=bot.storage.address)
+        try:
+            yield store
+        finally:
+            await store.close()
+    finally:
+        lock.release()
+
+
+async def told_to(bot: BotSettings, order: dict[str, str], hear: Callable[[str], Awaitable[None]]) -> None:
+    """Has the running bot do something through its own door, and hears what it tells, a line of JSON each. Raises
+    `TroupeError`."""
+    from .errors import TroupeError
+
+    reader, writer = await _door(bot)
+    try:
+        writer.write(json.dumps(order).encode() + b"\n")
+        while line := await reader.readline():
+            told = json.loads(line)
+            if told.get("is") == "end":
+                return
+            if told.get("is") != order["do"]:
+                raise TroupeError(f"{bot.name}: {told.get('text', 'it did not understand')}")
+            await hear(told["json"])
+    except (ConnectionError, ValueError) as error:
+        raise TroupeError(f"{bot.name}: its door broke off ({error}): look at its log, then try again.") from error
+    finally:
+        writer.close()
+    raise TroupeError(f"{bot.name} stopped before it was done: try again.")
+
+
+async def _door(bot: BotSettings) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    import asyncio
+
+    from storage.rootlock import holder
+
+    from .errors import TroupeError
+    from .terminal import SOCKET, reachable
+
+    try:
+        with reachable(bot.root / SOCKET) as path:
+            return await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
+    except OSError as error:
+        raise TroupeError(
+            f"{bot.name} is running (process {holder(bot.root)}) and does not answer at its door yet: try again in a moment, or stop it first."
+        ) from error
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help up chat status test lock clean
+.PHONY: help up chat status test soak lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,11 @@ test: $(VENV)/.tested  ## ruff, mypy and the whole test suite
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest
+
+soak: $(VENV)/.tested  ## kill and starve storage for an hour, on every backend
+	@for backend in sqlite file postgres; do $(BIN)/python -m tests.soak --backend $$backend || exit 1; done
+	@$(BIN)/python -m tests.soak --fault pair --rounds 100
+	@for backend in sqlite file; do $(BIN)/python -m tests.soak --fault damage --backend $$backend --rounds 300 || exit 1; done
 
 lock:  ## renew both lock files from pyproject.toml (needs uv)
 	$(LOCK) --extra all --extra install -o requirements.lock

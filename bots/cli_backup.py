@@ -30,6 +30,9 @@ class WithDefault(click.Group):
         known = (*self.commands, *ctx.help_option_names)
         return super().parse_args(ctx, args if args and args[0] in known else [next(iter(self.commands)), *args])
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or self.commands[next(iter(self.commands))]
+
 
 @click.group(cls=WithDefault)
 def backup() -> None:

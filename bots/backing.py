@@ -12,10 +12,10 @@ import storage
 from storage.backend import Freezes, Snapshots, Store
 from storage.backup import Beside, Subject, back_up, prune, workspace
 from storage.blobs import Blobs
-from storage.copying import Tell, silent
 from storage.errors import StorageError
 from storage.manifest import Destination, Manifest, Unsound, shelf
 from storage.place import open_place
+from storage.progress import Tell, silent
 from storage.rehearsal import prove
 from storage.rootlock import RootLock
 from storage.tiers import Tiers
@@ -132,11 +132,19 @@ def job(bot: BotSettings, store: Store, blobs: Blobs, report: Report, *, now: Ca
         return found
 
     async def work() -> None:
-        made = await make(bot, able(bot, store), blobs, destination(bot), now=now)
-        report({"last_backup": made.made_at})
+        await make_and_report(bot, store, blobs, report, now=now)
 
     settings = bot.storage.backup
     return Job("backup", settings.schedule, settings.jitter, work, last)
+
+
+async def make_and_report(
+    bot: BotSettings, store: Store, blobs: Blobs, report: Report, *, now: Callable[[], datetime]
+) -> Manifest:
+    """A running bot's backup of itself, as `make`; it reports `last_backup`."""
+    made = await make(bot, able(bot, store), blobs, destination(bot), now=now)
+    report({"last_backup": made.made_at})
+    return made
 
 
 async def newest(to: Destination) -> datetime | None:

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ import click
 from .cli_bots import bot_named, bots_meant, config_folder, read_settings, told_to, utc_now
 
 if TYPE_CHECKING:
-    from storage.copying import Tell
     from storage.manifest import Destination, Manifest, Shelf
+    from storage.progress import Tell
 
     from .settings import BotSettings
 
@@ -61,22 +61,18 @@ def make(folder: Path, name: str | None, every: bool) -> None:
     Example:
       troupe backup sage
     """
-    from storage.manifest import Manifest
     from storage.rootlock import holder
 
     from . import backing
+    from .errors import NoDoor
 
     async def one(bot: BotSettings, tell: Tell) -> str:
         to = backing.destination(bot)
-        if bot.storage.type == "file" and holder(bot.root):  # its files have one reader
-            told: list[str] = []
-
-            async def hear(line: str) -> None:
-                told.append(line)
-
-            await told_to(bot, {"do": "backup"}, hear)
-            made = Manifest.model_validate_json(told[-1])
-        else:
+        made: Manifest | None = None
+        if holder(bot.root):
+            with suppress(NoDoor) if bot.storage.type != "file" else nullcontext():  # files have one reader
+                made = await _by_itself(bot)
+        if made is None:
             async with backing.source(bot) as store:
                 made = await backing.make(bot, store, backing.attachments(bot), to, now=utc_now, tell=tell)
         lost = f"; {made.blobs_lost} attachments could not be read and are not in it" if made.blobs_lost else ""
@@ -92,6 +88,19 @@ def make(folder: Path, name: str | None, every: bool) -> None:
         click.echo(f"{bot.name}: {text}", err=not well)
         failed += not well
     raise SystemExit(1 if failed else 0)
+
+
+async def _by_itself(bot: BotSettings) -> Manifest:
+    """Has the running bot back itself up. Raises `TroupeError`."""
+    from storage.manifest import Manifest
+
+    told: list[str] = []
+
+    async def hear(line: str) -> None:
+        told.append(line)
+
+    await told_to(bot, {"do": "backup"}, hear)
+    return Manifest.model_validate_json(told[-1])
 
 
 @backup.command(name="list")

@@ -86,7 +86,7 @@ async def opened(bot: BotSettings) -> AsyncIterator[Store]:
 
 async def told_to(bot: BotSettings, order: dict[str, str], hear: Callable[[str], Awaitable[None]]) -> None:
     """Has the running bot do something through its own door, and hears what it tells, a line of JSON each. Raises
-    `TroupeError`."""
+    `TroupeError`; `NoDoor` when it does not answer at all."""
     from .errors import TroupeError
 
     reader, writer = await _door(bot)
@@ -111,15 +111,16 @@ async def _door(bot: BotSettings) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
     from storage.rootlock import holder
 
-    from .errors import TroupeError
+    from .errors import NoDoor
     from .terminal import SOCKET, reachable
 
     try:
         with reachable(bot.root / SOCKET) as path:
             return await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
     except OSError as error:
-        raise TroupeError(
-            f"{bot.name} is running (process {holder(bot.root)}) and does not answer at its door yet: try again in a moment, or stop it first."
+        raise NoDoor(
+            f"{bot.name} is running (process {holder(bot.root)}) and does not answer at its door yet: try again in a "
+            "moment, or stop it first."
         ) from error
 
 

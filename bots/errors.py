@@ -3,6 +3,7 @@
 TroupeError
 ├── ConfigError          what people wrote is wrong: every finding of a run in one error
 ├── Fatal                this bot cannot run until a person changes something (bad token, disallowed intents)
+├── NoDoor               a running bot does not answer at its own door
 └── ProviderError        a model provider did not answer; `kind` says how
 """
 
@@ -38,6 +39,10 @@ class ConfigError(TroupeError):
 
 class Fatal(TroupeError):
     """This bot must stop and wait for a person; restarting cannot help."""
+
+
+class NoDoor(TroupeError):
+    """A running bot does not answer at its own door."""
 
 
 class ProviderError(TroupeError):

@@ -31,7 +31,7 @@ from .providers.offline import Offline
 from .providers.patience import Patient
 from .settings import BotSettings, ModelSettings
 from .status import Report
-from .terminal import Answer, Door, Say
+from .terminal import Answer, Door, Order, Say
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ class House:
         try:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._upkeep(report))
-                doors.create_task(Door(self.bot, {"backup": self._back_up, "cleanup": self._clean_up}).serve())
+                doors.create_task(Door(self.bot, self._orders(report)).serve())
                 doors.create_task(self._jobs(report).run())
                 if token:
                     doors.create_task(self._discord(report))
@@ -90,14 +90,15 @@ class House:
 
         return Jobs(jobs, told, now=self.now, chance=lambda: (self.chance() & 0xFFFFF) / 0x100000)
 
-    async def _back_up(self, asked: Answer, say: Say) -> None:
-        settings = self.bot.settings
-        store, to = backing.able(settings, self.store), backing.destination(settings)
-        made = await backing.make(settings, store, self.blobs, to, now=self.now)
-        await say(made.model_dump_json())
+    def _orders(self, report: Report) -> dict[str, Order]:
+        async def back_up(asked: Answer, say: Say) -> None:
+            made = await backing.make_and_report(self.bot.settings, self.store, self.blobs, report, now=self.now)
+            await say(made.model_dump_json())
 
-    async def _clean_up(self, asked: Answer, say: Say) -> None:
-        await self.cleaner.tell(say, dry_run=asked.get("dry") != "no")
+        async def clean_up(asked: Answer, say: Say) -> None:
+            await self.cleaner.tell(say, dry_run=asked.get("dry") != "no")
+
+        return {"backup": back_up, "cleanup": clean_up}
 
     async def _upkeep(self, report: Report) -> None:
         trouble = ""
@@ -125,7 +126,9 @@ async def build(
 ) -> AsyncIterator[House]:
     """A bot over its own storage root; closing it keeps what is under way and lets go of the root."""
     kept = settings.storage
-    store = await storage.connect(settings.name, settings.root, type=kept.type, url=kept.address, enabled=kept.enabled)
+    store = await storage.connect(
+        settings.name, settings.root, type=kept.type, url=kept.address, enabled=kept.enabled, tell=_upgrading
+    )
     provider = providers(settings, now)
     bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
     blobs = backing.attachments(settings)
@@ -138,6 +141,10 @@ async def build(
         await bot.settle()
         await provider.close()
         await store.close()
+
+
+def _upgrading(step: str, done: int, of: int) -> None:
+    log.info("storage.upgrading", step=step, done=done, of=of)
 
 
 def providers(settings: BotSettings, now: Callable[[], datetime]) -> Provider:

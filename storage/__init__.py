@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .errors import Unavailable
+from .progress import Tell, silent
 
 if TYPE_CHECKING:
     from .backend import Store
@@ -21,11 +22,13 @@ async def connect(
     type: Literal["sqlite", "file", "postgres"] = "sqlite",
     url: str = "",
     enabled: bool = True,
+    tell: Tell = silent,
 ) -> Store:
     """Opens a bot's store under `root`, for postgres at `url`; with `enabled=False` one that is gone when closed and
     touches no disk.
 
-    The caller holds the root's `RootLock` for as long as the store is open. Raises `Unavailable` or `NewerSchema`.
+    `tell` hears how far the upgrade of an older database is. The caller holds the root's `RootLock` for as long as
+    the store is open. Raises `Unavailable` or `NewerSchema`.
     """
     if type == "postgres" and enabled:
         from .backends.postgres import PostgresStore
@@ -38,7 +41,7 @@ async def connect(
         return await FilesStore.open_files(root, bot_name)
     from .backends.sqlite import SqliteStore
 
-    return await SqliteStore.open(root, bot_name, in_memory=not enabled)
+    return await SqliteStore.open(root, bot_name, in_memory=not enabled, tell=tell)
 
 
 def _refuse_old_sqlite() -> None:

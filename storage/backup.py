@@ -25,12 +25,13 @@ from .backend import Freezes, Snapshots
 from .backends.sqlite_file import snapshot
 from .backends.sqlite_rows import COUNTS, HOW_MUCH
 from .blobs import Blobs, Damaged
-from .copying import Tell, copy, silent
+from .copying import copy
 from .durable import in_thread
 from .errors import StorageError, Unavailable
 from .manifest import BLOBS, DATABASE, Destination, Manifest, blob_hashes, shelf, write
 from .model import Counts
 from .place import PIECE, Missing
+from .progress import Tell, silent
 from .tiers import Tiers, kept
 
 LEVEL, THREADS = 1, 2

@@ -14,16 +14,10 @@ from pydantic import BaseModel
 from .backend import OLDEST, ManyWriters, Page, Store
 from .errors import StorageError
 from .model import RECORDS, Channel, Counts, Message, Record, Session
+from .progress import Tell, silent
 
 PAGE = 500
 """Items that are in memory at a time."""
-
-Tell = Callable[[str, int, int], None]
-"""Hears how far work is: what is being done, how much of it is done, of how much (0 where nobody knows)."""
-
-
-def silent(step: str, done: int, of: int) -> None:
-    """For those to whom nothing needs to be told."""
 
 
 @dataclass(frozen=True, slots=True)

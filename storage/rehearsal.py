@@ -9,10 +9,10 @@ from pathlib import Path
 
 from . import connect
 from .backup import on_disk
-from .copying import Tell, silent
 from .errors import StorageError, Unavailable
 from .manifest import Destination, Manifest, Unsound, write
 from .place import Missing
+from .progress import Tell, silent
 from .restore import check, fetch, listed_blobs
 
 SAMPLE = 100

@@ -19,12 +19,13 @@ from .aside import Aside
 from .backends.sqlite_file import explained
 from .backup import STRETCH, Beside, on_disk
 from .blobs import Blobs, Damaged
-from .copying import Tell, copy, silent
+from .copying import copy
 from .durable import in_thread
 from .errors import RootInUse, Unavailable
 from .manifest import Destination, Manifest, Unsound, blob_hashes
 from .model import Counts
 from .place import Folder, Missing, Place
+from .progress import Tell, silent
 from .rootlock import RootLock, holder
 
 Type = Literal["sqlite", "file", "postgres"]
@@ -215,7 +216,7 @@ def _refuse_without_room(folder: Path, said: Manifest) -> None:
 
 
 def _written(path: Path) -> BinaryIO:
-    return path.open("wb", buffering=0)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb", buffering=0)
 
 
 def _take(file: BinaryIO, note: Callable[[bytes], None], chunk: bytes) -> None:

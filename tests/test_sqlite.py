@@ -347,7 +347,11 @@ async def test_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     with closing(sqlite3.connect(tmp_path / "old" / "conversations.db", isolation_level=None)) as connection:
         connection.executescript(GOLDEN.read_text("utf-8"))
-    old, new = [await SqliteStore.open(tmp_path / name, "sage") for name in ("old", "new")]
+    told: list[tuple[str, int, int]] = []
+    old, new = [
+        await SqliteStore.open(tmp_path / name, "sage", tell=lambda *said: told.append(said)) for name in ("old", "new")
+    ]
+    assert set(told) == {("bringing the database up to date", 2, 2)}
     question, answer = await old.messages("2024-01-08_12-00-00_k3f9")
     assert (question.text, answer.text, answer.reply_to) == ("Tea?", "Gladly.", question.id)
     assert await old.find("discord:100:2") == answer

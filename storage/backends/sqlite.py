@@ -17,6 +17,7 @@ from ..amendments import Amendment
 from ..backend import Kept, Page
 from ..errors import Unavailable
 from ..model import Channel, Counts, Found, Memory, Message, Receipt, Record, Session, Spending, Vector
+from ..progress import Tell, silent
 from . import changes, sqlite_rows
 from .cursors import nothing, understood, written
 from .sqlite_file import Connection, make_room, reader, snapshot, unreadable, writer
@@ -55,20 +56,24 @@ class SqliteStore:
         bot_name: str,
         *,
         in_memory: bool = False,
-        name: str = "conversations.db",
-        journal: Journal | None = None,
+        tell: Tell = silent,
     ) -> SqliteStore:
-        """Opens the store, making root and file where they are missing. Raises `Unavailable` or `NewerSchema`."""
+        """Opens the store, making root and file where they are missing; `tell` hears how far an upgrade is. Raises
+        `Unavailable` or `NewerSchema`."""
+
+        def prepared(connection: sqlite3.Connection, path: Path | None) -> None:
+            writer(connection, path, tell)
+
         if in_memory:
             only = await Connection.open(None, writer)
             return cls(bot_name, only, only, only, None)
-        path = root / name
+        path = root / "conversations.db"
         make_room(path)
         opened: list[Connection] = []
         try:
-            for prepare in (writer, reader, reader):
+            for prepare in (prepared, reader, reader):
                 opened = [*opened, await Connection.open(path, prepare)]
-            return cls(bot_name, opened[0], opened[1], opened[2], journal)
+            return cls(bot_name, opened[0], opened[1], opened[2], None)
         except BaseException:
             for connection in opened:
                 await connection.close()

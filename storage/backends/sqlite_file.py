@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ..aside import Aside
 from ..errors import NewerSchema, StorageError, Unavailable
+from ..progress import Tell, silent
 from .worker import Worker
 
 Result = TypeVar("Result")
@@ -49,7 +50,7 @@ class Connection:
     @classmethod
     async def open(cls, path: Path | None, prepare: Callable[[sqlite3.Connection, Path | None], None]) -> Connection:
         """Connects to the file, or to a new database in memory, and runs `prepare` on it."""
-        thread = Worker(prepare.__name__)
+        thread = Worker("storage")
         try:
             inner = await thread.run(_connect, path, prepare)
         except BaseException:
@@ -116,9 +117,9 @@ def make_room(path: Path) -> None:
         ) from error
 
 
-def writer(connection: sqlite3.Connection, path: Path | None) -> None:
+def writer(connection: sqlite3.Connection, path: Path | None, tell: Tell = silent) -> None:
     """The one connection that writes: brings the schema up to date, then promises that a commit is on the disk."""
-    upgrade(connection, path)
+    upgrade(connection, path, tell)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -141,7 +142,6 @@ def reader(connection: sqlite3.Connection, path: Path | None) -> None:
 async def snapshot(source: Path | None, target: Path) -> None:
     """Writes the database as it stands into a new file, which is not synced, without writing to the old one: two
     writers could corrupt it."""
-
     if source is None:
         raise Unavailable("A store in memory cannot be backed up: set storage.enabled to true first.")
     if not source.exists():
@@ -167,7 +167,7 @@ def _copy(source: Path, target: Path) -> None:
         raise explained(source, error) from error
 
 
-def upgrade(connection: sqlite3.Connection, path: Path | None) -> None:
+def upgrade(connection: sqlite3.Connection, path: Path | None, tell: Tell = silent) -> None:
     """Runs the numbered steps that the database has not seen, all or none."""
     steps = sorted(SCHEMA.glob("[0-9]*.sql"))
     # The lock comes before the look: of two programs starting at once, the second sees the first one's work.
@@ -177,7 +177,7 @@ def upgrade(connection: sqlite3.Connection, path: Path | None) -> None:
         _refuse_foreign(connection, path, version, len(steps))
         for number, step in enumerate(steps[version:], version + 1):
             for statement in _statements(step.read_text("utf-8")):
-                _run(connection, statement)
+                _run(connection, statement, tell)
             connection.execute(f"PRAGMA user_version = {number}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
@@ -186,7 +186,7 @@ def upgrade(connection: sqlite3.Connection, path: Path | None) -> None:
             connection.execute("ROLLBACK")
 
 
-def _run(connection: sqlite3.Connection, statement: str) -> None:
+def _run(connection: sqlite3.Connection, statement: str, tell: Tell) -> None:
     """A statement marked `@chunks TABLE` is run for one stretch of that table's ids after the other, so that a big
     database is copied in small memory."""
     marked = re.search(r"^-- @chunks (\w+)$", statement, re.MULTILINE)
@@ -196,6 +196,7 @@ def _run(connection: sqlite3.Connection, statement: str) -> None:
     (last,) = connection.execute(f"SELECT ifnull(max(id), 0) FROM {marked[1]}").fetchone()
     for start in range(0, last, CHUNK):
         connection.execute(statement, (start, min(start + CHUNK, last)))
+        tell("bringing the database up to date", min(start + CHUNK, last), last)
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path | None, version: int, known: int) -> None:

@@ -24,6 +24,9 @@ PARTS = {
     "discord": ("discord", "bots.discord.client"),
     "openai": ("openai", "bots.providers.openai"),
     "anthropic": ("anthropic", "bots.providers.anthropic"),
+    "sqlite": ("storage.backends.sqlite",),
+    "file": ("storage.backends.files",),
+    "postgres": ("storage.backends.postgres",),
 }
 ALWAYS = ("bots.process", "bots.wiring")
 

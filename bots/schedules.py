@@ -33,6 +33,8 @@ def fields(schedule: str) -> list[str] | None:
     written = schedule.lower().split()
     if len(written) != len(_RANGES):
         return None
+    if written[2] != "*" and written[4] != "*":
+        return None  # either, says cron(5); both, say others
     spelt = [_spelt(field, place) for place, field in enumerate(written)]
     return [field for field in spelt if field is not None] if None not in spelt else None
 
@@ -67,6 +69,6 @@ def _checked(schedule: str) -> str:
     return schedule
 
 
-_WHAT = "a cron line in UTC (minute, hour, day, month, weekday, such as 0 4 * * *) or a span such as every 6h"
+_WHAT = "a cron line in UTC (minute, hour, day or else weekday, such as 0 4 * * *) or a span such as every 6h"
 Schedule = Annotated[str, AfterValidator(_checked), WithJsonSchema({"type": "string", "x-what": _WHAT})]
 """A cron line with five fields, in UTC, or `every` and a number of minutes, hours or days (`30m`, `6h`, `1d`)."""

@@ -101,8 +101,6 @@ class StorageSettings(Section):
     """Seconds of silence between people that start a new session in a channel."""
     attachments: Address = None
     """Where files from messages are kept: a folder, or `s3://bucket/prefix`; left out: attachments/ in the root."""
-    attachment_limit: SizeOrOff = 26_214_400
-    """The biggest file that is kept."""
     backup: BackupSettings = BackupSettings()
     """When it is backed up, and where to."""
     retention: RetentionSettings = RetentionSettings()

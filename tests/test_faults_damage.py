@@ -27,8 +27,8 @@ DATABASE = "conversations.db"
 
 @pytest.mark.parametrize("backend", ["sqlite", "file"])
 def test_no_damage_costs_what_is_still_on_the_disk(backend: str, tmp_path: Path) -> None:
-    said = soak("--fault", "damage", "--backend", backend, "--rounds", "60", "--seed", "7", "--root", str(tmp_path))
-    assert f"{backend}, seed 7: 60 rounds, " in said
+    said = soak("--fault", "damage", "--backend", backend, "--rounds", "30", "--seed", "7", "--root", str(tmp_path))
+    assert f"{backend}, seed 7: 30 rounds, " in said
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def test_damage_met_while_opening_is_said(root: Path) -> None:
 
 
 async def test_a_schema_that_is_no_text_any_more_is_said(root: Path) -> None:
-    _overwrite(root, b"CREATE INDEX idx_sessions_active")
+    _overwrite(root, b"INDEX idx_sessions_active O")
     with pytest.raises(Unavailable, match=r"is damaged .* restore the latest backup"):
         await _read_all(root)
 
@@ -238,13 +238,17 @@ async def test_half_a_record_at_the_end_does_not_cost_the_next_one(folder: Path)
 
 async def test_half_a_line_at_the_end_is_put_aside(folder: Path) -> None:
     path = only(folder, "a", "messages.jsonl")
-    path.write_bytes(path.read_bytes()[:-10])
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b'"m18"') + 20])
     store = await connect("sage", folder, type="file")
     assert await ids(store, "a") == [f"m{number}" for number in range(0, 18, 2)]
     assert await store.append(session("a"), message(18, "a"))
     await store.close()
-    assert b'"m18"' in only(folder, "a", "messages.jsonl.torn").read_bytes()
-    assert path.read_bytes().count(b"\n") == 10
+    assert b'"m18"' in only(folder, "a", "torn.txt").read_bytes()
+    forget_index(folder)
+    store = await connect("sage", folder, type="file")
+    assert await ids(store, "a") == [f"m{number}" for number in range(0, 20, 2)]
+    await store.close()
 
 
 async def test_a_damaged_line_costs_no_other_and_stays(folder: Path) -> None:

@@ -194,7 +194,7 @@ WRONG = [
     ("models: [{provider: openai}]", ":2: models[0]: a model with provider 'openai' needs the name of the model"),
     (
         "storage:\n  session_gpa: 3",
-        ":3: storage.session_gpa: found an unknown key; did you mean 'session_gap'? allowed: attachment_limit, ",
+        ":3: storage.session_gpa: found an unknown key; did you mean 'session_gap'? allowed: attachments, ",
     ),
     ("colour: red", ":2: colour: found an unknown key; allowed: bindings, description, "),
     ("name: other", ":2: name: found the key name; the file's name is the name: remove the line or rename the file"),

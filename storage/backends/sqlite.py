@@ -41,6 +41,7 @@ class SqliteStore:
     def __init__(
         self, bot_name: str, writing: Connection, reading: Connection, studying: Connection, journal: Journal | None
     ) -> None:
+        """On the thread of `writing`."""
         self._bot_name = bot_name
         self._writing = writing
         self._reading = reading
@@ -66,14 +67,14 @@ class SqliteStore:
 
         if in_memory:
             only = await Connection.open(None, writer)
-            return cls(bot_name, only, only, only, None)
+            return await only.run(lambda _: cls(bot_name, only, only, only, None))
         path = root / "conversations.db"
         make_room(path)
         opened: list[Connection] = []
         try:
             for prepare in (prepared, reader, reader):
                 opened = [*opened, await Connection.open(path, prepare)]
-            return cls(bot_name, opened[0], opened[1], opened[2], None)
+            return await opened[0].run(lambda _: cls(bot_name, opened[0], opened[1], opened[2], None))
         except BaseException:
             for connection in opened:
                 await connection.close()

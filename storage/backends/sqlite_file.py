@@ -70,7 +70,7 @@ class Connection:
     def _guarded(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         try:
             return work(self.inner)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise explained(self.path, error) from error
 
     def _close(self, last: str | None) -> None:
@@ -95,7 +95,7 @@ def _connect(path: Path | None, prepare: Callable[[sqlite3.Connection, Path | No
         raise explained(path, error) from error
     try:
         prepare(inner, path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         inner.close()
         raise explained(path, error) from error
     except BaseException:
@@ -108,6 +108,8 @@ def make_room(path: Path) -> None:
     """Makes an empty file that only its owner can read, and its folder, where there is none."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = path.with_name(f"{path.name}-wal")
+        _refuse_cut(path, log.stat().st_size if log.exists() else 0)
         if not path.exists():
             path.touch(mode=0o600)
     except OSError as error:
@@ -115,6 +117,27 @@ def make_room(path: Path) -> None:
             f"{path} cannot be made ({error.strerror}): the storage root must be a folder which belongs to the "
             "user who runs the bot."
         ) from error
+
+
+def _refuse_cut(path: Path, log: int) -> None:
+    """Raises `Unavailable` for a database that lost its end, or all but its log: SQLite itself would round its size
+    up, or throw the log away."""
+    size = path.stat().st_size if path.exists() else 0
+    if log:
+        if not size:
+            raise Unavailable(
+                f"{path} is {'empty' if path.exists() else 'missing'}, and its log {path.name}-wal is there, which may "
+                "hold all that was said: put the database back beside it, or move the log aside to begin anew."
+            )
+        return
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        head = file.read(100)
+    page = int.from_bytes(head[16:18], "big")
+    pages, counted = int.from_bytes(head[28:32], "big"), head[24:28] == head[92:96]
+    if len(head) == 100 and counted and size < pages * (65_536 if page == 1 else page):
+        raise Unavailable(f"{path} is damaged (its end is missing): {_DAMAGE}.")
 
 
 def writer(connection: sqlite3.Connection, path: Path | None, tell: Tell = silent) -> None:
@@ -224,6 +247,8 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
+_SCRAMBLED = ("Could not decode to UTF-8", "malformed JSON")
+"""What SQLite says of a row that somebody else has written into."""
 _MEMORY = "The store in memory"
 _FILE = "check that it and its folder exist and belong to the user who runs the bot"
 _DISK = "check that the disk has room and is healthy"
@@ -253,8 +278,13 @@ def is_trouble(error: sqlite3.Error) -> bool:
     return _code(error) in _TROUBLES
 
 
-def explained(path: Path | None, error: sqlite3.Error) -> StorageError:
+def explained(path: Path | None, error: sqlite3.Error | UnicodeDecodeError) -> StorageError:
     """SQLite's error as a sentence that names the file and says what to do."""
+    if isinstance(error, UnicodeDecodeError) or any(sign in str(error) for sign in _SCRAMBLED):
+        return Unavailable(
+            f"{path or _MEMORY} is damaged (words in it are no text any more; `troupe doctor storage` says where): "
+            f"{_DAMAGE}."
+        )
     if not is_trouble(error):
         return StorageError(f"{path or _MEMORY} refused what was asked of it: {error}.")
     what, remedy = _TROUBLES[_code(error)]

@@ -14,13 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .faults import Soak
+from .damage import Damage
+from .kills import Kills
 from .pair import Pair
 from .talk import Backend, Place
 
 if TYPE_CHECKING:
     from tests.postgres import Server
 
+_FAULTS = "kill -9 under load; two processes on one SQLite file; files that are flipped, cut and deleted"
+_WHERE = {"kill": ("sqlite", "file", "postgres"), "pair": ("sqlite",), "damage": ("sqlite", "file")}
 REPORT = 50
 """Rounds between two lines of progress."""
 
@@ -30,7 +33,7 @@ def main() -> None:
     asked = _asked()
     root = asked.root or Path(tempfile.mkdtemp(prefix="troupe-soak-"))
     with _place(asked.backend, root) as (place, server):
-        soak = Pair(place) if asked.fault == "pair" else Soak(place, asked.seed, server)
+        soak = _soak(asked.fault, place, asked.seed, server)
         start, round = time.monotonic(), 0
         while round < asked.rounds and not soak.findings:
             round += 1
@@ -51,13 +54,22 @@ def main() -> None:
 
 
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Kills writers and looks what is left.")
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Breaks a store and looks what is left.")
     parser.add_argument("--backend", choices=("sqlite", "file", "postgres"), default="sqlite")
-    parser.add_argument("--fault", choices=("kill", "pair"), default="kill", help="pair: two processes on one store")
+    parser.add_argument("--fault", choices=("kill", "pair", "damage"), default="kill", help=_FAULTS)
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=7, help="the same seed, the same moments, as far as can be")
     parser.add_argument("--root", type=Path, help="an empty folder (default: a temporary one)")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.backend not in _WHERE[asked.fault]:
+        parser.error(f"the fault {asked.fault} is played on {' and '.join(_WHERE[asked.fault])} only")
+    return asked
+
+
+def _soak(fault: str, place: Place, seed: int, server: Server | None) -> Kills | Pair | Damage:
+    if fault == "pair":
+        return Pair(place)
+    return Damage(place, seed) if fault == "damage" else Kills(place, seed, server)
 
 
 @contextmanager

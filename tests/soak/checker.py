@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
+from pathlib import Path
 
 from storage.backend import OLDEST, Store
 from storage.model import Message, Run
@@ -48,7 +51,21 @@ async def check_all(place: Place, ledgers: Mapping[int, Ledger], tell: Tell) -> 
     there = sum(one.session_id == CROWD for one in told)
     if crowd and crowd.message_count != there:
         tell(f"the session {CROWD} counts {crowd.message_count} messages, and {there} were read")
+    await store.search("line", limit=1)  # whoever searches has the index brought up to date
     await store.close()
+    if place.backend == "sqlite":
+        check_file(place.root / "conversations.db", len(told), tell)
+
+
+def check_file(database: Path, messages: int, tell: Tell) -> None:
+    """Asks SQLite itself whether a file is sound, and whether it has indexed every message."""
+    with closing(sqlite3.connect(database)) as connection:
+        sound = connection.execute("PRAGMA integrity_check").fetchall()
+        (indexed,) = connection.execute("SELECT count(*) FROM search_docsize").fetchone()
+    if sound != [("ok",)]:
+        tell(f"the file is damaged: {sound}")
+    if indexed != messages:
+        tell(f"{indexed} messages are indexed, and {messages} are there")
 
 
 def _compare(told: list[Message], ledgers: Mapping[int, Ledger], tell: Tell) -> None:
@@ -94,8 +111,8 @@ async def _check_session(store: Store, id: str, told: list[Message], ledger: Led
     in_sight = [one for one in told if one.deleted_at is None]
     if await store.messages(id, len(told) + 1) != in_sight:
         tell(f"the session {id} shows other messages than are there")
-    if session not in await store.sessions(limit=1000) and session not in await store.sessions(talk.ROOM.key):
-        tell(f"the session {id} is in no list")
+    if session not in await store.sessions(talk.ROOM.key, limit=len(LANES) + 1):
+        tell(f"the session {id} is not among the newest")
 
 
 async def _look_up(store: Store, round: int, ledger: Ledger, tell: Tell) -> None:

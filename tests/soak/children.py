@@ -7,6 +7,7 @@ import select
 import signal
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -28,20 +29,26 @@ class Child:
             os.close(self._pipe)
             _run(work, there)
         os.close(there)
+        self._heard: deque[str] = deque()
+        """Lines that came together with one at which nobody listened any longer."""
         self._torn = b""
         self._ended = False
 
     def lines(self, seconds: float) -> Iterator[str]:
         """What it tells from now on, for so long at most, or until it ends."""
         until = time.monotonic() + seconds
-        while not self._ended:
+        while True:
+            while self._heard:
+                yield self._heard.popleft()
+            if self._ended:
+                return
             ready, _, _ = select.select([self._pipe], [], [], max(0.0, until - time.monotonic()))
             if not ready:
                 return
             said = os.read(self._pipe, 1 << 16)
             self._ended = not said
             *whole, self._torn = (self._torn + said).split(b"\n")
-            yield from (line.decode() for line in whole)
+            self._heard.extend(line.decode() for line in whole)
 
     def kill(self) -> list[str]:
         """Kills it at once; what it had told, and nobody had heard yet."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import Counter
-from contextlib import closing
 
 from storage.model import Message, Session, Text
 
 from . import talk
-from .checker import everything
+from .checker import check_file, everything
 from .children import Child
 from .talk import AT_ONCE, Place, Tell
 
@@ -92,10 +90,4 @@ async def _check(place: Place, expected: Counter[str], tell: Tell) -> None:
         if found != [origin]:
             tell(f"the search for {origin} finds {found}")
     await store.close()
-    with closing(sqlite3.connect(place.root / "conversations.db")) as connection:
-        sound = connection.execute("PRAGMA integrity_check").fetchall()
-        indexed = connection.execute("SELECT count(*) FROM search WHERE search MATCH 'many'").fetchone()
-    if sound != [("ok",)]:
-        tell(f"the file is damaged: {sound}")
-    if indexed != (kept.total(),):
-        tell(f"{indexed} messages are indexed, and {kept.total()} are there")
+    check_file(place.root / "conversations.db", kept.total(), tell)

@@ -72,7 +72,7 @@ class Name:
 
 def session(name: Name) -> Session:
     """The session of a message, with its title of that time."""
-    at = NOON + timedelta(seconds=name.number)
+    at = NOON + timedelta(hours=name.round, seconds=name.number)
     title = "" if name.lane == CROWD else f"{name.number - name.number % 8}"
     return Session(id=name.within, channel=ROOM, opened_at=NOON, last_at=at, title=title)
 
@@ -86,7 +86,7 @@ def message(name: Name, id: str = "") -> Message:
         role="user",
         sender=ANN,
         parts=(Text(text=f"{name.mark} is line {name.number} of {name.lane}"),),
-        at=NOON + timedelta(seconds=name.number),
+        at=NOON + timedelta(hours=name.round, seconds=name.number),
     )
 
 
@@ -96,7 +96,7 @@ def page(name: Name) -> Receipt:
 
 def amendment(name: Name) -> Amendment | None:
     """What is done to the message once it is kept."""
-    at = NOON + timedelta(days=1, seconds=name.number)
+    at = NOON + timedelta(hours=name.round + 1, seconds=name.number)
     match name.number % 8:
         case 1:
             return Edited(parts=(Text(text=f"{name.mark} was line {name.number}"),), at=at)

@@ -1,12 +1,15 @@
-"""The faults of a soak: a writer killed at a random moment, or the server under it; and what must hold afterwards."""
+"""Writers that are killed at a random moment, or the server under them; and what must hold afterwards."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,20 +24,28 @@ from .writer import write
 if TYPE_CHECKING:
     from tests.postgres import Server
 
+GOLDEN = Path(__file__).parent.parent / "golden" / "schema_v1.sql"
 MOMENTS = ("talking", "talking", "restless", "opening", "birth")
 """When the writer is killed: while it talks; while it opens and closes the store all the time; while it opens it; while
 it makes a new one."""
 CRASHES = ("server stopped", "server killed")
 """Or after the server went away under it without a farewell, and came back."""
+UPGRADE = "upgrade"
+"""Or while it brings a database of the first release up to date."""
+INDEX = "index deleted"
+"""Or while it talks, and then somebody deletes what can be made anew from the files."""
+SPECIAL = {"postgres": CRASHES, "file": (INDEX,), "sqlite": (UPGRADE,)}
 
 
-class Soak:
+class Kills:
     """Rounds of faults on one root, so that damage would add up."""
 
     def __init__(self, place: Place, seed: int, server: Server | None = None) -> None:
         self._place = place
         self._chance = Random(seed)
         self._server = server
+        self._coming: list[str] = []
+        """Every moment comes once before one comes again."""
         self._ledgers: dict[int, Ledger] = {}
         self.acknowledged = 0
         self.total = 0
@@ -43,17 +54,26 @@ class Soak:
 
     def round(self, number: int) -> None:
         """Writes, kills and checks."""
-        moment = self._chance.choice(MOMENTS + (CRASHES if self._server else ()))
+        if not self._coming:
+            moments = MOMENTS + SPECIAL[self._place.backend]
+            self._coming = self._chance.sample(moments, len(moments))
+        moment = self._coming.pop()
         place, before = self._place, self.total
-        if moment == "birth":
+        if moment in ("birth", UPGRADE):
             place, before = replace(place, root=place.root / f"new-{number}", bot=f"{place.bot}-{number}"), 0
+        if moment == UPGRADE:
+            place.root.mkdir()
+            before = first_schema(place.root / "conversations.db")
         ledger = self._written(place, number, moment)
+        if moment == INDEX:
+            for file in (*place.root.glob("index.db*"), *place.root.glob("*.json")):
+                file.unlink()
         checked = Child(_running(lambda tell: check_round(place, number, ledger, before, tell)))
         said = ledger.troubles + checked.end()
         totals = [int(line.split()[1]) for line in said if line.startswith("total ")]
         self.findings += [f"round {number} ({moment}): {line}" for line in said if not line.startswith("total ")]
         self.acknowledged += len(ledger.kept)
-        if moment != "birth":
+        if place is self._place:
             self._ledgers[number] = ledger
             self.total = totals[0] if totals else self.total
 
@@ -67,7 +87,7 @@ class Soak:
         writer = Child(_running(lambda tell: write(place, number, moment == "restless", tell)))
         if moment == "opening":
             ledger.hear(writer.lines(self._chance.uniform(0, 0.02)))
-        elif moment == "birth":
+        elif place is not self._place:
             ledger.hear(writer.lines(self._chance.uniform(0, 0.3 if place.url else 0.04)))
         else:
             self._hear_more(writer, ledger)
@@ -86,6 +106,21 @@ class Soak:
             ledger.hear([line])
             if len(ledger.kept) > known:
                 return
+
+
+def first_schema(database: Path) -> int:
+    """Makes a database as the first release left it, with a long talk in it. Returns how many messages there are."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.executescript(GOLDEN.read_text("utf-8"))
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(conversations)")]
+        told = {"id": "NULL", "message_id": "'old' || value", "origin": "'discord:old:' || value"}
+        values = ", ".join(told.get(column, column) for column in columns)
+        connection.execute(
+            f"INSERT INTO conversations ({', '.join(columns)}) SELECT {values} FROM conversations, "
+            "(WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 2000) SELECT * FROM n) "
+            "WHERE conversations.id = 1"
+        )
+        return int(connection.execute("SELECT count(*) FROM conversations").fetchone()[0])
 
 
 def _crash(server: Server, killed: bool) -> None:

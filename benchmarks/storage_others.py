@@ -1,5 +1,4 @@
-"""Other backends, and vectors: files beside a bare append, PostgreSQL beside one INSERT per commit, likeness beside
-numpy."""
+"""Other backends beside bare appends and INSERTs, and the likeness of vectors beside numpy."""
 
 from __future__ import annotations
 
@@ -66,23 +65,23 @@ async def postgres(bench: Bench) -> None:
     bench.report.say(", ".join(settings) + "; CPU is that of the client alone")
     await raw.execute("DROP TABLE IF EXISTS inserts")
     await raw.execute(INSERTS)
-    mine, theirs = Cost(), Cost()
+    mine, one, ten = Cost(), Cost(), Cost()
     keeper = Ours(await connect(fresh_name(), bench.root, type="postgres", url=url))
-    async with asyncpg.create_pool(url) as pool:
-        peer = Inserts(pool)
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as single, asyncpg.create_pool(url) as pool:
         for number in range(bench.scaled(5, 2)):
-            talk = Talk(number + 1, START + timedelta(days=number))
-            await _say(keeper, talk.turns(APPENDERS, bench.scaled(200, 20)), mine)
-            await _say(peer, talk.turns(APPENDERS, bench.scaled(80, 20)), theirs)
+            for peer, taken, each in ((keeper, mine, 200), (Inserts(single), one, 40), (Inserts(pool), ten, 80)):
+                talk = Talk(number + 1, START + timedelta(days=number, hours=each))
+                await _say(peer, talk.turns(APPENDERS, bench.scaled(each, 20)), taken)
     await keeper.close()
     await raw.execute("DROP TABLE inserts")
     await raw.close()
-    bench.report.figure("messages/s : one INSERT per commit", mine.rate, theirs.rate, least=5)
-    bench.report.figure("CPU µs : one INSERT per commit", mine.cpu_each, theirs.cpu_each)
+    for what, theirs in (("one connection", one), ("a pool of ten", ten)):
+        bench.report.figure(f"messages/s : an INSERT a commit, {what}", mine.rate, theirs.rate, least=5)
+        bench.report.figure(f"CPU µs : an INSERT a commit, {what}", mine.cpu_each, theirs.cpu_each)
 
 
 class Inserts:
-    """asyncpg's own pool of ten, one INSERT per commit, the index kept by the server."""
+    """asyncpg's own pool, one INSERT per commit, the index kept by the server."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool

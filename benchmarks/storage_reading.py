@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import sqlite3
@@ -56,12 +57,11 @@ async def search(bench: Bench) -> None:
     common = Talk(1).vocabulary
     rare = await _repeated(lambda: store.search(RARE), bench.scaled(100, 20))
     scans = []
-    with sqlite3.connect(folder / FILE) as raw:
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as raw:
         for _ in range(3):
             started = time.perf_counter()
             scanned = raw.execute("SELECT id FROM messages WHERE content LIKE ?", (f"%{RARE}%",)).fetchall()
             scans.append(time.perf_counter() - started)
-    raw.close()
     found = {asked: await store.search(asked) for asked in (RARE, EMOJI, CJK, CODE, "京都へ", "parse http url")}
     assert len(found[RARE]) == len(scanned) == 2
     bench.report.figure("scans by LIKE / searches for a rare word", middle(scans) / rare, least=500)
@@ -87,14 +87,13 @@ async def size(bench: Bench) -> None:
 
 
 def _tell_tables(bench: Bench, folder: Path) -> None:
-    with sqlite3.connect(folder / FILE) as raw:
-        try:
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as raw:
+        (usage,) = raw.execute("SELECT ifnull(sum(length(usage)), 0) FROM messages").fetchone()
+        bench.report.say(f"half are answers: the JSON of what they took is {usage / bench.million:.0f} B a message")
+        with contextlib.suppress(sqlite3.OperationalError):  # a SQLite without dbstat
             query = "SELECT name, sum(pgsize) AS bytes FROM dbstat GROUP BY name ORDER BY bytes DESC LIMIT 8"
-            rows = raw.execute(query).fetchall()
-        except sqlite3.OperationalError:  # a SQLite without dbstat
-            return
-    raw.close()
-    bench.report.say("of which " + ", ".join(f"{name} {count / bench.million:.0f}" for name, count in rows))
+            told = [f"{name} {count / bench.million:.0f}" for name, count in raw.execute(query)]
+            bench.report.say(f"of which {', '.join(told)}")
 
 
 async def _sessions(store: SqliteStore) -> list[str]:

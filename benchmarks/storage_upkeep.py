@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
@@ -76,18 +77,23 @@ async def memory(bench: Bench) -> None:
 
 
 async def backup(bench: Bench) -> None:
-    """Copies of a big store while 200 lines a second are said, beside a bare `VACUUM INTO` of the same file while
-    nothing is."""
+    """Copies of a big store while 200 lines a second are said, beside a bare `VACUUM INTO` and fsync of the same file
+    while nothing is said and while as much is."""
     source = await big_store(bench.root, bench.million)
     idle, copying, packing = Paced(), Paced(), Paced()
-    bare, copied, packed = list[float](), list[float](), list[float]()
+    alone, beside, copied, packed = (list[float]() for _ in range(4))
     with bench.folder() as work:
         shutil.copytree(source, work / "store")
         keeper = await Ours.open(work / "store")
+
+        async def bare() -> None:
+            await asyncio.to_thread(_vacuum, work / "store" / FILE, work / "bare.db")
+            (work / "bare.db").unlink()
+
         for number in range(bench.scaled(3, 2)):
             lines = _fresh(number)
-            bare.append(await _timed(lambda: asyncio.to_thread(_vacuum, work / "store" / FILE, work / "bare.db")))
-            (work / "bare.db").unlink()
+            alone.append(await _timed(bare))
+            beside.append(await _meanwhile(keeper, lines, Paced(), bare))
             idle.extend(await paced(keeper, itertools.islice(lines, RATE * bench.scaled(6, 2)), RATE))
             copied.append(await _meanwhile(keeper, lines, copying, lambda: keeper.store.snapshot(work / "copy.db")))  # type: ignore[attr-defined]
             (work / "copy.db").unlink()
@@ -97,7 +103,9 @@ async def backup(bench: Bench) -> None:
     for what, taken, heard in (("snapshot", copied, copying), ("whole backup", packed, packing)):
         waits = tail(heard.waits) * 1e3, tail(idle.waits) * 1e3
         bench.report.figure(f"acknowledged, p99, in a {what} : idle", *waits, unit="ms", most=3)
-        bench.report.figure(f"{what} : VACUUM INTO and fsync", middle(taken), middle(bare), unit="s", most=1.5)
+        for when, theirs in (("nobody", alone), ("as many", beside)):
+            named = f"{what} : VACUUM INTO, {when} writing"
+            bench.report.figure(named, middle(taken), middle(theirs), unit="s", most=1.5)
         bench.report.say(f"loop late in a {what}: p99 {tail(heard.late) * 1e3:.2f} ms ({len(heard.waits)} lines)")
 
 
@@ -150,9 +158,8 @@ async def _timed(work: Callable[[], Awaitable[object]]) -> float:
 
 
 def _vacuum(source: Path, target: Path) -> None:
-    with sqlite3.connect(source) as raw:
+    with contextlib.closing(sqlite3.connect(source)) as raw:
         raw.execute("VACUUM INTO ?", (str(target),))
-    raw.close()
     with target.open("rb") as written:
         os.fsync(written.fileno())
 

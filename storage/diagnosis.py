@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .copying import Tell
 from .model import Attachment, Message, Value
+from .progress import Tell
 
 _SHOWN = 10
 
@@ -81,6 +81,15 @@ class Ledger:
         (before,) = self._rows.execute("SELECT place FROM seen WHERE id = ?", (id,)).fetchone()
         return str(before)
 
+    def knows(self, id: str, place: str) -> bool:
+        """Whether an id was seen first in that place."""
+        query = "SELECT 1 FROM seen WHERE id = ? AND place = ?"
+        return self._rows.execute(query, (id, place)).fetchone() is not None
+
+    def refers(self, hash: str) -> bool:
+        """Whether a message refers to a file."""
+        return self._rows.execute("SELECT 1 FROM files WHERE hash = ?", (hash,)).fetchone() is not None
+
     def files(self, after: str, limit: int) -> list[tuple[str, str]]:
         """Files beyond a hash, in the order of their hashes, each with a message that refers to it."""
         query = "SELECT hash, message FROM files WHERE hash > ? ORDER BY hash LIMIT ?"
@@ -88,8 +97,7 @@ class Ledger:
 
     async def references(self, hashes: Sequence[str]) -> dict[str, int]:
         """Those of the files to which a message refers."""
-        known = "SELECT 1 FROM files WHERE hash = ?"
-        return {hash: 1 for hash in hashes if self._rows.execute(known, (hash,)).fetchone()}
+        return {hash: 1 for hash in hashes if self.refers(hash)}
 
     def close(self) -> None:
         self._rows.close()
@@ -111,6 +119,8 @@ class Visit:
     ledger: Ledger = field(default_factory=Ledger)
     messages: int = 0
     sessions: int = 0
+    whole: bool = False
+    """Whether all that refers to files was read, and so those are known that nothing refers to."""
 
     @property
     def backup(self) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from .blobs import Blobs, orphans
-from .copying import Tell, silent
 from .diagnosis import Finding, Places, Visit, amount
 from .durable import in_thread
 from .errors import StorageError
+from .progress import Tell, silent
 
 _PAGE = 500
 
@@ -51,31 +50,32 @@ async def examine(
     is thrown away without a copy in `<root>/doctor`. The caller holds the root's `RootLock` for a `fix`, and says with
     `running` that somebody else holds it otherwise. What cannot be looked at is a finding as well, not an error."""
     visit = Visit(bot_name, root, fix, deep, running, tell)
+    findings: list[Finding] = []
     try:
-        findings: list[Finding] = []
-        try:
-            findings += await _kept(visit, type, url)
-            findings += await _files(visit, blobs)
-        except (StorageError, OSError) as error:
-            findings.append(Finding(what="unavailable", where=str(root), sentence=str(error)))
-        return Diagnosis(bot_name, tuple(findings), visit.messages, visit.sessions)
+        await _kept(visit, type, url, findings)
+        findings += await _files(visit, blobs)
+    except (StorageError, OSError) as error:
+        said = f"{error} The check stopped there."
+        findings.append(Finding(what="unavailable", where=str(root), sentence=said))
     finally:
         visit.ledger.close()
+    return Diagnosis(bot_name, tuple(findings), visit.messages, visit.sessions)
 
 
-async def _kept(visit: Visit, type: str, url: str) -> list[Finding]:
+async def _kept(visit: Visit, type: str, url: str, findings: list[Finding]) -> None:
+    """Adds what is found as it is found, so that trouble on the way hides nothing."""
     if type == "postgres":
         from .backends import postgres_checks
 
-        return await postgres_checks.examine(visit, url)
-    if type == "file":
+        await postgres_checks.examine(visit, url, findings)
+    elif type == "file":
         from .backends import files_checks
 
-        return await files_checks.examine(visit)
-    from .backends import sqlite_checks
+        findings += await files_checks.examine(visit)
+    else:
+        from .backends import sqlite_checks
 
-    look: Callable[[Visit], list[Finding]] = lambda visit: list(sqlite_checks.examine(visit))  # noqa: E731
-    return await in_thread(look, visit)
+        await in_thread(lambda: findings.extend(sqlite_checks.examine(visit)))
 
 
 async def _files(visit: Visit, blobs: Blobs) -> list[Finding]:
@@ -92,17 +92,14 @@ async def _files(visit: Visit, blobs: Blobs) -> list[Finding]:
             elif visit.deep and not await blobs.sound(after):
                 damaged.add(f"{after} of message {message}")
             visit.tell("attachments", missing.count, 0)
-    loose, bytes_ = 0, 0
+    loose, size = 0, 0
     async with aclosing(orphans(blobs, visit.ledger, _PAGE)) as found:
-        async for hash, size in found:
-            loose, bytes_ = loose + 1, bytes_ + size
+        async for hash, bytes_ in found:
+            loose, size = loose + 1, size + bytes_
             if visit.deep and not await blobs.sound(hash):
                 damaged.add(f"{hash} of no message")
-    return [
-        *_lost(visit, "attachments-missing", missing),
-        *_lost(visit, "attachments-damaged", damaged),
-        *_loose(loose, bytes_),
-    ]
+    lost = [*_lost(visit, "attachments-missing", missing), *_lost(visit, "attachments-damaged", damaged)]
+    return [*lost, *(_loose(loose, size) if visit.whole else ())]
 
 
 def _lost(visit: Visit, what: str, places: Places) -> list[Finding]:

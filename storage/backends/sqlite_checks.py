@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ DATABASE = "conversations.db"
 _MAGIC = b"SQLite format 3\0"
 _WAL = (0x377F0682, 0x377F0683)
 _MENDED_WAL = (3, 51, 3)
-_INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (.+)")
-_TREE = re.compile(r"(?:Tree (\d+)|On tree page (\d+)) ")
 _KEPT_ELSEWHERE = ("search", "attachments")
 """Tables that are made of the messages."""
 _ROOM = 1 << 20
@@ -148,31 +145,22 @@ def _owner(visit: Visit, path: Path, database: sqlite3.Connection) -> Iterator[F
 
 
 def pages(visit: Visit, path: Path, database: sqlite3.Connection) -> Iterator[Finding]:
-    """Every page, and every index against its table; what is damaged outside the tables is made anew."""
+    """Every page, and every index against its table. What is wrong outside the tables is made anew from them."""
     visit.tell("pages", 0, 0)
     said = _complaints(database)
     if not said:
         return
-    damaged = _rebuildable(database, said)
-    fixed = bool(damaged and visit.fix and _rebuilt(database, damaged))
-    if damaged:
-        sentence = f"The indexes {', '.join(sorted(damaged))} do not fit their tables; they can be made anew."
-        if visit.fix and not fixed:
-            sentence = f"The indexes {', '.join(sorted(damaged))} could not be made anew. {visit.backup}"
-        fixable = fixed or not visit.fix
-        count = len(said)
-        yield Finding(
-            what="index",
-            where=str(path),
-            sentence=sentence,
-            count=count,
-            fixable=fixable,
-            fixed=fixed,
-            lost=not fixable,
-        )
-    else:
-        sentence = f"{path} is damaged ({said[0][:200]}). {visit.backup}"
-        yield Finding(what="pages", where=str(path), sentence=sentence, count=len(said), lost=True)
+    where, count = str(path), len(said)
+    if gone := _lost_rows(database):
+        sentence = f"{path} is damaged ({gone}). {visit.backup}"
+        yield Finding(what="pages", where=where, sentence=sentence, count=count, lost=True)
+        return
+    fixed = visit.fix and _reindexed(database)
+    sentence = f"The indexes do not fit their tables ({said[0][:200]}); they can be made anew."
+    if visit.fix and not fixed:
+        sentence = f"The indexes do not fit their tables ({said[0][:200]}), and cannot be made anew. {visit.backup}"
+    fixable = fixed or not visit.fix
+    yield Finding(what="index", where=where, sentence=sentence, count=count, fixable=fixable, fixed=fixed)
 
 
 def _complaints(database: sqlite3.Connection) -> list[str]:
@@ -183,30 +171,35 @@ def _complaints(database: sqlite3.Connection) -> list[str]:
     return [line for line in said if line != "ok" and not line.startswith("***")]
 
 
-def _rebuildable(database: sqlite3.Connection, said: list[str]) -> set[str]:
-    """The indexes that everything said is about; empty when something else is damaged, too."""
+def _lost_rows(database: sqlite3.Connection) -> str:
+    """What cannot be had from the tables, by reading all of them: a table that cannot be read, or one that has fewer
+    rows than one of its indexes knows."""
+    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
+    table = "its schema"
     try:
-        rows = database.execute("SELECT rootpage, type, name FROM sqlite_schema").fetchall()
-    except sqlite3.DatabaseError:
-        return set()
-    roots = {root: name for root, kind, name in rows if kind == "index" and not name.startswith("search_")}
-    names: set[str] = set()
-    for line in said:
-        if about := _INDEX_ONLY.fullmatch(line):
-            names.add(about[1])
-        elif (tree := _TREE.match(line)) and int(tree[1] or tree[2]) in roots:
-            names.add(roots[int(tree[1] or tree[2])])
-        else:
-            return set()
-    return names
+        for (table,) in database.execute(query).fetchall():
+            there = sum(1 for _ in database.execute(f'SELECT * FROM "{table}" NOT INDEXED'))
+            for _, index, _, _, partial in database.execute(f'PRAGMA index_list("{table}")').fetchall():
+                if not partial and (more := _entries(database, table, index) - there) > 0:
+                    return f"{more:,} rows of {table} are gone"
+    except sqlite3.DatabaseError as error:
+        return f"{table}: {error}"
+    return ""
 
 
-def _rebuilt(database: sqlite3.Connection, names: set[str]) -> bool:
+def _entries(database: sqlite3.Connection, table: str, index: str) -> int:
+    try:
+        (count,) = database.execute(f'SELECT count(*) FROM "{table}" INDEXED BY "{index}"').fetchone()
+    except sqlite3.DatabaseError:  # it can be made anew
+        return 0
+    return int(count)
+
+
+def _reindexed(database: sqlite3.Connection) -> bool:
     """Whether everything is well afterwards; otherwise nothing was changed."""
     try:
         database.execute("BEGIN IMMEDIATE")
-        for name in names:
-            database.execute('REINDEX "{}"'.format(name.replace('"', '""')))
+        database.execute("REINDEX")
         well = not _complaints(database)
         database.execute("COMMIT" if well else "ROLLBACK")
     except sqlite3.Error:

@@ -32,6 +32,7 @@ def content(visit: Visit, path: Path, database: sqlite3.Connection) -> Iterator[
     for rule in relations.SUMS:
         yield from related(visit, path, database, rule)
     yield from index(visit, path, database)
+    visit.whole = True
     (visit.messages,) = database.execute("SELECT count(*) FROM messages").fetchone()
     (visit.sessions,) = database.execute("SELECT count(*) FROM sessions").fetchone()
 

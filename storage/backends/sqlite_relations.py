@@ -45,7 +45,17 @@ UNION SELECT p.place, m.session FROM pages AS p JOIN messages AS m ON m.id = p.m
 WHERE p.place NOT IN (SELECT id FROM places)
 """
 
+_NEAR = "(SELECT ifnull(max(n.at), 0) FROM messages AS n WHERE n.id < messages.id AND typeof(n.at) = 'integer')"
+
 PARTNERS = (
+    Rule(
+        "message-time",
+        "SELECT message_id FROM messages WHERE typeof(at) <> 'integer'",
+        "Messages have no time that could be one; each takes that of the message before it.",
+        (f"UPDATE messages SET at = {_NEAR} WHERE typeof(at) <> 'integer'",),
+        "SELECT json_object('message_id', message_id, 'at', at) FROM messages WHERE typeof(at) <> 'integer'",
+        lost=True,
+    ),
     Rule(
         "channel-missing",
         _NO_CHANNEL,
@@ -183,9 +193,7 @@ SUMS = (
 )
 """What is told twice, and must be the same both times."""
 
-_NEAR = "(SELECT ifnull(max(n.at), 0) FROM messages AS n WHERE n.id < messages.id AND typeof(n.at) = 'integer')"
 DOUBTFUL_OF_MESSAGES = {
-    "at": _NEAR,
     "content": "readable(CAST(content AS BLOB))",
     **dict.fromkeys(("outcome", "usage", "metadata", "reactions", "annotations", "edits", "parts"), "NULL"),
     **dict.fromkeys(("persona", "reply_to", "pinned", "deleted_at", "event"), "NULL"),

@@ -58,7 +58,8 @@ def make(folder: Path, name: str | None, every: bool) -> None:
     """Back up one bot, or all of them.
 
     \b
-    Example:
+    Examples:
+      troupe backup make sage
       troupe backup sage
     """
     from storage.rootlock import holder

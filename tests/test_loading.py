@@ -144,14 +144,6 @@ def test_the_storage_type_may_come_from_the_environment(desk: Desk) -> None:
     )
 
 
-def test_postgres_needs_an_address(desk: Desk) -> None:
-    desk.bot("storage: {type: postgres, url: '${DATABASE:-}'}")
-    assert "postgres needs the server's address in url" in desk.finding()
-    found = desk.load(DATABASE="postgresql://sage:pw@db/chat").bots[0].storage
-    assert found.url is not None
-    assert found.url.value == "postgresql://sage:pw@db/chat"
-
-
 SAGE = "config/bots/sage.yaml"
 
 WRONG = [
@@ -169,9 +161,6 @@ WRONG = [
     ),
     ("storage: {enabled: maybe}", ":2: storage.enabled: found 'maybe' (text); allowed: true or false"),
     ("storage:\n  type: mongo", ":3: storage.type: found 'mongo' (text); allowed: sqlite, file or postgres"),
-    ("storage: {backup: {schedule: daily}}", "found 'daily' (text); allowed: a cron line in UTC (minute,"),
-    ("storage: {retention: {dm: {age: soon}}}", "found 'soon' (text); allowed: a span of time: 90s, 30m"),
-    ("storage: {retention: {dm: {size: big}}}", "found 'big' (text); allowed: a size: 500KB"),
     ("discord: {dms: {policy: none}}", "discord.dms.policy: found 'none' (text); allowed: everyone, allowlist or off"),
     (
         "discord: {channels: {always: advice}}",

@@ -33,10 +33,10 @@ def test_a_span_is_a_number_and_a_unit() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    (
+    [
         *("", "daily", "0 4 * *", "0 4 * * * *", "60 4 * * *", "0 24 * * *", "0 4 0 * *", "0 4 * 13 *", "0 4 * * 8"),
         *("0 4 1 * 1", "5-3 * * * *", "*/0 * * * *", "every 0h", "every 6 weeks", "every -1h", "0 4 * * monday"),
-    ),
+    ],
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):

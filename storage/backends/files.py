@@ -1,42 +1,43 @@
-"""Files: a bot's whole store in folders that people can read, with an index that can be made anew."""
+"""Files: a bot's whole store in folders that people can read, with an index that can be made anew.
+
+Each change stands in the files before it is acknowledged: `fdatasync` has returned for each file that lines were added
+to, and `fsync` for each file and folder that was replaced or made; changes that wait together share that. The index
+is not synced on its own: what a power cut takes from it is read from the files again.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from ..errors import StorageError, Unavailable
-from ..model import Channel, Profile, Session
 from ..rootlock import RootLock
-from .changes import Append, Change, KeepChannel, KeepRecords, SaveSession
+from .files_catch_up import CatchUp
+from .files_disk import state
 from .files_journal import TABLES, Files
-from .files_layout import LISTS, MESSAGES, META, PROFILES, Read, read_records, read_session
 from .sqlite import SqliteStore
-from .sqlite_file import Connection, indexer, make_room, reader
-from .sqlite_writer import Writer
+from .sqlite_file import APPLICATION_ID, Connection, indexer, make_room, reader
 
 INDEX = "index.db"
-_CHANNELS = TypeAdapter(list[Channel])
+CLOSED = "index.closed"
+"""How the index was left; one that stands otherwise is looked through before it is believed."""
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class FilesStore(SqliteStore):
-    """One bot's store. The files are what is kept: each change stands in them, synced, before it is acknowledged.
+    """One bot's store. The files are what is kept.
 
     Reading, searching and counting are done in an SQLite database beside them, `index.db`, which follows each change
     and is brought up to date with the files when the store opens: after a crash, after an edit by hand, or from
-    nothing. Only one process may have the root open.
+    nothing. Only one process may have the root open. What is edited while it is open is noticed at the next opening.
     """
 
+    _root: Path
     _lock: RootLock
     _files: Files
     problems: list[str]
-    """What could not be understood in the files when they were read; it stays where it is."""
+    """What could not be understood in the files when the store opened, in sentences; it stays where it is."""
 
     @classmethod
     async def open_files(cls, root: Path, bot_name: str) -> FilesStore:
@@ -45,10 +46,10 @@ class FilesStore(SqliteStore):
         try:
             try:
                 store = await cls._open_index(root, bot_name)
-            except Unavailable:
-                if not (root / INDEX).is_file():
+            except (_Damaged, Unavailable, sqlite3.Error) as error:
+                if not _is_damage(error, root / INDEX):
                     raise
-                for leftover in (INDEX, f"{INDEX}-wal", f"{INDEX}-shm"):  # damaged: it holds nothing of its own
+                for leftover in (INDEX, f"{INDEX}-wal", f"{INDEX}-shm"):
                     (root / leftover).unlink(missing_ok=True)
                 store = await cls._open_index(root, bot_name)
         except BaseException:
@@ -61,126 +62,65 @@ class FilesStore(SqliteStore):
     async def _open_index(cls, root: Path, bot_name: str) -> FilesStore:
         path = root / INDEX
         make_room(path)
+        closed = root / CLOSED
+        trusted = closed.is_file() and closed.read_text("utf-8", "replace") == state(path)
         opened: list[Connection] = []
         try:
             for prepare in (indexer, reader, reader):
                 opened = [*opened, await Connection.open(path, prepare)]
-            files = Files(root)
-            store = cls(bot_name, opened[0], opened[1], opened[2], files)
-            store._files = files
+            if not trusted:
+                await opened[0].run(_look_through)
             await opened[0].run(lambda inner: inner.executescript(TABLES))
-            store.problems = await opened[0].run(lambda inner: _CatchUp(root, store._writer, inner).run())
+            files = Files(root, opened[0].inner)
+            store = cls(bot_name, opened[0], opened[1], opened[2], files)
+            store._root, store._files = root, files
+            store.problems = await opened[0].run(store._catch_up)
         except BaseException:
             for connection in opened:
                 await connection.close()
             raise
         return store
 
+    def _catch_up(self, index: sqlite3.Connection) -> list[str]:
+        catching_up = CatchUp(self._root, self._writer, index)
+        catching_up.run()
+        self._files.house(catching_up.homeless)
+        if catching_up.loaded:
+            self._files.write_lists(anew=True)
+        self._writer.recount()
+        return catching_up.problems
+
     async def _close(self) -> None:
-        await self._writer.drain()
-        with contextlib.suppress(StorageError, OSError):
-            await self._writing.run(self._files.write_index)
-        self._files.close()
-        await super()._close()
-        self._lock.release()
-
-
-class _CatchUp:
-    """Brings the index in step with the files, on the writer's thread."""
-
-    def __init__(self, root: Path, writer: Writer, connection: sqlite3.Connection) -> None:
-        self._root = root
-        self._writer = writer
-        self._connection = connection
-        self._problems: list[str] = []
-
-    def run(self) -> list[str]:
-        known = {
-            path: (session_id, size, meta)
-            for session_id, path, size, meta in self._connection.execute(
-                "SELECT session_id, path, size, meta FROM folders"
-            )
-        }
-        fresh = not known
-        if fresh:
-            self._take_channels()
-        for folder in self._session_folders():
-            path = str(folder.relative_to(self._root))
-            session_id, *seen = known.pop(path, (None, 0, 0))
-            if seen != _state(folder):
-                self._load(folder, path, session_id)
-        for path, (session_id, *_) in known.items():
-            if not self._moved(session_id, path):
-                self._unload(session_id)
-        if fresh:
-            self._take_records()
-        return self._problems
-
-    def _session_folders(self) -> Iterator[Path]:
-        for kind in ("channels", "dms"):
-            with contextlib.suppress(FileNotFoundError):
-                for channel in sorted(os.scandir(self._root / kind), key=lambda entry: entry.name):
-                    if channel.is_dir():
-                        sessions = sorted(entry.name for entry in os.scandir(channel.path) if entry.is_dir())
-                        yield from (Path(channel.path) / name for name in sessions)
-
-    def _load(self, folder: Path, path: str, session_id: str | None) -> None:
         try:
-            found = read_session(folder)
-        except (ValueError, OSError) as error:
-            self._problems.append(str(error))
-            return
-        self._problems += found.problems
-        self._unload(found.session.id)
-        if session_id is not None and session_id != found.session.id:
-            self._unload(session_id)
-        spoken = _spoken(found)
-        self._write([SaveSession(spoken), *(Append(spoken, message) for message in found.messages)])
-        size, meta = _state(folder)
-        row = (found.session.id, found.session.channel.key, path, size, meta, found.changes)
-        self._connection.execute("INSERT OR REPLACE INTO folders VALUES (?, ?, ?, ?, ?, ?)", row)
-
-    def _unload(self, session_id: str) -> None:
-        self._writer.unload(session_id)
-        self._connection.execute("DELETE FROM folders WHERE session_id = ?", (session_id,))
-
-    def _moved(self, session_id: str, path: str) -> bool:
-        """Whether a session stands elsewhere by now: its row was replaced when that place was read."""
-        row = self._connection.execute("SELECT path FROM folders WHERE session_id = ?", (session_id,)).fetchone()
-        return row is not None and row[0] != path
-
-    def _take_channels(self) -> None:
-        with contextlib.suppress(OSError, ValidationError):
-            kept = _CHANNELS.validate_json((self._root / "channels.json").read_bytes())
-            self._write([KeepChannel(channel) for channel in kept])
-
-    def _take_records(self) -> None:
-        for kind, name in LISTS.items():
-            records, problems = read_records(self._root / name, kind)
-            self._problems += problems
-            self._write([KeepRecords(tuple(records))])
-        for path in sorted((self._root / PROFILES).glob("*/profile.json")):
-            try:
-                self._write([KeepRecords((Profile.model_validate_json(path.read_bytes()),))])
-            except ValidationError as error:
-                self._problems.append(f"{path} cannot be read: {error.errors()[0]['msg']}")
-
-    def _write(self, changes: list[Change]) -> None:
-        for start in range(0, len(changes), 500):
-            self._writer.take_in(changes[start : start + 500])
+            await self._writer.drain()
+            with contextlib.suppress(StorageError):
+                await self._writing.run(lambda _: self._files.write_lists())
+            await super()._close()
+            self._files.close()
+            with contextlib.suppress(OSError):
+                (self._root / CLOSED).touch(0o600)
+                (self._root / CLOSED).write_text(state(self._root / INDEX), "utf-8")
+        finally:
+            self._lock.release()
 
 
-def _state(folder: Path) -> list[int]:
-    """What tells whether a session's files are as they were."""
-    with contextlib.suppress(FileNotFoundError):
-        meta = (folder / META).stat().st_mtime_ns
-        with contextlib.suppress(FileNotFoundError):
-            return [(folder / MESSAGES).stat().st_size, meta]
-        return [0, meta]
-    return [-1, -1]
+class _Damaged(Exception):
+    """The index is not to be believed."""
 
 
-def _spoken(found: Read) -> Session:
-    """The session with the time of its last word, which its lines tell better than its own file."""
-    people = (message.at for message in found.messages if message.sender.type == "user")
-    return found.session.model_copy(update={"last_at": max(chain(people, (found.session.last_at,)))})
+def _look_through(index: sqlite3.Connection) -> None:
+    if index.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise _Damaged
+
+
+def _is_damage(error: BaseException, path: Path) -> bool:
+    """Whether the index itself is at fault: it holds nothing of its own, so it can go. Another program's cannot."""
+    cause = error.__cause__ or error
+    if isinstance(cause, sqlite3.Error):
+        return (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(100)
+    ours = not head.startswith(b"SQLite format 3\0") or int.from_bytes(head[68:72], "big") == APPLICATION_ID
+    return isinstance(cause, _Damaged) or (isinstance(cause, Unavailable) and ours)

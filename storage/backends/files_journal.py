@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Unavailable
-from ..model import Attachment, Channel, Message, Profile, Record, Session, Spent, storable
+from ..model import Channel, Message, Profile, Record, Session, Spent, storable
 from . import sqlite_rows
 from .changes import (
     Amend,
@@ -32,6 +31,7 @@ from .changes import (
     RemoveSessions,
     SaveSession,
 )
+from .files_attachments import Attachments
 from .files_disk import Disk, state
 from .files_layout import (
     CHANNEL,
@@ -40,7 +40,6 @@ from .files_layout import (
     META,
     Unreadable,
     about,
-    attachment_name,
     channel_folder,
     document,
     line,
@@ -88,7 +87,9 @@ class Files:
         self._root = root
         self._index = index
         self._disk = Disk(root)
+        self._disk.sweep()
         self._lists = Lists(root, index, self._disk)
+        self._attachments = Attachments(root, index, self._disk)
         self._metas: dict[str, dict[str, Any]] = {}
         self._changed: dict[str, None] = {}
         """Sessions of which more than the last word changed in this batch."""
@@ -126,8 +127,18 @@ class Files:
         self._metas.clear()
         self._disk.take_back()
 
-    def write_lists(self) -> None:
-        """Brings the lists for people up to date, if they are not."""
+    def house(self, keys: Collection[str]) -> None:
+        """Writes the files of channels that have none, before anything is put."""
+        self._index.execute("BEGIN IMMEDIATE")
+        for key in keys:
+            self._keep_channel(key)
+        self._disk.sync()
+        self._index.execute("COMMIT")
+        self._disk.settle()
+
+    def write_lists(self, *, anew: bool = False) -> None:
+        """Brings the lists for people up to date, if they are not; `anew` where nobody can tell."""
+        self._lists.changed += anew
         self._lists.write()
 
     def close(self) -> None:
@@ -140,13 +151,11 @@ class Files:
     def _take(self, change: Change) -> None:
         match change:
             case Append(session, message):
-                self._compare(session)
-                self._lines.setdefault(session.id, []).append(line(message))
+                self._gather(session).append(line(message))
                 if message.sender.type == "user":
-                    self._spoke[session.id] = message.at
+                    self._spoke[storable(session.id)] = message.at
             case SaveSession(session):
-                self._compare(session)
-                self._lines.setdefault(session.id, [])
+                self._gather(session)
             case KeepReceipts(message_id, receipts):
                 self._tell_about(message_id, {"receipts": message_id, "pages": receipts})
             case Amend(message_id, amendment):
@@ -164,9 +173,11 @@ class Files:
             case RemoveRecords(kind, ids):
                 self._remove_records(kind, set(map(storable, ids)))
 
-    def _compare(self, session: Session) -> None:
-        if self._metas.get(session.id) != _own(session):
-            self._changed[session.id] = None
+    def _gather(self, session: Session) -> list[bytes]:
+        session_id = storable(session.id)
+        if self._metas.get(session_id) != _own(session):
+            self._changed[session_id] = None
+        return self._lines.setdefault(session_id, [])
 
     def _tell_about(self, message_id: str, told: dict[str, Any]) -> None:
         query = "SELECT session_id FROM messages JOIN sessions ON sessions.id = session WHERE message_id = ?"
@@ -177,9 +188,9 @@ class Files:
     def _flush(self) -> None:
         """Writes what was gathered. What was removed again later in the batch is in the index no more, and left out."""
         for session_id in self._changed:
-            found = self._index.execute(sqlite_rows.SESSION_BY_ID, (storable(session_id),)).fetchone()[0]
+            found = self._index.execute(sqlite_rows.SESSION_BY_ID, (session_id,)).fetchone()[0]
             for session in sqlite_rows.SESSIONS.validate_json(found):
-                self._keep_meta(session, session_id)
+                self._keep_meta(session)
         for session_id, told in self._lines.items():
             self._append(session_id, told)
         for session_id in self._changed:
@@ -191,21 +202,23 @@ class Files:
         for noted in (self._changed, self._lines, self._spoke):
             noted.clear()
 
-    def _keep_meta(self, session: Session, given_id: str) -> None:
+    def _keep_meta(self, session: Session) -> None:
         path = self._place(session)
         self._disk.replace(self._root / path / META, [meta(session)])
         stamp = state(self._root / path / META)
         self._index.execute("UPDATE folders SET meta = ? WHERE session_id = ?", (stamp, session.id))
         if len(self._metas) > _REMEMBERED:
             self._metas.clear()
-        self._metas[given_id] = _own(session)
+        self._metas[session.id] = _own(session)
         self._lists.changed += 1
 
     def _place(self, session: Session) -> str:
         """The session's folder, made or renamed as it should be; one that somebody moved stays where it was put."""
         row = self._index.execute("SELECT path FROM folders WHERE session_id = ?", (session.id,)).fetchone()
         mine = row and str(row[0])
-        home = str(Path(mine).parent) if mine else self._home(session.channel) or self._keep_channel(session.channel.key)
+        home = (
+            str(Path(mine).parent) if mine else self._home(session.channel) or self._keep_channel(session.channel.key)
+        )
         wanted = f"{home}/{session_name(session)}"
         if wanted != mine and os.path.lexists(self._root / wanted):
             wanted += f"~{tail(session.id)}"
@@ -239,7 +252,7 @@ class Files:
 
     def _append(self, session_id: str, told: list[bytes]) -> None:
         query = "SELECT path, lines, folders.last_at, sessions.last_at FROM folders JOIN sessions USING (session_id)"
-        row = self._index.execute(f"{query} WHERE session_id = ?", (storable(session_id),)).fetchone()
+        row = self._index.execute(f"{query} WHERE session_id = ?", (session_id,)).fetchone()
         if row is None:
             return
         path, known, told_at, last_at = row
@@ -251,14 +264,14 @@ class Files:
         before = self._disk.append(file, b"".join(told))
         after = state(file) if before == known else _EDITED
         update = "UPDATE folders SET lines = ?, last_at = ? WHERE session_id = ?"
-        self._index.execute(update, (after, last_at, storable(session_id)))
+        self._index.execute(update, (after, last_at, session_id))
         if any(b'"blob"' in each for each in told):
-            self._link(session_id, path)
+            self._attachments.show(session_id, path)
 
     def _compact(self, session_id: str) -> None:
-        row = self._index.execute("SELECT changes FROM folders WHERE session_id = ?", (storable(session_id),)).fetchone()
+        row = self._index.execute("SELECT changes FROM folders WHERE session_id = ?", (session_id,)).fetchone()
         if row and row[0]:
-            self._rewrite(storable(session_id), set())
+            self._rewrite(session_id, set())
 
     def _remove_messages(self, ids: set[str]) -> None:
         for session_id, gone in self._gone.items():
@@ -277,7 +290,7 @@ class Files:
         after = state(file) if before == known else _EDITED
         self._index.execute("UPDATE folders SET lines = ?, changes = 0 WHERE session_id = ?", (after, session_id))
         if gone:
-            self._unlink(session_id, path)
+            self._attachments.tidy(session_id, path)
 
     def _rewritten(self, file: Path, gone: Collection[str], last_at: str) -> Iterator[bytes]:
         """Each message as it stands in the index where something happened to it, else its line as it is."""
@@ -287,7 +300,11 @@ class Files:
         derived = ""
         for _, raw in lines(file):
             kind, id = about(raw)
-            if kind == "time" or (kind == "change" and (id in there or id in gone)) or (kind == "message" and id in gone):
+            if (
+                kind == "time"
+                or (kind == "change" and (id in there or id in gone))
+                or (kind == "message" and id in gone)
+            ):
                 continue
             if kind == "message" and id in changed:
                 found = self._message(id)
@@ -317,7 +334,7 @@ class Files:
     def _remove_session(self, session_id: str) -> None:
         row = self._index.execute("SELECT path FROM folders WHERE session_id = ?", (session_id,)).fetchone()
         for noted in (self._changed, self._lines, self._spoke, self._metas):
-            noted.pop(session_id, None)  # type: ignore[attr-defined]
+            noted.pop(session_id, None)
         if row is not None:
             self._disk.remove(self._root / row[0])
             self._index.execute("DELETE FROM folders WHERE session_id = ?", (session_id,))
@@ -358,32 +375,6 @@ class Files:
         after = state(self._root / path) if before in (None, known) else _EDITED
         self._index.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (path, after))
 
-    def _link(self, session_id: str, path: str) -> None:
-        """Shows the files of a session beside its messages under their own names, where they are kept in this root."""
-        for attachment in self._attachments(session_id):
-            blob = attachment.blob or ""
-            kept = self._root / "attachments" / blob[:2] / blob
-            shown = self._root / path / "attachments" / attachment_name(attachment)
-            if re.fullmatch("[0-9a-f]{64}", blob) and state(kept) and not os.path.lexists(shown):
-                self._disk.make(shown.parent)
-                with contextlib.suppress(OSError):  # a disk without links: the message says where it is
-                    os.link(kept, shown)
-
-    def _unlink(self, session_id: str, path: str) -> None:
-        folder = self._root / path / "attachments"
-        if folder.is_dir():
-            wanted = {attachment_name(attachment) for attachment in self._attachments(session_id)}
-            for name in set(os.listdir(folder)) - wanted:
-                self._disk.remove(folder / name)
-
-    def _attachments(self, session_id: str) -> Iterator[Attachment]:
-        query = "SELECT DISTINCT message FROM attachments JOIN messages AS m ON m.id = message JOIN sessions AS s"
-        query = f"SELECT * FROM messages WHERE id IN ({query} ON s.id = m.session WHERE s.session_id = ?1)"
-        found, _ = self._index.execute(sqlite_rows.messages_where(query), (storable(session_id),)).fetchone()
-        for message in sqlite_rows.MESSAGES.validate_json(found):
-            for parts in (message.parts, *(edit.parts for edit in message.edits)):
-                yield from (part for part in parts if isinstance(part, Attachment))
-
 
 def _own(session: Session) -> dict[str, Any]:
     """What of a session its own file tells first-hand."""
@@ -393,6 +384,7 @@ def _own(session: Session) -> dict[str, Any]:
 def _spoken(raw: bytes) -> str:
     """When a line says that a person spoke; empty where it does not."""
     told = json.loads(raw)
-    if (told.get("sender") or {}).get("type") != "user":
-        return ""
-    return sqlite_rows.stamp(datetime.fromisoformat(told["at"]))
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        if told["sender"]["type"] == "user":
+            return sqlite_rows.stamp(datetime.fromisoformat(told["at"]))
+    return ""

@@ -28,7 +28,7 @@ from pydantic_core import to_jsonable_python
 
 from ..amendments import AMENDMENT
 from ..model import Attachment, AuditEntry, Channel, Memory, Message, Receipt, Record, Run, Session, Spent, storable
-from .changes import Amend, Append, Change, KeepReceipts
+from .changes import Amend, Append, Change, KeepReceipts, located
 from .files_disk import state
 
 META, MESSAGES, CHANNEL = "session_meta.json", "messages.jsonl", "channel.json"
@@ -130,8 +130,8 @@ def heal(path: Path) -> bool:
     """Puts a last line without an end aside, into `torn.txt` beside it, unless it is whole but for that; whether it
     did."""
     torn = b""
-    for _, torn in lines(path):
-        pass
+    for _, raw in lines(path):
+        torn = raw
     if not torn or torn.endswith(b"\n"):
         return False
     try:
@@ -161,12 +161,22 @@ def understood(raw: bytes, session: Session) -> Change | datetime:
         if "pages" in told:
             return KeepReceipts(str(told["receipts"]), _RECEIPTS.validate_python(told["pages"]))
         if "last_at" in told:
-            return _TIME.validate_python(told["last_at"])
-        return Append(session, Message.model_validate({**told, "session_id": session.id}))
+            return located(_TIME.validate_python(told["last_at"]))
+        message = Message.model_validate({**told, "session_id": session.id})
+        located(message.at)
+        return Append(session, message)
     except ValidationError as error:
         raise Unreadable(_first(error)) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+
+def message_of(raw: bytes) -> Message | None:
+    """The message that a line tells, if it does."""
+    try:
+        return Message.model_validate_json(raw)
+    except ValidationError:
+        return None
 
 
 def about(raw: bytes) -> tuple[str, str]:

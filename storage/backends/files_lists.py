@@ -1,4 +1,4 @@
-"""Lists of all channels and of all sessions, for people: written now and then while the store runs, and when it closes."""
+"""Lists of all channels and of all sessions for people, written now and then, and when the store closes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ class Lists:
         """Writes the lists, if anything changed; trouble is let pass, for they can be made anew."""
         if not self.changed:
             return
-        with contextlib.suppress(OSError):
+        self.changed = 1  # should it fail, closing tries once more
+        with contextlib.suppress(OSError, sqlite3.Error):
             self._disk.replace(self._root / "channels.json", _array(self._channels()))
             self._disk.replace(self._root / "session_index.json", _array(self._sessions()))
             self._disk.sync()
+            (many,) = self._index.execute("SELECT count(*) FROM folders").fetchone()
+            self._enough = max(_FEW, many // 10)
+            self.changed = 0
         self._disk.settle()
-        (many,) = self._index.execute("SELECT count(*) FROM folders").fetchone()
-        self._enough = max(_FEW, many // 10)
-        self.changed = 0
 
     def _channels(self) -> Iterator[bytes]:
         after = ""
@@ -67,5 +68,5 @@ def _array(values: Iterator[bytes]) -> Iterator[bytes]:
 _SESSIONS = """
 SELECT json_object('id', s.session_id, 'folder', f.path, 'channel', s.channel_key, 'title', s.title,
     'opened_at', s.started_at, 'last_at', s.last_at, 'closed_at', s.closed_at, 'messages', s.message_count)
-FROM sessions AS s JOIN folders AS f USING (session_id) ORDER BY s.started_at, s.id
+FROM sessions AS s CROSS JOIN folders AS f USING (session_id) ORDER BY s.last_at DESC, s.id DESC
 """

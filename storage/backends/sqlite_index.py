@@ -34,6 +34,10 @@ class Index:
         if self._behind > MOST:
             self._advance_lightly(max(2 * added, 50))
 
+    def recount(self) -> None:
+        """Told when messages came or went without a word."""
+        self._behind = self._start()
+
     def use_quiet(self) -> bool:
         """Indexes a chunk; False when there is nothing more to do."""
         return self._behind > 0 and self._advance_lightly(CHUNK)

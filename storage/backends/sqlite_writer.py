@@ -7,7 +7,7 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from ..amendments import AMENDMENT, Amendment, amended
 from ..errors import StorageError, Unavailable
@@ -49,8 +49,14 @@ _PLAIN = (KeepChannel, SaveSession, Append, KeepReceipts)
 class Journal(Protocol):
     """Who is told of every change before it is committed, and may refuse it: another, more durable form."""
 
-    def write(self, changes: Sequence[Change], connection: sqlite3.Connection) -> None:
-        """Keeps the changes so that they survive a power cut; raises `StorageError` when it kept none."""
+    def write(self, changes: Sequence[Change]) -> None:
+        """Keeps the changes so that they survive a power cut; raises `StorageError` when it cannot."""
+
+    def settle(self) -> None:
+        """Told that what was written is committed."""
+
+    def take_back(self) -> None:
+        """Told that nothing is: what was written since the last commit must be undone."""
 
 
 class Writer:
@@ -75,30 +81,27 @@ class Writer:
         while await self._changes.put(lambda: self._index.advance(CHUNK)):
             pass
 
-    def take_in(self, changes: Sequence[Change]) -> None:
+    def take_in(self, changes: Sequence[Change]) -> list[Any]:
         """On the connection's thread, before anything is put: writes what the journal holds already."""
         with self._index.transaction():
-            for plain, group in groupby(changes, key=lambda change: isinstance(change, _PLAIN)):
-                if plain:
-                    additions = list(group)
-                    self._add(additions, self._known(additions))
-                else:
-                    for change in group:
-                        self._alter(change)
+            return self._in_turn(changes)
 
     def unload(self, session_id: str) -> None:
-        """On the connection's thread, before anything is put: forgets a session, to be taken in anew."""
+        """On the connection's thread, before anything is put: forgets a session's messages, to be taken in anew."""
         connection = self._connection.inner
+        self._batches.forget()
         with self._index.transaction():
-            self._batches.forget()
             row = connection.execute("SELECT id FROM sessions WHERE session_id = ?", (session_id,)).fetchone()
             if row is None:
                 return
             for number, content in connection.execute("SELECT id, content FROM messages WHERE session = ?", row):
                 self._index.replace(number, content, None)
             connection.execute("DELETE FROM messages WHERE session = ?", row)
-            connection.execute("DELETE FROM sessions WHERE id = ?", row)
             self._index.shrink()
+
+    def recount(self) -> None:
+        """On the connection's thread, after everything was taken in: the search learns how much is new to it."""
+        self._index.recount()
 
     async def drain(self) -> None:
         """Waits for everything accepted so far."""
@@ -133,24 +136,28 @@ class Writer:
                 return self._add(batch, known=set())
             except sqlite3.IntegrityError:
                 return self._add(batch, self._known(batch))
-        with self._index.transaction():
-            outcomes: list[Any] = []
-            for plain, group in groupby(batch, key=lambda change: isinstance(change, _PLAIN)):
-                changes = list(group)
-                if plain:
-                    outcomes += self._add(changes, self._known(changes))
-                else:
-                    outcomes += [self._alter(change) for change in changes]
+        try:
+            with self._index.transaction():
+                outcomes = self._in_turn(batch)
+                if self._journal is not None:
+                    done = zip(batch, outcomes, strict=True)
+                    self._journal.write([cast(Change, change) for change, outcome in done if _matters(change, outcome)])
+        except BaseException:
             if self._journal is not None:
-                told = [
-                    change
-                    for change, outcome in zip(batch, outcomes, strict=True)
-                    if not callable(change)
-                    and outcome is not False
-                    and outcome != 0
-                    and not (outcome is None and isinstance(change, Amend))
-                ]
-                self._journal.write(told, self._connection.inner)
+                self._journal.take_back()
+            raise
+        if self._journal is not None:
+            self._journal.settle()
+        return outcomes
+
+    def _in_turn(self, batch: Sequence[Any]) -> list[Any]:
+        outcomes: list[Any] = []
+        for plain, group in groupby(batch, key=lambda change: isinstance(change, _PLAIN)):
+            changes = list(group)
+            if plain:
+                outcomes += self._add(changes, self._known(changes))
+            else:
+                outcomes += [self._alter(change) for change in changes]
         return outcomes
 
     def _add(self, changes: Sequence[Any], known: set[int]) -> list[Any]:
@@ -286,6 +293,12 @@ def _storable(change: Amendment) -> Amendment:
         if at is not None:
             located(getattr(at, "at", at))
     return AMENDMENT.validate_json(json_text(change))
+
+
+def _matters(change: Any, outcome: Any) -> bool:
+    """Whether a change did anything."""
+    nothing = outcome is False or outcome == 0 or (outcome is None and isinstance(change, Amend))
+    return not callable(change) and not nothing
 
 
 def _is_simple(change: Any) -> bool:

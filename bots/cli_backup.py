@@ -6,15 +6,15 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Coroutine
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bots import bot_named, bots_meant, config_folder, read_settings, told_to, utc_now
+from .cli_bots import bot_named, bots_meant, config_folder, progress, read_settings, told_to, utc_now
 
 if TYPE_CHECKING:
     from storage.manifest import Destination, Manifest, Shelf
@@ -84,7 +84,7 @@ def make(folder: Path, name: str | None, every: bool) -> None:
 
     failed = 0
     for bot in bots_meant(read_settings(folder), name, every):
-        with _progress(bot.name) as tell:
+        with progress(bot.name) as tell:
             text, well = _tried(one(bot, tell))
         click.echo(f"{bot.name}: {text}", err=not well)
         failed += not well
@@ -160,7 +160,7 @@ def verify(folder: Path, what: str | None, as_json: bool) -> None:
         held = _done(shelf(wanted.at.place))
         backups = [each for each in held.backups if wanted.name in (None, each.name)]
         for each in backups:
-            with _progress(each.name) as tell:
+            with progress(each.name) as tell:
                 trouble, well = _tried(_checked(wanted, each, tell))
             found.append({"bot": each.bot, "backup": each.name, "ok": well, "trouble": "" if well else trouble})
         strays = [] if backups and wanted.name else held.strays
@@ -216,7 +216,7 @@ def restore(folder: Path, what: str, root: Path, type: str, name: str | None, ur
     if url_from and not url:
         raise click.UsageError(f"the variable {url_from} is not set")
     more: dict[str, Any] = {"type": type, "url": url}
-    with _progress(what) as tell:
+    with progress(what) as tell:
         if what.endswith(".db") and Path(what).is_file():
             done = _done(restoring.restore_database(Path(what), root, bot=name or root.name, tell=tell, **more))
             title = what
@@ -332,20 +332,6 @@ def _done(work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(work)
     except (StorageError, TroupeError) as error:
         raise click.ClickException(str(error)) from error
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Tell]:
-    """How far long work is, on a terminal only."""
-    from rich.console import Console
-
-    with Console(stderr=True).status(title) as status:
-
-        def tell(step: str, done: int, of: int) -> None:
-            share = f" {100 * done // of} %" if of else f" {done:,}" if done else ""
-            status.update(f"{title}: {step}{share}")
-
-        yield tell
 
 
 def _line(each: Manifest) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from storage.backend import Store
+    from storage.progress import Tell
 
     from .settings import BotSettings, Troupe
 
@@ -126,3 +127,17 @@ async def _door(bot: BotSettings) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Tell]:
+    """How far long work is, on a terminal only."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(title) as status:
+
+        def tell(step: str, done: int, of: int) -> None:
+            share = f" {100 * done // of} %" if of else f" {done:,}" if done else ""
+            status.update(f"{title}: {step}{share}")
+
+        yield tell

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .cli_bots import bots_meant, config_folder, read_settings
+from .cli_bots import bots_meant, config_folder, progress, read_settings
 
 if TYPE_CHECKING:
     from storage.diagnosis import Finding
@@ -58,7 +56,7 @@ def storage(folder: Path, name: str | None, every: bool, fix: bool, deep: bool, 
     well = True
     for bot in bots_meant(read_settings(folder), name, every):
         try:
-            with _progress(bot.name) as tell:
+            with progress(bot.name) as tell:
                 found = _looked_over(bot, tell, fix=fix, deep=deep)
         except (StorageError, TroupeError) as error:
             click.echo(f"{bot.name}: {error}", err=True)
@@ -135,17 +133,3 @@ def _show(found: Diagnosis) -> None:
         f"; `troupe doctor storage {found.bot} --fix` mends {fixable} of them (stop the bot first)" if fixable else ""
     )
     click.echo(f"{found.bot}: {len(wrong)} wrong: {counted}{remedy}")
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Tell]:
-    """How far long work is, on a terminal only."""
-    from rich.console import Console
-
-    with Console(stderr=True).status(title) as status:
-
-        def tell(step: str, done: int, of: int) -> None:
-            share = f" {100 * done // of} %" if of else f" {done:,}" if done else ""
-            status.update(f"{title}: {step}{share}")
-
-        yield tell

@@ -37,6 +37,7 @@ from .files_layout import (
     record_of,
     understood,
 )
+from .json_text import json_text
 from .sqlite_writer import Writer
 
 _TOGETHER = 500
@@ -118,7 +119,7 @@ class CatchUp:
             return
         self._index.execute("INSERT OR REPLACE INTO homes VALUES (?, ?)", (channel.key, home))
         self._writer.take_in([KeepChannel(channel)])
-        past = (sqlite_rows.json_text(channel.past_names), sqlite_rows.json_text(channel.past_guild_names))
+        past = (json_text(channel.past_names), json_text(channel.past_guild_names))
         update = "UPDATE channels SET past_names = ?, past_guild_names = ? WHERE key = ?"
         self._index.execute(update, (*past, storable(channel.key)))
         self._see(path, now)

@@ -31,6 +31,7 @@ from . import postgres_rows as rows
 from . import postgres_sums as sums
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
 from .cursors import Key, nothing, understood, written
+from .json_text import storable_all
 from .postgres_link import Link, Way
 from .postgres_schema import Schema, prepare, schema_name
 from .postgres_writer import Writer
@@ -225,7 +226,7 @@ class PostgresStore:
         size = len(vector.values)
         by_index = self._schema.vectors is not None and 0 < size <= sums.INDEXED
         sql = self._schema.spelt(sums.nearest_by_index(size) if by_index else sums.NEAREST)
-        told = rows.storable_all([list(vector.values), vector.model, sorted(audiences), max(0, limit)])
+        told = storable_all([list(vector.values), vector.model, sorted(audiences), max(0, limit)])
 
         async def work(connection: Any) -> list[tuple[str, float]]:
             async with connection.transaction():
@@ -276,7 +277,7 @@ class PostgresStore:
 
     async def _fetch(self, sql: str, *values: Any) -> list[Any]:
         self._refuse_closed()
-        told = rows.storable_all(list(values))
+        told = storable_all(list(values))
         found: list[Any] = await self._way.read(lambda connection: connection.fetch(self._schema.spelt(sql), *told))
         return found
 

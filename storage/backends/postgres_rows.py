@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from .. import words
 from ..model import Attachment, Message, Receipt, Session, Text, storable
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
+from .json_text import json_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -37,8 +36,8 @@ def rows_of(change: Plain, number: int) -> Rows:
     match change:
         case Append(session, message):
             receipts = _receipt_rows(message.id, message.receipts, number)
-            files = [json_of({"hash": each, "message_id": message.id, "change": number}) for each in blobs(message)]
-            told = json_of(_message_row(session, message, number))
+            files = [json_text({"hash": each, "message_id": message.id, "change": number}) for each in blobs(message)]
+            told = json_text(_message_row(session, message, number))
             return Rows(number, None, session_row(session, message.at, number), told, receipts, files)
         case SaveSession(session):
             return Rows(number, session=session_row(session))
@@ -72,7 +71,7 @@ def wording(message: Message) -> tuple[str, str | None, str]:
     """The columns that hold its words: `content`, `parts` (None for the common case, one text) and `words`."""
     content = storable(message.text)
     plain = len(message.parts) == 1 and isinstance(message.parts[0], Text)
-    return content, None if plain else json_of(message.parts), words.tsvector(content)
+    return content, None if plain else json_text(message.parts), words.tsvector(content)
 
 
 def blobs(message: Message) -> set[str]:
@@ -130,29 +129,7 @@ def _receipt_rows(message_id: str, receipts: tuple[Receipt, ...], number: int | 
 
 def _spliced(more: dict[str, Any], value: BaseModel) -> str:
     """The JSON of a value with more fields in front."""
-    return f"{json_of(more)[:-1]},{json_of(value)[1:]}"
-
-
-def json_of(value: Any) -> str:
-    """JSON of which every text is storable."""
-    try:
-        text = to_json(value).decode()
-    except PydanticSerializationError:
-        text = ""
-    if not text or r"\u0000" in text:
-        return json.dumps(storable_all(to_jsonable_python(value)), ensure_ascii=False)
-    return text
-
-
-def storable_all(value: Any) -> Any:
-    """A value with every text in it as `storable` makes it."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [storable_all(item) for item in value]
-    if isinstance(value, dict):
-        return {storable_all(key): storable_all(item) for key, item in value.items()}
-    return value
+    return f"{json_text(more)[:-1]},{json_text(value)[1:]}"
 
 
 WRITE = "SELECT bot.write_batch($1, $2, $3, $4, $5, $6)"

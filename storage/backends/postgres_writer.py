@@ -11,20 +11,9 @@ from ..amendments import Amendment, amended
 from ..errors import StorageError, Unavailable
 from ..model import Memory, Message, Record
 from .changes import Append, Plain, located
+from .json_text import json_text, storable_all
 from .postgres_link import Way
-from .postgres_rows import (
-    MESSAGE_TO_AMEND,
-    MESSAGES,
-    WRITE,
-    Rows,
-    arguments,
-    blobs,
-    check_times,
-    json_of,
-    rows_of,
-    storable_all,
-    wording,
-)
+from .postgres_rows import MESSAGE_TO_AMEND, MESSAGES, WRITE, Rows, arguments, blobs, check_times, rows_of, wording
 from .postgres_schema import Schema
 from .postgres_sums import INDEXED, KEEP_RECORDS, vector_index
 
@@ -103,7 +92,7 @@ class Writer:
 
     async def amend(self, message_id: str, change: Amendment) -> Message | None:
         """Does to a message what `amended` says, while nobody else does."""
-        change = type(change).model_validate_json(json_of(change))  # what is kept is what it must be compared with
+        change = type(change).model_validate_json(json_text(change))  # what is kept is what it must be compared with
         find, put, refer = (self._schema.spelt(sql) for sql in (MESSAGE_TO_AMEND, _AMEND, _REFER))
 
         async def work(connection: Any) -> Message | None:
@@ -117,7 +106,7 @@ class Writer:
                     return before
                 check_times(after)
                 content, parts, spelt = wording(after)
-                said = [json_of(each) if each else None for each in (after.edits, after.reactions, after.annotations)]
+                said = [json_text(each) if each else None for each in (after.edits, after.reactions, after.annotations)]
                 values = (content, parts, spelt, *said, after.pinned, after.deleted_at)
                 await connection.execute(put, before.id, *values)
                 if after.edits != before.edits:
@@ -131,13 +120,13 @@ class Writer:
     async def keep(self, records: Sequence[Record]) -> None:
         """Stores records, all or none; of those with one kind and id the last."""
         latest = {(record.kind, storable_all(record.id)): record for record in records}
-        rows = [json_of(_record_row(record)) for record in latest.values()]
+        rows = [json_text(_record_row(record)) for record in latest.values()]
         vectors = [
             {"id": record.id, "audience": record.audience, "model": record.vector.model, "data": record.vector.values}
             for record in latest.values()
             if isinstance(record, Memory) and record.vector is not None
         ]
-        told = (self._bot_name, f"[{','.join(rows)}]", json_of(vectors))
+        told = (self._bot_name, f"[{','.join(rows)}]", json_text(vectors))
         await self._way.write(lambda connection: connection.execute(self._schema.spelt(KEEP_RECORDS), *told))
         for model, dimensions in {(str(row["model"]), len(row["data"])) for row in vectors}:
             await self._index(model, dimensions)

@@ -20,10 +20,11 @@ from ..model import Channel, Counts, Found, Memory, Message, Receipt, Record, Se
 from ..progress import Tell, silent
 from . import changes, sqlite_rows
 from .cursors import nothing, understood, written
+from .json_text import storable_all
 from .sqlite_file import Connection, make_room, reader, snapshot, unreadable, writer
 from .sqlite_index import Index
 from .sqlite_records import Memories, record_page
-from .sqlite_rows import CHANNELS, COUNTS, MESSAGES, SESSIONS, SPENDINGS, micros, split, stamp, storable_all
+from .sqlite_rows import CHANNELS, COUNTS, MESSAGES, SESSIONS, SPENDINGS, micros, split, stamp
 from .sqlite_writer import Journal, Writer
 
 Result = TypeVar("Result")

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..model import Message, Sender, Session, storable
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession
-from .sqlite_rows import json_text, message_row, receipt_rows, session_row, split, storable_all
+from .json_text import json_text, storable_all
+from .sqlite_rows import message_row, receipt_rows, session_row, split
 
 _EMPTY = (None,) * 25
 """A row of the view `batch`: bot name, 21 columns of a message, channels, sessions, receipts."""

@@ -14,6 +14,8 @@ from .. import words
 
 CHUNK = 500
 """Messages that are indexed in one go where nobody waits."""
+CROWD = 16
+"""Messages in one commit from which on nobody in particular is waiting."""
 MOST = 10_000
 """The most messages that may be waiting; more are indexed between commits, a few milliseconds at a time."""
 
@@ -31,8 +33,9 @@ class Index:
         """Told after each commit how many messages it added; indexes some when too many are waiting: many where many
         come at once, and hardly any that a single caller would wait for."""
         self._behind += added
-        if self._behind > MOST:
-            self._advance_lightly(max(2 * added, 50))
+        many = added >= CROWD
+        if self._behind > MOST + many * 2 * CHUNK:
+            self._advance_lightly(2 * CHUNK if many else CHUNK // 10)
 
     def recount(self) -> None:
         """Told when messages came or went without a word."""

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from ..model import Channel, Counts, Message, Receipt, Session, Spending, Text, storable
 from .changes import located
+from .json_text import json_text, storable_all
 
 MESSAGES = TypeAdapter(list[Message])
 SESSIONS = TypeAdapter(list[Session])
@@ -103,28 +103,6 @@ def parts_of(message: Message) -> str | None:
     """None for the common case: one text, which stands in the row by itself."""
     plain = len(message.parts) == 1 and isinstance(message.parts[0], Text)
     return None if plain else json_text(message.parts)
-
-
-def json_text(value: Any) -> str:
-    """A value's JSON, with every text in it as `storable` makes it."""
-    try:
-        text = to_json(value).decode()
-    except PydanticSerializationError:
-        text = ""
-    if not text or r"\u0000" in text:
-        return json.dumps(storable_all(to_jsonable_python(value)), ensure_ascii=False)
-    return text
-
-
-def storable_all(value: Any) -> Any:
-    """A value with every text in it as `storable` makes it."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [storable_all(item) for item in value]
-    if isinstance(value, dict):
-        return {storable_all(key): storable_all(item) for key, item in value.items()}
-    return value
 
 
 KEPT_ALREADY = """

@@ -26,21 +26,11 @@ from .changes import (
     located,
 )
 from .group_commit import GroupCommit
+from .json_text import json_text, storable_all
 from .sqlite_batch import Batches
 from .sqlite_file import Connection, explained, is_trouble
 from .sqlite_index import CHUNK, Index
-from .sqlite_rows import (
-    ASKER,
-    KEPT_ALREADY,
-    MESSAGE_BY_ID,
-    MESSAGES,
-    json_of,
-    json_text,
-    micros,
-    parts_of,
-    split,
-    storable_all,
-)
+from .sqlite_rows import ASKER, KEPT_ALREADY, MESSAGE_BY_ID, MESSAGES, json_of, micros, parts_of, split
 
 Result = TypeVar("Result")
 _PLAIN = (KeepChannel, SaveSession, Append, KeepReceipts)

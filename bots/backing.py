@@ -73,19 +73,22 @@ async def make(
     *,
     now: Callable[[], datetime],
     tell: Tell = silent,
+    proved: Callable[[Manifest], None] = lambda made: None,
 ) -> Manifest:
     """Makes a backup, proves it by a rehearsal, and lets go of those that no tier keeps. Raises `StorageError`;
-    `Unsound` when there is a new backup, but not a proven one: then all the others stay."""
+    `Unsound` when there is a new backup, but not a proven one: then all the others stay. `proved` hears of a proven
+    one at once, whatever becomes of the old ones."""
     settings = bot.storage.backup
     subject = Subject(bot.name, bot.storage.type, store, blobs)
-    with workspace(bot.root) as work:
+    async with workspace(bot.root) as work:
         made = await back_up(subject, to, work, now=now, program=metadata.version("troupe"), tell=tell)
         scratch = work / "rehearsal"
         scratch.mkdir()
         proven = await prove(to, made, scratch, now=now, tell=tell)
         if proven.trouble:
             raise Unsound(f"The backup {made.name} was made, but its rehearsal failed: {proven.trouble}")
-        await prune(to, bot.name, Tiers(settings.keep.daily, settings.keep.weekly, settings.keep.monthly))
+        proved(proven)
+        await prune(to, bot.name, Tiers(settings.keep.daily, settings.keep.weekly, settings.keep.monthly), tell)
     return proven
 
 
@@ -142,9 +145,11 @@ async def make_and_report(
     bot: BotSettings, store: Store, blobs: Blobs, report: Report, *, now: Callable[[], datetime]
 ) -> Manifest:
     """A running bot's backup of itself, as `make`; it reports `last_backup`."""
-    made = await make(bot, able(bot, store), blobs, destination(bot), now=now)
-    report({"last_backup": made.made_at})
-    return made
+
+    def proved(made: Manifest) -> None:
+        report({"last_backup": made.made_at})
+
+    return await make(bot, able(bot, store), blobs, destination(bot), now=now, proved=proved)
 
 
 async def newest(to: Destination) -> datetime | None:

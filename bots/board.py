@@ -114,6 +114,7 @@ def _troubles(statuses: list[BotStatus]) -> list[Text]:
             (status.state, status.last_error, STYLES.get(status.state, "red")),
             ("upkeep", status.job_trouble, "red"),
             ("backup", status.backup_alarm, "red"),
+            ("storage", status.left_behind, "yellow"),
         )
     )
     return [

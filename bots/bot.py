@@ -171,6 +171,11 @@ class Bot:
         """The channel, if anything was heard there since the start."""
         return self._channels.get(key)
 
+    def forget(self, session_id: str) -> None:
+        """Told when a session, or something in it, was removed for good: it is in nobody's mind any more."""
+        self._recent.forget(session_id)
+        self.sessions.forget(session_id)
+
     async def upkeep(self) -> None:
         """What is due now: what storage refused is tried again, silent sessions are closed. Raises `StorageError`
         when storage still refuses; then nothing is forgotten."""

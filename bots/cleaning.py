@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
@@ -35,7 +34,7 @@ _BREATH = 0.05
 class Cleaner:
     """Cleans up one bot's storage, once at a time.
 
-    `latest` gives a session as the bot knows it now; `quiet` is held while a file that nobody refers to is removed."""
+    `latest` gives a session as the bot knows it now; `gone` hears the id of each that is not whole any more."""
 
     def __init__(
         self,
@@ -44,9 +43,9 @@ class Cleaner:
         *,
         now: Callable[[], datetime],
         program: str,
-        blobs: Blobs | None = None,
-        quiet: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
+        blobs: Blobs,
         latest: Callable[[Session], Session] = lambda session: session,
+        gone: Callable[[str], None] = lambda session_id: None,
         breath: float = _BREATH,
     ) -> None:
         self._settings = settings
@@ -54,8 +53,9 @@ class Cleaner:
         self._now = now
         self._program = program
         self._blobs = blobs
-        self._leftovers = Leftovers(blobs, settings.root, quiet) if blobs is not None else None
+        self._leftovers = Leftovers(blobs, settings.root)
         self._latest = latest
+        self._gone = gone
         self._breath = breath
         self._one = asyncio.Lock()
 
@@ -103,6 +103,7 @@ class Cleaner:
                 tell=told,
                 pause=self._pause,
                 latest=self._latest,
+                gone=self._gone,
             )
             if not dry_run:
                 details = {kind: total.items for kind, total in swept.totals.items()}

@@ -304,7 +304,7 @@ async def _checked(wanted: Wanted, said: Manifest, tell: Tell) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             await rehearse(wanted.at, said, Path(scratch), thorough=True, tell=tell)
     else:
-        with workspace(wanted.bot.root) as work:
+        async with workspace(wanted.bot.root) as work:
             result = await prove(wanted.at, said, work, now=utc_now, thorough=True, tell=tell)
         if result.trouble:
             raise Unsound(result.trouble)

@@ -14,6 +14,9 @@ import click
 from .cli_bots import bots_meant, config_folder, opened, read_settings, told_to, utc_now
 
 if TYPE_CHECKING:
+    from storage.backend import Store
+
+    from .cleaning import Cleaner
     from .settings import BotSettings
 
 LISTED = 20
@@ -167,15 +170,18 @@ def _nothing(bot: BotSettings, dry_run: bool) -> dict[str, Any]:
 
 
 async def _here(bot: BotSettings, say: Say, *, dry_run: bool) -> None:
+    async with opened(bot) as store:
+        await _cleaner(bot, store).tell(say, dry_run=dry_run)
+
+
+def _cleaner(bot: BotSettings, store: Store) -> Cleaner:
     from importlib import metadata
 
     from .backing import attachments
     from .cleaning import Cleaner
 
-    async with opened(bot) as store:
-        program = metadata.version("troupe")
-        cleaner = Cleaner(bot, store, now=utc_now, program=program, blobs=attachments(bot), breath=0)
-        await cleaner.tell(say, dry_run=dry_run)
+    program = metadata.version("troupe")
+    return Cleaner(bot, store, now=utc_now, program=program, blobs=attachments(bot), breath=0)
 
 
 async def _import(bot: BotSettings, archive: Path) -> str:
@@ -185,7 +191,24 @@ async def _import(bot: BotSettings, archive: Path) -> str:
 
     async with opened(bot) as store:
         back = await restore_archive(archive, store, attachments(bot))
+        due = await _due(bot, store)
     return (
         f"{bot.name}: {back.sessions:,} sessions read, {back.messages:,} messages and {back.files:,} files brought "
-        f"back, {back.known:,} messages were there already"
+        f"back, {back.known:,} messages were there already{due}"
     )
+
+
+async def _due(bot: BotSettings, store: Store) -> str:
+    """What keeps sessions that retention has put aside once from being put aside again."""
+    from .jobs import first_run
+    from .storage_settings import LimitSettings
+
+    limits = bot.storage.retention
+    if {limits.channel, limits.thread, limits.dm, limits.web, limits.terminal} == {LimitSettings()}:
+        return ""
+    now, job = utc_now(), _cleaner(bot, store).job()
+    first = first_run(job.schedule, await job.last(), now, 0)
+    if first is None:
+        return ""
+    when = f"at {first:%Y-%m-%d %H:%M} UTC" if first > now else f"when {bot.name} starts"
+    return f"\n{bot.name}: star what shall stay, or raise storage.retention, before the next cleanup {when}"

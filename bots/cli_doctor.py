@@ -62,7 +62,7 @@ def storage(folder: Path, name: str | None, every: bool, fix: bool, deep: bool, 
             click.echo(f"{bot.name}: {error}", err=True)
             well = False
             continue
-        well = well and found.healthy
+        well = well and found.healthy and not any(each.lost for each in found.findings)
         if as_json:
             told = {"bot": found.bot, "healthy": found.healthy, "messages": found.messages, "sessions": found.sessions}
             click.echo(json.dumps({**told, "findings": [each.model_dump() for each in found.findings]}))
@@ -120,13 +120,15 @@ def _stale(bot: BotSettings, fix: bool) -> list[Finding]:
 
 def _show(found: Diagnosis) -> None:
     for each in found.findings:
-        state = "mended" if each.fixed else "note" if each.note else "LOST" if each.lost else "WRONG"
+        state = "note" if each.note else "LOST" if each.lost else "mended" if each.fixed else "WRONG"
         many = f" ({each.count:,})" if each.count > 1 else ""
         click.echo(f"{found.bot}: {state}: {each.what}{many}: {each.sentence} [{each.where}]")
     counted = f"{found.messages:,} messages in {found.sessions:,} sessions checked"
     wrong = [each for each in found.findings if each.open]
     if not wrong:
-        click.echo(f"{found.bot}: healthy: {counted}")
+        lost = any(each.lost for each in found.findings)
+        rest = f"; what was LOST may be in a backup: `troupe backup list {found.bot}`" if lost else ""
+        click.echo(f"{found.bot}: {'the rest is healthy' if lost else 'healthy'}: {counted}{rest}")
         return
     fixable = sum(each.fixable for each in wrong)
     remedy = (

@@ -78,6 +78,9 @@ class Jobs:
         except (StorageError, TroupeError) as error:
             log.error("job.unplanned", job=job.name, error=str(error))
             last = self._now()
+        except Exception:
+            log.exception("job.unplanned", job=job.name)
+            last = self._now()
         first = first_run(job.schedule, last, self._now(), job.jitter * self._chance())
         if first is None:
             log.warning("job.never", job=job.name, schedule=job.schedule)

@@ -23,8 +23,8 @@ from .values import Secret
 MASK = "[secret]"
 SHORTEST = 4
 """Shorter values are left alone: masking them would garble every line and hide nothing."""
-QUIET = {"httpx2": "WARNING", "httpcore2": "WARNING", "httpx": "WARNING", "aiohttp.access": "WARNING"}
-"""Loggers that write a line for every request."""
+QUIET = dict.fromkeys(("httpx2", "httpcore2", "httpx", "aiohttp.access", "apscheduler"), "WARNING")
+"""Loggers that write a line for every request or for every move they make."""
 GUARDED = ("discord", "openai", "anthropic", "asyncio", "aiohttp")
 """Loggers that are never heard below info: at debug they write out what people say."""
 BRIEF = ("discord.client",)

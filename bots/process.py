@@ -128,7 +128,7 @@ class Life:
         self._changed = asyncio.Event()
         self._lock: RootLock | None = None
         self._written = -WRITE_EVERY
-        self._status = BotStatus(
+        begun = BotStatus(
             bot=settings.name,
             pid=os.getpid(),
             state="starting",
@@ -138,6 +138,8 @@ class Life:
             version=_version(),
             models=status.models(settings),
         )
+        before = status.carried(settings.root, begun)
+        self._status = before.model_copy(update={"first_started": before.first_started or before.started})
 
     def live(self, program: Program) -> int:
         """The exit code."""

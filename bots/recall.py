@@ -44,7 +44,9 @@ class Recent:
             try:
                 read = await self._store.messages(session_id, limit=self._limit)
             finally:
-                self._meanwhile.pop(session_id, None)
+                alone = self._meanwhile.pop(session_id, None) is meanwhile
+            if not alone:  # read by two at once, or forgotten while it was read
+                return await self.messages(session_id)
             known = {message.id for message in read}
             found = [*read, *(m for m in meanwhile if m.id not in known)]
             self._lists[session_id] = found
@@ -54,3 +56,9 @@ class Recent:
                 self._held -= sum(len(message.text) for message in forgotten)
         self._lists.move_to_end(session_id)
         return list(self._lists[session_id])
+
+    def forget(self, session_id: str) -> None:
+        """Lets go of a session of which something was removed: what is left of it is read again."""
+        self._meanwhile.pop(session_id, None)
+        forgotten = self._lists.pop(session_id, [])
+        self._held -= sum(len(message.text) for message in forgotten)

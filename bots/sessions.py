@@ -13,6 +13,8 @@ from .settings import BotSettings
 
 _REMEMBERED = 4096
 """Sessions kept in memory; the others are read again when somebody speaks in their channel."""
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before anybody spoke."""
 _NAMED = 10
 _PARTICIPANTS = 50
 """The most people a session remembers by name, the latest newcomers."""
@@ -70,8 +72,16 @@ class Sessions:
         return known
 
     def latest(self, session: Session) -> Session:
-        """The same session as it stands now, after whatever has been said since."""
-        return self._live.get(session.id, session)
+        """The same session as it stands now, after whatever has been said since. Where other processes write too, as
+        given, unless this one has heard somebody speak in it since."""
+        known = self._live.get(session.id, session)
+        return session if self._shared and known.last_at <= session.last_at else known
+
+    def forget(self, session_id: str) -> None:
+        """Lets go of a session that was removed: whoever speaks in its channel next, the store is asked."""
+        forgotten = self._live.pop(session_id, None)
+        if forgotten is not None and self._current.get(forgotten.channel.key) == session_id:
+            del self._current[forgotten.channel.key]
 
     async def begin(self, channel: Channel, at: datetime) -> Session:
         """Starts a new session at once, whatever the clock says; the one before it is closed."""
@@ -97,23 +107,37 @@ class Sessions:
         """A short note on what was said in the session before; empty where there was none."""
         if session.follows is None:
             return ""
-        before = self._live.get(session.follows) or await self._store.session(session.follows)
-        if before is None:
+        known = None if self._shared else self._live.get(session.follows)
+        before = known or await self._store.session(session.follows)
+        if before is None or before.deleted_at is not None:
             return ""
-        known = self._live[before.id] = before  # asked for with every turn of the session
-        if not before.context.summary:
-            before = await self._summarised(before)
-            if before != known:
-                await self._save(before)
-        return before.context.summary
+        self._live[before.id] = before  # asked for with every turn of the session
+        if before.context.summary:
+            return before.context.summary
+        context = (await self._summarised(before)).context
+        now = await self._unmoved(before)
+        if now is not None and now.context != context:
+            await self._save(now.model_copy(update={"context": context}))
+        return context.summary if now is not None else ""
 
     async def expire(self, now: datetime) -> int:
         """Closes what nobody came back to within the timeout, with its summary. Returns how many."""
-        due = await self._store.idle_sessions(now - self._timeout)
-        for session in due:
-            if self.latest(session).last_at <= session.last_at:  # else somebody came back meanwhile
-                await self._save(await self._summarised(self.latest(session).model_copy(update={"closed_at": now})))
-        return len(due)
+        closed = 0
+        for idle in await self._store.idle_sessions(now - self._timeout):
+            context = (await self._summarised(idle)).context
+            session = await self._unmoved(idle)
+            if session is not None and session.closed_at is None:
+                await self._save(session.model_copy(update={"closed_at": now, "context": context}))
+                closed += 1
+        return closed
+
+    async def _unmoved(self, session: Session) -> Session | None:
+        """The session as it stands now; None if it was removed, or somebody spoke in it, meanwhile."""
+        kept = await self._store.session(session.id)
+        if kept is None or kept.deleted_at is not None:
+            return None
+        now = self.latest(kept)
+        return now if now.last_at <= session.last_at else None
 
     async def _replied_to(self, replied: Message | None, channel: Channel, current: Session | None) -> Session | None:
         if replied is None:
@@ -121,7 +145,9 @@ class Sessions:
         if current is not None and replied.session_id == current.id:
             return current
         older = await self._store.session(replied.session_id)
-        return self.latest(older) if older is not None and older.channel.key == channel.key else None
+        if older is None or older.deleted_at is not None or older.channel.key != channel.key:
+            return None
+        return self.latest(older)
 
     def _over(self, session: Session, at: datetime) -> bool:
         gap = self._gaps[session.channel.kind]
@@ -135,7 +161,7 @@ class Sessions:
         if self._shared is None:
             return session
         gap = self._gaps[channel.kind]
-        fresh = datetime.min.replace(tzinfo=UTC) if gap is None else at - timedelta(seconds=gap)
+        fresh = _EVER if gap is None else at - timedelta(seconds=gap)
         return await self._shared.open_session(session, fresh)
 
     def _opened(self, channel: Channel, at: datetime, *, follows: Session | None) -> Session:

@@ -34,6 +34,8 @@ class BotStatus(BaseModel):
     """When it entered this state."""
     started: datetime | None = None
     """When this process was started."""
+    first_started: datetime | None = None
+    """When the bot was first started in this root."""
     restarts: int = 0
     memory_bytes: int = 0
     """Memory of this process alone, without what it shares with the other bots."""
@@ -48,6 +50,8 @@ class BotStatus(BaseModel):
     """When the newest proven backup was made."""
     backup_alarm: str = ""
     """Why somebody should look after the backups: worked out when the status is read."""
+    left_behind: str = ""
+    """What another type of storage keeps in the root: worked out when the status is read."""
     version: str = ""
     models: tuple[str, ...] = ()
 
@@ -61,10 +65,27 @@ def read(settings: Troupe) -> list[BotStatus]:
     return [of(bot) for bot in settings.bots]
 
 
+def left_behind(bot: BotSettings) -> str:
+    """A sentence where the root also holds what another type of storage kept: the bot does not know of it."""
+    root, type = bot.root, bot.storage.type
+    others = {"sqlite": (root / "conversations.db",), "file": (root / "channels", root / "dms")}
+    for other, paths in others.items():
+        found = [path.name for path in paths if path.exists() and (path.is_dir() or path.stat().st_size)]
+        if other != type and found and bot.storage.enabled:
+            return (
+                f"{root} also holds what storage of the type {other} kept ({', '.join(found)}), and {bot.name} does "
+                f"not read it: set storage.type back to {other}, or take it along with `troupe backup` and `troupe restore "
+                f"--type {type}`, and then move it away."
+            )
+    return ""
+
+
 def alarmed(bot: BotSettings, status: BotStatus, at: datetime) -> BotStatus:
-    """The status with an alarm, when the newest proven backup is older than the settings allow."""
+    """The status with an alarm, when the newest proven backup is older than the settings allow, and with what was left
+    behind."""
+    status = status.model_copy(update={"left_behind": left_behind(bot)})
     settings = bot.storage.backup
-    since = status.last_backup or status.started
+    since = status.last_backup or status.first_started or status.started
     if not (settings.enabled and bot.storage.enabled) or since is None:
         return status
     hours = (at - since).total_seconds() / 3600
@@ -79,7 +100,7 @@ def alarmed(bot: BotSettings, status: BotStatus, at: datetime) -> BotStatus:
 def healthy(status: BotStatus) -> tuple[bool, str]:
     """Whether a container should keep this bot, and one line saying why."""
     reason = f": {status.last_error}" if status.last_error else ""
-    if status.state == "ready":
+    if status.state == "ready" and not status.last_error:
         return True, f"{status.bot} is ready (process {status.pid}, Discord {status.discord or 'off'})"
     return False, f"{status.bot} is not healthy: {status.state}{reason}"
 
@@ -96,7 +117,16 @@ def write_unless_held(root: Path, status: BotStatus) -> None:
     """The supervisor's word on a bot that is not running. A process that holds the root speaks for itself: it may
     be one that somebody started by hand."""
     if holder(root) is None:
-        write(root, status)
+        write(root, carried(root, status))
+
+
+def carried(root: Path, status: BotStatus) -> BotStatus:
+    """The status with what outlives a process, where it does not say that itself: out of the root's status file."""
+    said = _filed(root)
+    if said is None:
+        return status
+    first, backup = status.first_started or said.first_started, status.last_backup or said.last_backup
+    return status.model_copy(update={"first_started": first, "last_backup": backup})
 
 
 def all_held(settings: Troupe) -> str:
@@ -131,7 +161,7 @@ def of(bot: BotSettings) -> BotStatus:
     status = _said(bot)
     owner = holder(bot.root)
     if owner is not None and (owner != status.pid or not status.running):
-        return BotStatus(bot=bot.name, pid=owner, state="starting")
+        return carried(bot.root, BotStatus(bot=bot.name, pid=owner, state="starting"))
     if status.running and owner is None:
         why = status.last_error or f"process {status.pid} ended without a word"
         return status.model_copy(update={"state": "died", "pid": None, "memory_bytes": 0, "last_error": why})
@@ -139,8 +169,12 @@ def of(bot: BotSettings) -> BotStatus:
 
 
 def _said(bot: BotSettings) -> BotStatus:
+    said = _filed(bot.root) or BotStatus(bot=bot.name)
+    return said.model_copy(update={"bot": bot.name})  # the root may have been copied from another bot's
+
+
+def _filed(root: Path) -> BotStatus | None:
     try:
-        said = BotStatus.model_validate_json((bot.root / FILE).read_bytes())
-        return said.model_copy(update={"bot": bot.name})  # the root may have been copied from another bot's
+        return BotStatus.model_validate_json((root / FILE).read_bytes())
     except (OSError, ValidationError):
-        return BotStatus(bot=bot.name)
+        return None

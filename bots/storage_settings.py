@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -112,10 +113,21 @@ class StorageSettings(Section):
         return self.url.value if self.url else ""
 
     @model_validator(mode="after")
+    def _in_reach(self) -> StorageSettings:
+        for name, place in (("attachments", self.attachments), ("backup.to", self.backup.to)):
+            if place and place.startswith("s3:") and not re.match(r"s3://[^/]", place):
+                raise ValueError(f"found {name} {place!r}; allowed: a folder, or s3://bucket/prefix")
+        if self.type == "postgres" and self.url and not re.match(r"postgres(ql)?://", self.address):
+            raise ValueError(
+                f"{self.url} holds no address of a PostgreSQL server: postgresql://user:password@host/name"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _addressed(self) -> StorageSettings:
         if self.type == "postgres" and self.enabled and not self.url:
             raise ValueError(
-                "postgres needs the server's address in url: url: ${TROUPE_DATABASE_URL:-}, and that variable set to "
-                "postgresql://user:password@host/database"
+                "type postgres needs the server's address: set the variable that url names, such as "
+                "TROUPE_DATABASE_URL=postgresql://user:password@host/database"
             )
         return self

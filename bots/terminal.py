@@ -43,9 +43,11 @@ _SOCKET_PATH_LIMIT = 100
 class Door:
     """Serves one bot's terminal front."""
 
-    def __init__(self, bot: Bot, orders: Mapping[str, Order]) -> None:
+    def __init__(self, bot: Bot, orders: Mapping[str, Order], *, patience: float = 10.0) -> None:
+        """`patience` is how many seconds an order waits for somebody who does not read what it tells."""
         self._bot = bot
         self._orders = orders
+        self._patience = patience
         self._said = 0
         self._visits: set[asyncio.Task[None]] = set()
         self._answers: set[asyncio.Task[None]] = set()
@@ -120,12 +122,24 @@ class Door:
         _write(writer, {"is": "end"} | mark)
 
     async def _obey(self, asked: Answer, writer: asyncio.StreamWriter, mark: Answer) -> None:
+        reading = True
+
         async def say(line: str) -> None:
+            nonlocal reading
+            if not reading:
+                return
             _write(writer, {"is": asked["do"], "json": line} | mark)
-            with contextlib.suppress(ConnectionError):  # whoever asked may leave; what was begun is finished
-                await writer.drain()
+            try:
+                async with asyncio.timeout(self._patience):
+                    await writer.drain()
+            except TimeoutError:
+                reading = False
+            except ConnectionError:
+                return  # whoever asked may leave; what was begun is finished
 
         await self._orders[asked["do"]](asked, say)
+        if not reading:
+            raise TroupeError("It was done to its end, but nobody read how it went, so that the rest was left out.")
 
     async def _do(self, channel: Channel, wanted: str) -> list[Answer]:
         match wanted:

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 import storage
-from storage.backend import Store
+from storage.backend import Reports, Store
 from storage.blobs import Blobs
 from storage.errors import StorageError
 
@@ -30,12 +30,14 @@ from .providers.chain import Chain
 from .providers.offline import Offline
 from .providers.patience import Patient
 from .settings import BotSettings, ModelSettings
-from .status import Report
+from .status import Report, left_behind
 from .terminal import Answer, Door, Order, Say
 
 log = structlog.get_logger()
 
 UPKEEP_SECONDS = 15.0
+_PROBLEMS = 20
+"""The most of what a store could not take in that are logged one by one."""
 
 
 @dataclass
@@ -126,14 +128,19 @@ async def build(
 ) -> AsyncIterator[House]:
     """A bot over its own storage root; closing it keeps what is under way and lets go of the root."""
     kept = settings.storage
+    blobs = backing.attachments(settings)
     store = await storage.connect(
         settings.name, settings.root, type=kept.type, url=kept.address, enabled=kept.enabled, tell=_upgrading
     )
+    _complain(store)
+    if left := left_behind(settings):
+        log.warning("storage.left_behind", what=left)
     provider = providers(settings, now)
     bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
-    blobs = backing.attachments(settings)
     program = metadata.version("troupe")
-    cleaner = Cleaner(settings, store, now=now, program=program, blobs=blobs, latest=bot.sessions.latest)
+    cleaner = Cleaner(
+        settings, store, now=now, program=program, blobs=blobs, latest=bot.sessions.latest, gone=bot.forget
+    )
     try:
         yield House(bot, store, cleaner, blobs, now, chance)
     finally:
@@ -141,6 +148,14 @@ async def build(
         await bot.settle()
         await provider.close()
         await store.close()
+
+
+def _complain(store: Store) -> None:
+    problems = store.problems if isinstance(store, Reports) else []
+    for problem in problems[:_PROBLEMS]:
+        log.warning("storage.problem", problem=problem)
+    if len(problems) > _PROBLEMS:
+        log.warning("storage.problems", more=len(problems) - _PROBLEMS)
 
 
 def _upgrading(step: str, done: int, of: int) -> None:

@@ -33,12 +33,12 @@ async def connect(
     if type == "postgres" and enabled:
         from .backends.postgres import PostgresStore
 
-        return await PostgresStore.open(url, bot_name)
+        return await PostgresStore.open(url, bot_name, tell=tell)
     _refuse_old_sqlite()
     if type == "file" and enabled:
         from .backends.files import FilesStore
 
-        return await FilesStore.open_files(root, bot_name)
+        return await FilesStore.open_files(root, bot_name, tell=tell)
     from .backends.sqlite import SqliteStore
 
     return await SqliteStore.open(root, bot_name, in_memory=not enabled, tell=tell)

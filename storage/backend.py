@@ -112,8 +112,8 @@ class Store(Protocol):
     async def search(
         self, query: str, *, channel_keys: Collection[str] | None = None, limit: int = 20, skip: int = 0
     ) -> list[Found]:
-        """Messages in sight that hold the words of a query as `words.parse` reads it, the best match first, and
-        among equals the newest; of the given channels only, or of all. Of more than a thousand matches the newest
+        """Messages in sight whose `text` holds the words of a query as `words.parse` reads it, the best match first,
+        and among equals the newest; of the given channels only, or of all. Of more than a thousand matches the newest
         thousand are weighed."""
 
     async def references(self, hashes: Sequence[str]) -> dict[str, int]:
@@ -127,6 +127,9 @@ class Store(Protocol):
 
     async def deleted_messages(self, before: datetime, limit: int = 100) -> list[Message]:
         """Messages soft-deleted before a time, the longest gone first."""
+
+    async def deleted_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
+        """Sessions soft-deleted before a time, the longest gone first."""
 
     async def keep(self, *records: Record) -> None:
         """Stores records, each in place of one with its kind and id; all or none."""
@@ -176,6 +179,13 @@ class Snapshots(Protocol):
     async def snapshot(self, path: Path) -> None:
         """Writes everything, as it stood at one moment, into a new database at `path`, while writing goes on.
         Raises `Unavailable`, and leaves no file, when it cannot."""
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """A store that takes what it can from what people may have damaged, and says what it could not."""
+
+    problems: list[str]
 
 
 @runtime_checkable

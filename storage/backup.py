@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import aclosing, closing, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from .blobs import Blobs, Damaged
 from .copying import copy
 from .durable import in_thread
 from .errors import StorageError, Unavailable
-from .manifest import BLOBS, DATABASE, Destination, Manifest, blob_hashes, shelf, write
+from .manifest import BLOBS, DATABASE, MANIFEST, Destination, Manifest, Unsound, blob_hashes, shelf, write
 from .model import Counts
 from .place import PIECE, Missing
 from .progress import Tell, silent
@@ -51,30 +51,39 @@ class Subject:
     blobs: Blobs | None
 
 
-@contextmanager
-def workspace(root: Path) -> Iterator[Path]:
+@asynccontextmanager
+async def workspace(root: Path) -> AsyncIterator[Path]:
     """An empty folder on the root's disk, gone afterwards. Whoever has it is the only one who backs the root up.
 
     Raises `Unavailable` when somebody else has it, or when it cannot be made."""
     work = root / "backup.work"
+    lock = _locked(root)
+    try:
+        await in_thread(shutil.rmtree, work, True)
+        with on_disk(work):
+            work.mkdir(mode=0o700)
+        yield work
+    finally:
+        try:
+            await in_thread(shutil.rmtree, work, True)
+        finally:
+            os.close(lock)
+
+
+def _locked(root: Path) -> int:
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(root / "backup.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Unavailable(f"{root} cannot be used to make a backup in ({error.strerror}).") from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Unavailable(
-                f"A backup of {root} is being made or checked right now: wait until it is done."
-            ) from None
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(mode=0o700)
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
         os.close(lock)
+        if not isinstance(error, BlockingIOError):
+            raise Unavailable(f"{root} cannot be used to make a backup in ({error.strerror}).") from error
+        raise Unavailable(f"A backup of {root} is being made or checked right now: wait until it is done.") from None
+    return lock
 
 
 async def back_up(
@@ -95,7 +104,8 @@ async def back_up(
             packed = Packed(database, tell)
             counting = asyncio.ensure_future(in_thread(_counted, database))
             try:
-                packed_size = await to.place.put(name + DATABASE, packed.chunks())
+                async with aclosing(packed.chunks()) as chunks:
+                    packed_size = await to.place.put(name + DATABASE, chunks)
             finally:
                 version, counts = await counting
             await in_thread(database.unlink)
@@ -121,8 +131,8 @@ async def back_up(
             await write(to.place, said)
     except BaseException:
         with suppress(StorageError):
-            await to.place.remove(name + DATABASE)
-            await to.place.remove(name + BLOBS)
+            for end in (MANIFEST, DATABASE, BLOBS):  # the manifest may have got there before its putting failed
+                await to.place.remove(name + end)
         raise
     return said
 
@@ -139,20 +149,36 @@ def on_disk(folder: Path) -> Iterator[None]:
         ) from error
 
 
-async def prune(to: Destination, bot: str, tiers: Tiers) -> list[Manifest]:
+async def prune(to: Destination, bot: str, tiers: Tiers, tell: Tell = silent) -> list[Manifest]:
     """Removes this bot's backups that no tier keeps, then attachments that no backup has any more. Returns the
-    backups that went. The newest proven one always stays, and so does whatever is not a backup of this bot."""
+    backups that went. The newest proven one always stays, and so does whatever is not a backup of this bot. Where a
+    list of attachments cannot be read, all attachments stay, and that is told."""
     found = await shelf(to.place)
     going = outdated([each for each in found.backups if each.bot == bot], tiers)
     for each in going:
-        for file in each.files:
+        for file in reversed(each.files):  # the manifest last: it tells the next one what was not finished
             await to.place.remove(file)
     if any(each.blobs for each in going):
         staying = [each for each in found.backups if each not in going]
         lists = [(each.blob_list, each.blobs_sha256) for each in staying if each.blobs_sha256]
         unclear = [(file, None) for file in found.strays if file.endswith(BLOBS)]
-        await _sweep(to, [*lists, *unclear])
+        await _sweep(to, [*lists, *unclear], tell)
     return going
+
+
+def _fuller(kept: Sequence[Manifest], proven: Sequence[Manifest]) -> set[int]:
+    """Of the days whose newest backup stays, the ones that hold more messages than that: on such a day something went
+    wrong, and nobody may have noticed yet."""
+    fuller: dict[tuple[str, int], Manifest] = {}
+    for stays in kept:
+        day = f"{stays.made_at:%Y-%m-%d}"
+        for each in proven:
+            same = f"{each.made_at:%Y-%m-%d}" == day and each.number < stays.number
+            if same and each.counts.messages > stays.counts.messages:
+                best = fuller.get((day, stays.number))
+                if best is None or each.counts.messages >= best.counts.messages:
+                    fuller[day, stays.number] = each
+    return {each.number for each in fuller.values()}
 
 
 def outdated(backups: Sequence[Manifest], tiers: Tiers) -> list[Manifest]:
@@ -160,6 +186,7 @@ def outdated(backups: Sequence[Manifest], tiers: Tiers) -> list[Manifest]:
     failed since the last proven one, as many stay as there are daily ones."""
     proven = [each for each in backups if each.proven_at]
     stay = {proven[place].number for place in kept([each.made_at for each in proven], tiers)}
+    stay |= _fuller([each for each in proven if each.number in stay], proven)
     last = proven[-1].number if proven else 0
     failed = [each.number for each in backups if not each.proven_at and each.number > last]
     stay |= set(failed[-tiers.daily :])
@@ -303,12 +330,17 @@ async def _beside(
             yield each, each == other
 
 
-async def _sweep(to: Destination, lists: list[tuple[str, str | None]]) -> None:
-    """Removes attachments in none of these lists. Holds some 100 bytes for each that stays."""
+async def _sweep(to: Destination, lists: list[tuple[str, str | None]], tell: Tell) -> None:
+    """Removes attachments in none of these lists; nothing where one of them cannot be read. Holds some 100 bytes for
+    each that stays."""
     needed: set[bytes] = set()
-    for file, sha256 in lists:
-        async for hash in blob_hashes(to.place, file, sha256):
-            needed.add(bytes.fromhex(hash))
+    try:
+        for file, sha256 in lists:
+            async for hash in blob_hashes(to.place, file, sha256):
+                needed.add(bytes.fromhex(hash))
+    except (Missing, Unsound) as error:
+        tell(f"attachments of earlier backups all stay: {error}", 0, 0)
+        return
     async with aclosing(to.blobs.hashes()) as hashes:
         async for hash in hashes:
             if bytes.fromhex(hash) not in needed:

@@ -7,7 +7,7 @@ says since when each was seen without a message: a hash and a time a line, in th
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TypeVar
@@ -24,15 +24,11 @@ Leftover = tuple[str, int, datetime]
 
 
 class Leftovers:
-    """The files of one bot that may go. `quiet` is held for the moment of each removal: whoever keeps files holds the
-    same from keeping one until its message is kept."""
+    """The files of one bot that may go."""
 
-    def __init__(
-        self, blobs: Blobs, root: Path, quiet: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
-    ) -> None:
+    def __init__(self, blobs: Blobs, root: Path) -> None:
         self._blobs = blobs
         self._path = root / "leftovers.txt"
-        self._quiet = quiet
 
     async def look(
         self, store: Store, now: datetime, age: timedelta, *, dry_run: bool
@@ -61,11 +57,10 @@ class Leftovers:
         known = [(hash, size, seen.get(hash, now)) for hash, size in page]
         old = [each for each in known if now - each[2] >= age]
         if not dry_run and old:
-            async with self._quiet():
-                used = await store.references([hash for hash, _, _ in old])
-                old = [each for each in old if not used.get(each[0])]
-                for hash, _, _ in old:
-                    await self._blobs.remove(hash)
+            used = await store.references([hash for hash, _, _ in old])
+            old = [each for each in old if not used.get(each[0])]
+            for hash, _, _ in old:
+                await self._blobs.remove(hash)
         await self._run(notes.note, [each for each in known if each not in old])
         return old
 

@@ -83,7 +83,7 @@ class Manifest(Value):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Its own files, the manifest first: without it the others are no backup."""
+        """Its own files, the manifest first."""
         lists = (self.blob_list,) if self.blobs_sha256 else ()
         return (self.name + MANIFEST, self.database, *lists)
 

@@ -16,6 +16,8 @@ SessionType = Literal["chat", "panel", "workflow", "playground", "interview"]
 Role = Literal["user", "assistant", "system", "tool"]
 Outcome = Literal["whole", "stopped", "cut"]
 """How an answer ended: said in full, stopped by a person, or cut off by a failure."""
+Finite = Annotated[float, Field(ge=-(2.0**127), le=2.0**127)]
+Count = Annotated[int, Field(ge=0, le=2**56)]
 
 
 class Value(BaseModel):
@@ -76,7 +78,7 @@ class Attachment(Value):
     name: str
     url: str
     media_type: str | None = None
-    size: int = 0
+    size: Count = 0
     """Bytes."""
     blob: str | None = None
     """The hash of its bytes in the bot's own blobs, once they were fetched."""
@@ -99,11 +101,11 @@ class Usage(Value):
 
     provider: str
     model: str
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    cost_micros: int | None = None
+    tokens_in: Count = 0
+    tokens_out: Count = 0
+    cache_read: Count = 0
+    cache_write: Count = 0
+    cost_micros: Count | None = None
     seconds: float = Field(default=0.0, allow_inf_nan=False)
 
 
@@ -111,7 +113,7 @@ class Receipt(Value):
     """Proof that a page of an answer arrived: `origin` is where it now stands."""
 
     origin: str
-    page: int
+    page: Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Edit(Value):
@@ -180,6 +182,12 @@ class Message(Value):
     def attachments(self) -> tuple[Attachment, ...]:
         return tuple(part for part in self.parts if isinstance(part, Attachment))
 
+    @property
+    def blobs(self) -> frozenset[str]:
+        """The hashes of the stored files it refers to, in its earlier wordings too."""
+        wordings = (self.parts, *(edit.parts for edit in self.edits))
+        return frozenset(p.blob for parts in wordings for p in parts if isinstance(p, Attachment) and p.blob)
+
 
 class SessionContext(Value):
     """What a session is about, carried beside its messages."""
@@ -243,14 +251,11 @@ class Record(Value):
         return None
 
 
-_Finite = Annotated[float, Field(ge=-3e38, le=3e38)]
-
-
 class Vector(Value):
     """Where a text stands in the space of one embedding model; vectors of two models never meet."""
 
     model: str
-    values: Annotated[tuple[_Finite, ...], AfterValidator(lambda values: tuple(array("f", values)))]
+    values: Annotated[tuple[Finite, ...], AfterValidator(lambda values: tuple(array("f", values)))]
     """As 32-bit floats, which is what models give and stores keep."""
 
 

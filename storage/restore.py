@@ -16,12 +16,13 @@ import zstandard
 
 from . import connect
 from .aside import Aside
+from .backend import Store
 from .backends.sqlite_file import explained
 from .backup import STRETCH, Beside, on_disk
 from .blobs import Blobs, Damaged
 from .copying import copy
 from .durable import in_thread
-from .errors import RootInUse, Unavailable
+from .errors import RootInUse, StorageError, Unavailable
 from .manifest import Destination, Manifest, Unsound, blob_hashes
 from .model import Counts
 from .place import Folder, Missing, Place
@@ -53,8 +54,9 @@ async def restore(
     """Restores a backup into `root`, which must be missing or empty, for storage of that type; for postgres the talk
     goes to the server at `url`, into what must be empty there. Attachments go to `attachments/` in the root.
 
-    The database is checked to the byte before it stands where a bot would find it. Raises `Unsound`, `RootInUse`,
-    `NewerSchema` or `Unavailable`: then the root is as it was."""
+    The database is checked to the byte before it stands where a bot would find it. Raises `StorageError`, perhaps as
+    `Unsound`, `RootInUse`, `NewerSchema` or `Unavailable`: then the root is as it was; what a server has by then is
+    said."""
 
     async def fill(folder: Path) -> int:
         await fetch(source.place, said, folder, tell)
@@ -82,7 +84,11 @@ async def restore_database(
     async def fill(folder: Path) -> int:
         if not database.stat().st_size:
             raise Unsound(f"{database} is empty: it is no backup of anything.")
-        await Beside(database).snapshot(folder / "conversations.db")
+        if any(database.with_name(database.name + end).exists() for end in _UNFINISHED):
+            await Beside(database).snapshot(folder / "conversations.db")
+        else:
+            async with Aside() as aside:
+                await aside.run(_copy_at_rest, database, folder / "conversations.db")
         return 0
 
     return await _into(root, fill, type, bot, url, tell)
@@ -131,6 +137,7 @@ async def _into(
     root: Path, fill: Callable[[Path], Awaitable[int]], type: Type, bot: str, url: str, tell: Tell
 ) -> Restored:
     """Fills a new root under its lock: everything in a folder aside, which is emptied into the root at the end."""
+    schema = _schema(bot) if type == "postgres" else ""
     async with _new(root) as lock:
         aside = root / "restoring"
         aside.mkdir(mode=0o700)
@@ -143,7 +150,7 @@ async def _into(
             if type != "sqlite":
                 target = await connect(bot, aside / "copy", type=type, url=url)
                 try:
-                    await copy(store, target, tell=tell)
+                    await _copied(store, target, schema, tell)
                 finally:
                     await target.close()
         finally:
@@ -151,6 +158,34 @@ async def _into(
         await in_thread(_settle, root, aside, type)
         lock.release()
     return Restored(counts, lost)
+
+
+def _schema(bot: str) -> str:
+    """Where on a server a bot's talk goes."""
+    from .backends.postgres_schema import schema_name
+
+    try:
+        return schema_name(bot)
+    except ValueError as error:
+        raise StorageError(f"{error}. Name the bot for which it is restored: `--for sage2`.") from error
+
+
+async def _copied(store: Store, target: Store, schema: str, tell: Tell) -> None:
+    """The root takes back what a copy that fails leaves; a server does not."""
+    there = await target.counts()
+    try:
+        await copy(store, target, tell=tell)
+    except StorageError as error:
+        if not schema:
+            raise
+        remove = f'remove it (DROP SCHEMA "{schema}" CASCADE)'
+        remedy = f"What was copied by then stays in the schema {schema} of the server: {remove}, then try again."
+        if there.channels or there.sessions or there.messages or there.records:
+            remedy = (
+                f"It is the schema {schema} of the server. Where an earlier restore that failed left it, {remove} and "
+                "try again; where it is a bot's talk, name another bot (`--for`)."
+            )
+        raise StorageError(f"{error} {remedy}") from error
 
 
 @asynccontextmanager
@@ -240,6 +275,21 @@ def _unpack(packed: Path, database: Path, said: Manifest) -> None:
         raise Unsound(f"{said.database} cannot be unpacked ({error}): restore another backup.") from error
     if left or digest.hexdigest() != said.sha256:
         raise Unsound(f"{said.database} does not hold the database its manifest describes: restore another backup.")
+
+
+_UNFINISHED = ("-wal", "-journal")
+"""Files beside a database that hold a part of it."""
+
+
+def _copy_at_rest(database: Path, target: Path) -> None:
+    """Leaves nothing beside the database, as an ordinary look at it would: it may lie among somebody's backups."""
+    address = f"{database.absolute().as_uri()}?immutable=1"
+    try:
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("VACUUM INTO ?", (str(target),))
+    except sqlite3.Error as error:
+        raise explained(database, error) from error
 
 
 def _integrity(database: Path) -> str:

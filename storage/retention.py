@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from .backend import OLDEST, Store
@@ -15,7 +14,10 @@ PAGE = 200
 MESSAGES_AT_ONCE = 500
 """What one removal takes at most: a turn that wants to be kept waits behind it."""
 LISTED = 5_000
-"""The most deleted messages that a dry run lists: they are known by their beginning only."""
+"""The most deleted messages, and sessions, that a dry run lists: they are known by their beginning only."""
+TAKEN = datetime(1970, 1, 1, tzinfo=UTC)
+"""The `deleted_at` of a session that is being removed, archived before if it was to be: no person deletes one before
+it began. Where the removal was cut off, the rest is due at once and first of all, whatever the rules say."""
 Aged = Literal["memory", "run", "audit"]
 AGED: dict[Aged, type[Record]] = {"memory": Memory, "run": Run, "audit": AuditEntry}
 
@@ -74,6 +76,8 @@ class Due:
     """The channel's safe name."""
     session: Session | None = field(default=None, repr=False)
     """A session as it was found."""
+    within: str = ""
+    """The id of the session of a message."""
 
 
 @dataclass(slots=True)
@@ -85,26 +89,20 @@ class Total:
     bytes: int = 0
 
 
-async def due(store: Store, rules: Rules, now: datetime) -> AsyncGenerator[Due, None]:
-    """Everything in the store that is due, one at a time: what people deleted, then of each channel the oldest
-    sessions first, then records. At most `LISTED` deleted messages. Open and starred sessions, and those that hold a
-    pinned message, are counted and never due."""
-    async with aclosing(stretches(store, rules, now, removing=False)) as found:
-        async for stretch in found:
-            for each in stretch:
-                yield each
-
-
 async def stretches(
     store: Store, rules: Rules, now: datetime, *, removing: bool
 ) -> AsyncGenerator[Sequence[Due], None]:
-    """Things of one kind, some at a time; when `removing`, each stretch is gone before the next is asked for."""
+    """Everything in the store that is due, things of one kind, some at a time: what people deleted, then of each
+    channel the oldest sessions first, then records. Open and starred sessions, and those that hold a pinned message,
+    are counted and never due. When `removing`, each stretch is gone before the next is asked for, else at most
+    `LISTED` deleted things of a kind are found."""
+    before, limit = TAKEN + timedelta(seconds=1), ""
     if rules.deleted is not None:
         before, limit = now - rules.deleted, f"and {spell(rules.deleted)} is the limit"
         async for messages in _deleted_messages(store, before, limit, removing):
             yield messages
-        async for sessions in _deleted_sessions(store, before, limit):
-            yield sessions
+    async for sessions in _deleted_sessions(store, before, limit, removing):
+        yield sessions
     after: str | None = ""
     while after is not None:
         channels = await store.channels(after, PAGE)
@@ -133,20 +131,27 @@ async def _deleted_messages(
 
 
 def _message(message: Message, why: str) -> Due:
-    return Due("message", message.id, why, messages=1, bytes=len(message.text.encode()))
+    return Due("message", message.id, why, messages=1, bytes=len(message.text.encode()), within=message.session_id)
 
 
-async def _deleted_sessions(store: Store, before: datetime, limit: str) -> AsyncGenerator[list[Due], None]:
-    cursor: str | None = OLDEST
-    while cursor is not None:
-        page = await store.browse(cursor=cursor, limit=PAGE, deleted=True)
-        gone = [each for each in page.items[::-1] if each.deleted_at is not None and each.deleted_at < before]
-        if gone:
-            sizes = await store.sizes([each.id for each in gone])
-            whys = (f"it was deleted on {_day(each.deleted_at)}, {limit}" for each in gone)
-            yield [_session(each, why, sizes) for each, why in zip(gone, whys, strict=True)]
-        # Nobody deletes a session before the last word in it.
-        cursor = page.newer if page.items and page.items[0].last_at < before else None
+async def _deleted_sessions(
+    store: Store, before: datetime, limit: str, removing: bool
+) -> AsyncGenerator[list[Due], None]:
+    first = ""
+    while found := await store.deleted_sessions(before, PAGE if removing else LISTED):
+        if found[0].id == first:  # as above
+            return
+        first = found[0].id
+        sizes = await store.sizes([each.id for each in found])
+        yield [_session(each, _why_gone(each, limit), sizes) for each in found]
+        if not removing:
+            return
+
+
+def _why_gone(session: Session, limit: str) -> str:
+    if session.deleted_at == TAKEN:
+        return "its removal was cut off, and this is what is left of it"
+    return f"it was deleted on {_day(session.deleted_at)}, {limit}"
 
 
 def _session(session: Session, why: str, sizes: dict[str, int]) -> Due:

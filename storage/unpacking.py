@@ -22,6 +22,7 @@ from .durable import in_thread
 from .errors import StorageError
 from .model import Message, Session, Spent
 from .place import PIECE
+from .retention import TAKEN
 
 _MEMBERS, _BYTES, _SMALL, _LINE = 100_000, 1 << 40, 1 << 26, 1 << 26
 """The most that is read: members, bytes in all, bytes of a manifest or a session, bytes of a message."""
@@ -67,14 +68,18 @@ async def restore_archive(path: Path, store: Store, blobs: Blobs | None = None) 
         async for session, messages in sessions:
             kept = await store.session(session.id)
             current = kept or session
+            if kept is not None and kept.deleted_at == TAKEN:
+                await store.save_session(current := kept.model_copy(update={"deleted_at": None}))
             if kept is None:
                 if await store.channel(session.channel.key) is None:
                     await store.keep_channel(session.channel)
                 await store.save_session(session)
             async for page in messages:
                 fresh = await gather(*(store.append(current, message) for message in page))
-                # Known again from the messages themselves: counted twice otherwise.
-                await store.remove_records(Spent, [message.id for message in page if message.usage])
+                # Known again from the messages themselves: counted twice otherwise. One whose origin is kept under
+                # another id did not come back, and its record is all that is left of it.
+                paid = [(message.id, is_new) for message, is_new in zip(page, fresh, strict=True) if message.usage]
+                await store.remove_records(Spent, [id for id, is_new in paid if is_new or await store.message(id)])
                 new += sum(fresh)
                 known += len(page) - sum(fresh)
             back += 1

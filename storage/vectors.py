@@ -26,17 +26,17 @@ class Neighbours:
         self._count = 0
 
     def add(self, entries: Sequence[tuple[int, str, bytes]]) -> None:
-        """Takes in vectors as (number, audience, 32-bit floats); one of another length, or of none, is left out."""
+        """Takes in vectors as (number, audience, 32-bit floats); one of another length, or that points nowhere, is
+        left out."""
         import numpy as np
 
-        fitting = [entry for entry in entries if len(entry[2]) == self._rows.shape[1] * 4]
+        fitting = [entry for entry in entries if len(entry[2]) == self._rows.shape[1] * 4 and any(entry[2])]
         if not fitting:
             return
         self._make_room(self._count + len(fitting))
         new = np.frombuffer(b"".join(data for _, _, data in fitting), "<f4").reshape(len(fitting), -1)
-        lengths = np.linalg.norm(new, axis=1, keepdims=True)
         where = slice(self._count, self._count + len(fitting))
-        self._rows[where] = new / np.where(lengths > 0, lengths, 1)
+        self._rows[where] = new / np.linalg.norm(new, axis=1, keepdims=True)
         self._numbers[where] = [number for number, _, _ in fitting]
         self._audiences[where] = [self._codes.setdefault(audience, len(self._codes)) for _, audience, _ in fitting]
         self._count += len(fitting)
@@ -70,10 +70,11 @@ class Neighbours:
         seen, wanted = 0, 32
         while seen < len(rows):
             wanted = min(wanted, len(rows))
-            top = np.argpartition(-likeness, wanted - 1)[:wanted] if wanted < len(rows) else np.arange(len(rows))
+            least = np.partition(likeness, len(rows) - wanted)[len(rows) - wanted]
+            top = np.flatnonzero(likeness >= least)  # and all its equals: the next stretch begins behind them
             top = top[np.lexsort((self._numbers[rows[top]], -likeness[top]))]
             yield [(int(self._numbers[rows[place]]), float(likeness[place])) for place in top[seen:]]
-            seen, wanted = wanted, wanted * 8
+            seen, wanted = len(top), wanted * 8
 
     def _make_room(self, count: int) -> None:
         import numpy as np

@@ -17,13 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
+from zlib import crc32
 
 import regex
 
 K = TypeVar("K")
 
-LEXER = 1
-"""The version of these rules: an index made by other ones is built anew."""
+WISHES = 64
+"""The most words of a query that count."""
+SHOWN = 50_000
+"""Characters of a text in which a snippet is looked for."""
+
+LEXER = crc32(f"1 {unicodedata.unidata_version} {regex.__version__}".encode()) >> 1
+"""The version of these rules, and of what they rest on: an index made by other ones is built anew."""
 
 TERM = 64
 """Characters of a term that count; the rest of a longer word is not looked at."""
@@ -191,7 +197,7 @@ def parse(query: str) -> Query:
         asked = _asked(said, star=bool(found["star"]) or (found["phrase"] is None and said.endswith("*")))
         if asked:
             (unwanted if found["minus"] else wanted)[asked] = None
-    return Query(tuple(wanted), tuple(unwanted))
+    return Query(tuple(wanted)[:WISHES], tuple(unwanted)[:WISHES])
 
 
 def _asked(said: str, *, star: bool) -> Asked | None:
@@ -300,6 +306,7 @@ def snippet(query: Query, text: str, width: int = 160) -> tuple[str, tuple[tuple
     """The stretch of the text, at most `width` characters with its `…`, that shows most of what is wanted.
 
     Also where the hits are in it, as (start, end). Cuts fall between words where they can, else between graphemes."""
+    text = text[:SHOWN]
     edges = [found.start() for found in regex.finditer(r"\X", text)] + [len(text)]
     hits = _hits(query, text, edges)
     if len(text) <= width:

@@ -170,6 +170,21 @@ async def test_what_answers_took_is_not_counted_twice(store: Store, tmp_path: Pa
     assert await store.spending("day", NOON, NOON + timedelta(days=1)) == before
 
 
+async def test_what_an_answer_took_is_not_forgotten_when_another_stands_in_its_place(
+    store: Store, tmp_path: Path
+) -> None:
+    usage = Usage(provider="openai", model="m", tokens_in=5, cost_micros=7)
+    told = {"session_id": "s1", "role": "assistant", "sender": SAGE, "at": NOON, "parts": (Text(text="Hi."),)}
+    await store.append(session("s1"), Message(id="m1", origin="discord:100:1", usage=usage, **told))
+    await store.save_session(session("empty"))
+    path = await archived(store, tmp_path)
+    before = await store.spending("day", NOON, NOON + timedelta(days=1))
+    await store.remove_sessions(["s1"])
+    await store.append(session("s1"), Message(id="m2", origin="discord:100:1", **told))
+    assert (await restore_archive(path, store)).known == 1
+    assert await store.spending("day", NOON, NOON + timedelta(days=1)) == before
+
+
 async def test_a_folder_that_takes_nothing_is_said(store: Store, tmp_path: Path) -> None:
     await two_sessions(store)
     (tmp_path / "archives").write_text("a file where the folder should be")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from storage import connect
 from storage.backend import Freezes, Store
 from storage.backends.sqlite import SqliteStore
-from storage.backup import Beside, Subject, back_up, outdated, prune, workspace
+from storage.backup import Beside, Subject, back_up, outdated, workspace
 from storage.blobs import Blobs
 from storage.errors import Unavailable
-from storage.manifest import Destination, Manifest, shelf
+from storage.manifest import Destination, Manifest, Shelf, shelf
 from storage.model import Channel, Counts, Message, Sender, Session, Text
 from storage.place import Folder
 from storage.rehearsal import prove
@@ -67,11 +67,11 @@ class Keeper:
         """A backup that is not proven yet."""
         beside = Beside(self.root / "conversations.db")
         subject = Subject(self.bot, self.backend, self.store if isinstance(self.store, Freezes) else beside, self.blobs)
-        with workspace(self.root) as work:
+        async with workspace(self.root) as work:
             return await back_up(subject, self.to, work, now=self.now, program="1.2.3")
 
     async def prove(self, said: Manifest, *, thorough: bool = False) -> Manifest:
-        with workspace(self.root) as work:
+        async with workspace(self.root) as work:
             return await prove(self.to, said, work, now=self.now, thorough=thorough)
 
     async def made_and_proven(self) -> Manifest:
@@ -162,8 +162,13 @@ async def test_another_process_can_back_up_what_a_bot_is_writing_to(keeper: Keep
 
 
 async def test_only_one_backup_is_made_at_a_time(keeper: Keeper) -> None:
-    with workspace(keeper.root), pytest.raises(Unavailable, match="right now: wait until it is done"):
-        await keeper.make()
+    async with workspace(keeper.root) as work:
+        (work / "conversations.db").write_bytes(b"half")
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="right now: wait until it is done"):
+                await keeper.make()
+        assert (work / "conversations.db").read_bytes() == b"half", "the one that is being made is not touched"
+    assert not work.exists()
     await keeper.make()
 
 
@@ -266,11 +271,47 @@ async def test_without_its_manifest_there_is_no_backup(keeper: Keeper) -> None:
 
 async def test_a_backup_that_could_not_be_rehearsed_stays_proven(keeper: Keeper) -> None:
     made = await keeper.made_and_proven()
-    with workspace(keeper.root) as work:
+    async with workspace(keeper.root) as work:
         (work / "conversations.db.zst").mkdir()
         found = await prove(keeper.to, made, work, now=keeper.now)
     assert found.trouble
     assert found.proven_at == made.proven_at
+
+
+class LostAnswer(Folder):
+    """A place that takes a manifest, and never says so."""
+
+    async def put(self, name: str, chunks: AsyncIterable[bytes]) -> int:
+        size = await super().put(name, chunks)
+        if name.endswith(".json"):
+            raise Unavailable("The network is gone.")
+        return size
+
+
+class Refusing(Folder):
+    """A place that gives up in the middle of a file."""
+
+    async def put(self, name: str, chunks: AsyncIterable[bytes]) -> int:
+        self.given = chunks
+        async for _ in chunks:
+            break
+        raise Unavailable("The network is gone.")
+
+
+async def test_a_backup_whose_manifest_failed_leaves_nothing(keeper: Keeper) -> None:
+    await keeper.attach(b"a picture")
+    keeper.to = Destination(LostAnswer(keeper.file("")), keeper.to.blobs)
+    with pytest.raises(Unavailable, match="The network is gone"):
+        await keeper.make()
+    assert await shelf(keeper.to.place) == Shelf((), ())
+
+
+async def test_a_place_that_gives_up_ends_the_packing(keeper: Keeper) -> None:
+    place = Refusing(keeper.file(""))
+    keeper.to = Destination(place, keeper.to.blobs)
+    with pytest.raises(Unavailable, match="The network is gone"):
+        await keeper.make()
+    assert [chunk async for chunk in place.given] == []
 
 
 FULL_DISK = """
@@ -354,23 +395,3 @@ def test_failed_backups_never_push_out_the_newest_proven_one() -> None:
     failed = [manifest(n, NOON + timedelta(days=n), proven=False) for n in range(2, 12)]
     gone = outdated([proven, *failed], Tiers(daily=3, weekly=0, monthly=0))
     assert [each.number for each in gone] == [2, 3, 4, 5, 6, 7, 8]
-
-
-async def test_pruning_removes_what_no_tier_keeps_with_its_attachments_and_nothing_else(keeper: Keeper) -> None:
-    hash = await keeper.attach(b"old")
-    old = await keeper.made_and_proven()
-    await keeper.blobs.remove(hash)
-    shared = await keeper.attach(b"new")
-    keeper.clock += timedelta(days=1)
-    new = await keeper.made_and_proven()
-    bystanders = ["conversations_2023-01-01.db", "conversations_2023-01-02.db.zst", "notes.json"]
-    for name in bystanders:
-        keeper.file(name).write_text("mine")
-    assert await prune(keeper.to, "spark", Tiers(1, 0, 0)) == []
-    assert await prune(keeper.to, "sage", Tiers(1, 0, 0)) == [old]
-    left = {
-        path.relative_to(keeper.root / "backups").as_posix() for path in keeper.file("").rglob("*") if path.is_file()
-    }
-    own = {*new.files, f"blobs/{shared[:2]}/{shared}"}
-    assert {name for name in left if ".partial" not in name} == {*own, *bystanders}
-    assert (await keeper.prove(new, thorough=True)).trouble == ""

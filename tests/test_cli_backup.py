@@ -124,6 +124,16 @@ def test_a_live_root_is_never_restored_over(desk: Path) -> None:
     assert count(desk / "data" / "sage") == 3
 
 
+def test_a_root_whose_name_no_server_takes_is_said_before_anything_is_made(desk: Path) -> None:
+    copy, new = shutil.copy(desk / "data" / "sage" / "conversations.db", desk / "copy.db"), desk / "Sage2"
+    words = [str(copy), "--as", str(new), "--type", "postgres", "--url-from", "URL", "--config", str(desk / "config")]
+    done = CliRunner().invoke(restore, words, env={"URL": "postgresql://nobody@127.0.0.1:1/nothing"})
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: 'Sage2' cannot name a schema: ")
+    assert done.stderr.endswith("`--for sage2`.\n")
+    assert not new.exists()
+
+
 def test_a_backup_without_its_manifest_says_what_to_do(desk: Path) -> None:
     troupe(desk, "backup", "sage")
     lone = shutil.copy(desk / "data" / "sage" / "backups" / f"{TODAY}.db.zst", desk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from asyncio import gather
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import storage
+from bots.backing import attachments
 from bots.cleaning import Cleaner
 from bots.cli_cleanup import cleanup, import_
 from bots.terminal import SOCKET, reachable
@@ -95,9 +97,10 @@ def test_cleaning_up_asks_first_and_import_brings_it_all_back(house: House) -> N
     ]
     assert len(house.kept()) == 2
     assert house.run(cleanup).stdout == "sage: nothing is due\n"
-    back = house.run(import_, str(path), "--to", "sage")
-    assert back.stdout == (
-        "sage: 30 sessions read, 60 messages and 0 files brought back, 0 messages were there already\n"
+    back, due = house.run(import_, str(path), "--to", "sage").stdout.splitlines()
+    assert back == "sage: 30 sessions read, 60 messages and 0 files brought back, 0 messages were there already"
+    assert re.fullmatch(
+        r"sage: star what shall stay, or raise storage\.retention, before the next cleanup at \S+ 04:30 UTC", due
     )
     assert house.kept() == before
 
@@ -143,7 +146,7 @@ async def test_a_running_bot_is_asked_at_its_door(house: House) -> None:
             writer.write(json.dumps({"is": "cleanup", "json": line}).encode() + b"\n")
 
         await talk(store, "old", 90)
-        cleaner = Cleaner(config, store, now=lambda: NOW, program="1", breath=0)
+        cleaner = Cleaner(config, store, now=lambda: NOW, program="1", blobs=attachments(config), breath=0)
         await cleaner.tell(say, dry_run=json.loads(asked[0])["dry"] == "yes")
         await store.close()
         writer.write(b'{"is": "end"}\n')

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from bots.backing import attachments, destination, newest
+from bots.backing import attachments, destination, make_and_report, newest
 from bots.backing import job as backing_job
 from bots.jobs import Job, Jobs, first_run, next_time
 from storage.errors import Unavailable
@@ -136,11 +136,12 @@ async def test_a_job_that_fails_is_told_and_ends_nothing(error: Exception, sente
     await stopped(running)
 
 
-async def test_a_job_whose_past_cannot_be_asked_waits_for_its_time() -> None:
+@pytest.mark.parametrize("error", [Unavailable("The bucket is gone."), KeyError("x")])
+async def test_a_job_whose_past_cannot_be_asked_waits_for_its_time(error: Exception) -> None:
     upkeep = Upkeep()
 
     async def last() -> datetime | None:
-        raise Unavailable("The bucket is gone.")
+        raise error
 
     other = Upkeep()
     jobs = upkeep.jobs(
@@ -176,6 +177,24 @@ async def test_a_bot_backs_itself_up_soon_after_a_start_that_comes_too_late(tmp_
         assert [reported.get_nowait() for _ in range(2)] == [{"last_backup": None}, {"last_backup": lived.clock.at}]
         assert await newest(destination(bot)) == lived.clock.at
         assert await daily.last() == lived.clock.at
+
+
+async def test_a_proven_backup_is_reported_whatever_becomes_of_the_old_ones(tmp_path: Path) -> None:
+    seen: list[tuple[object, int]] = []
+
+    def report(facts: dict[str, object]) -> None:
+        seen.append((facts["last_backup"], len(list((tmp_path / "backups").glob("*.json")))))
+
+    once = {"keep": {"daily": 1, "weekly": 0, "monthly": 0}}
+    async with world(settings(tmp_path, storage={"path": str(tmp_path), "backup": once}), root=tmp_path) as lived:
+        await lived.room().say(ANA, "Hello")
+        bot, blobs = lived.bot.settings, attachments(lived.bot.settings)
+        lived.clock.at = MONDAY
+        for _ in range(2):
+            await make_and_report(bot, lived.store, blobs, report, now=lived.clock.now)
+            lived.clock.at += timedelta(days=1)
+    assert seen == [(MONDAY, 1), (MONDAY + timedelta(days=1), 2)], "the old one was still there"
+    assert len(list((tmp_path / "backups").glob("*.json"))) == 1
 
 
 async def test_a_backup_that_fails_is_told_and_the_bot_talks_on(tmp_path: Path) -> None:

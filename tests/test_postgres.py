@@ -17,7 +17,7 @@ import pytest
 from storage.backend import OLDEST, Freezes, ManyWriters
 from storage.backends.postgres import PostgresStore
 from storage.errors import NewerSchema, StorageError, Unavailable
-from storage.model import Channel, Memory, Message, Sender, Session, Text, Vector
+from storage.model import Channel, Message, Sender, Session, Text
 from tests.postgres import AnswerLost, cue, fresh_name, own_server, postgres_url, program
 
 NOON = datetime(2024, 1, 8, 12, 0, tzinfo=UTC)
@@ -192,6 +192,19 @@ async def test_of_two_stores_that_open_a_session_one_does(opened: Opener) -> Non
     assert await stores[1].open_session(again, NOON + timedelta(minutes=55)) == again
 
 
+async def test_an_older_copy_of_a_session_does_not_turn_its_clock_back(opened: Opener) -> None:
+    ahead, behind = await opened(), await opened()
+    spoken = session(last_at=NOON + timedelta(minutes=9))
+    await ahead.append(spoken, message(1))
+    await behind.append(session(), message(2))
+    assert await ahead.session("s1") == spoken.model_copy(update={"message_count": 2})
+    told = (session(last_at=NOON + timedelta(minutes=late)) for late in (10, 12, 11))
+    await asyncio.gather(*(behind.append(each, message(number)) for number, each in enumerate(told, 3)))
+    assert [each.last_at for each in await ahead.sessions()] == [NOON + timedelta(minutes=12)]
+    await behind.save_session(session())
+    assert await ahead.session("s1") == session(message_count=5)
+
+
 async def test_whoever_follows_what_two_write_misses_nothing(opened: Opener) -> None:
     stores = [await opened(), await opened()]
 
@@ -265,7 +278,9 @@ async def test_words_spelt_by_older_rules_are_spelt_anew(bot: str, opened: Opene
     await sql(f"""UPDATE "troupe_{bot}".conversations SET words = ''""")
     assert await store.search("line 599") == []
     await sql(f"""UPDATE "troupe_{bot}".facts SET value = 0 WHERE name = 'lexer'""")
-    again = await opened()
+    heard: list[tuple[str, int, int]] = []
+    again = await opened(tell=lambda *how_far: heard.append(how_far))
+    assert heard[0] == ("spelling the words anew", 0, 0)
     assert [found.message.id for found in await again.search("line 599")] == ["m599"]
     assert len(await again.search("line", limit=1000)) == 600
 
@@ -321,37 +336,6 @@ async def test_a_frozen_store_sees_one_moment_and_does_not_write(opened: Opener)
             with pytest.raises(StorageError, match="one moment"):
                 await refused
     assert [kept.id for kept in await store.messages("s1")] == ["m2"]
-
-
-@pytest.mark.parametrize("extension", [True, False])
-async def test_the_nearest_memories_are_the_same_with_and_without_the_extension(extension: bool, bot: str) -> None:
-    url = own_server().url
-    if not extension:  # somebody who may not create it
-        await sql(f'CREATE ROLE "{bot}" LOGIN', url=url)
-        await sql(f'CREATE DATABASE "{bot}" OWNER "{bot}"', url=url)
-        url = url.replace("postgres:hush@/postgres?", f"{bot}:hush@/{bot}?")
-    store = await PostgresStore.open(url, bot)
-    assert bool(await sql("SELECT count(*) FROM pg_extension WHERE extname = 'vector'", url=url)) is extension
-
-    def memory(name: str, audience: str, *values: float, model: str = "small") -> Memory:
-        vector = Vector(model=model, values=values)
-        fields = {"id": name, "at": NOON, "type": "semantic", "audience": audience, "subject": "user:7", "text": name}
-        return Memory(**fields, vector=vector)
-
-    kept = [memory(f"n{number}", "guild:1", 1.0, number / 40, 0.1) for number in range(40)]
-    others = [
-        memory("elsewhere", "guild:2", 1, 0, 0.1),
-        memory("zero", "guild:1", 0, 0, 0),
-        memory("longer", "guild:1", 1, 0, 0.1, 0),
-        memory("foreign", "guild:1", 1, 0, 0.1, model="large"),
-    ]
-    await store.keep(*reversed(kept), *others)
-    found = await store.nearest(Vector(model="small", values=(2, 0, 0.2)), {"guild:1", "user:7"}, limit=5)
-    assert [each for each, _ in found] == kept[:5]
-    assert [round(likeness, 6) for _, likeness in found][:2] == [1.0, 0.999691]
-    assert await store.remove_records(Memory, ["n0", "none"]) == 1
-    assert await store.nearest(Vector(model="small", values=(2, 0, 0.2)), {"guild:2"}) == [(others[0], found[0][1])]
-    await store.close()
 
 
 async def test_people_who_write_sql_find_the_columns_they_know(bot: str, opened: Opener) -> None:

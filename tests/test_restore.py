@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -9,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from storage import connect
@@ -34,7 +37,8 @@ from storage.model import (
     Usage,
     Vector,
 )
-from storage.restore import restore, restore_database
+from storage.progress import Tell, silent
+from storage.restore import Restored, restore, restore_database
 from storage.rootlock import RootLock
 from tests.postgres import fresh_name, postgres_url
 from tests.test_backup import GENERAL, NOON, SESSION, Keeper, message
@@ -161,7 +165,42 @@ async def test_talk_on_a_server_is_backed_up_and_comes_back_to_a_server(tmp_path
     await served.close()
 
 
+async def test_a_copy_that_fails_says_what_it_left_on_the_server_and_how_to_go_on(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    made, name = await keeper.made_and_proven(), fresh_name()
+
+    async def bring(tell: Tell) -> Restored:
+        return await restore(
+            keeper.to, made, tmp_path / "new", bot=name, type="postgres", url=postgres_url(), tell=tell
+        )
+
+    def broken(step: str, done: int, of: int) -> None:
+        if step == "messages":
+            raise Unavailable("The server is gone.")
+
+    left = rf'The server is gone\. What was copied by then stays in the schema troupe_{name} .*DROP SCHEMA "troupe_'
+    with pytest.raises(StorageError, match=left):
+        await bring(broken)
+    with pytest.raises(StorageError, match=rf"only into an empty store.* the schema troupe_{name} ") as refused:
+        await bring(silent)
+    remedy = re.search(r'DROP SCHEMA "[^"]+" CASCADE', str(refused.value))
+    assert remedy
+    server = await asyncpg.connect(postgres_url())
+    await server.execute(remedy[0])
+    await server.close()
+    assert (await bring(silent)).counts == made.counts
+
+
 # What is refused
+
+
+async def test_a_name_that_no_server_takes_is_refused_first(keeper: Keeper, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"'Sage2' cannot name a schema: .*Name the bot for which"):
+        await restore_database(
+            keeper.root / "conversations.db", tmp_path / "Sage2", type="postgres", bot="Sage2", url=postgres_url()
+        )
+    assert not (tmp_path / "Sage2").exists()
 
 
 async def test_nothing_is_restored_over_a_live_root(keeper: Keeper, tmp_path: Path) -> None:
@@ -230,6 +269,26 @@ async def test_a_newer_programs_backup_is_refused(keeper: Keeper, tmp_path: Path
 async def test_a_database_copied_by_hand_comes_back(keeper: Keeper, tmp_path: Path) -> None:
     await Beside(keeper.root / "conversations.db").snapshot(tmp_path / "conversations_2024-01-08.db")
     done = await restore_database(tmp_path / "conversations_2024-01-08.db", tmp_path / "new", bot="sage")
+    assert done.counts.messages == 42
+
+
+async def test_nothing_is_left_beside_a_database_that_comes_back(keeper: Keeper, tmp_path: Path) -> None:
+    shelf = tmp_path / "copies"
+    shelf.mkdir()
+    await keeper.store.close()
+    shutil.copy(keeper.root / "conversations.db", shelf / "conversations_2024-01-08.db")
+    done = await restore_database(shelf / "conversations_2024-01-08.db", tmp_path / "new", bot="sage")
+    assert done.counts.messages == 42
+    assert [path.name for path in shelf.iterdir()] == ["conversations_2024-01-08.db"]
+
+
+async def test_a_database_comes_back_with_what_its_log_holds(keeper: Keeper, tmp_path: Path) -> None:
+    shelf = tmp_path / "copies"
+    shelf.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(keeper.root / f"conversations.db{end}", shelf / f"copy.db{end}")
+    assert (shelf / "copy.db-wal").stat().st_size
+    done = await restore_database(shelf / "copy.db", tmp_path / "new", bot="sage")
     assert done.counts.messages == 42
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from asyncio import gather
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import storage
 from storage.amendments import Deleted, Pinned
 from storage.backend import Store
 from storage.model import AuditEntry, Channel, Memory, Message, Profile, Run, Sender, Session, Text
-from storage.retention import Due, Limit, Rules, due
+from storage.retention import TAKEN, Due, Limit, Rules, stretches
 
 NOW = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
 GENERAL = Channel(front="discord", id="100", kind="channel", name="general", guild_id="1")
@@ -48,6 +48,12 @@ async def talk(store: Store, name: str, days: float, lines: int = 1, text: str =
 
 def line(id: str, within: str, at: datetime, text: str = "x", **fields: Any) -> Message:
     return Message(id=id, session_id=within, role="user", sender=ANN, parts=(Text(text=text),), at=at, **fields)
+
+
+async def due(store: Store, rules: Rules, now: datetime) -> AsyncGenerator[Due, None]:
+    async for stretch in stretches(store, rules, now, removing=False):
+        for each in stretch:
+            yield each
 
 
 async def found(store: Store, rules: Rules) -> list[Due]:
@@ -122,6 +128,15 @@ async def test_what_people_deleted_goes_when_its_time_is_over_even_pinned_or_sta
     assert words.why == "it was deleted on 2024-05-01, and 30 days is the limit"
     assert (session.kind, session.id) == ("session", "gone")
     assert await found(store, Rules()) == []
+
+
+async def test_a_session_whose_removal_was_cut_off_is_due_at_once_whatever_the_rules_say(store: Store) -> None:
+    await talk(store, "half", 90, deleted_at=TAKEN)
+    await talk(store, "gone", 90, deleted_at=ago(40))
+    for rules, names in ((Rules(), ["half"]), (Rules(deleted=timedelta(days=30)), ["half", "gone"])):
+        over = await found(store, rules)
+        assert [each.id for each in over] == names
+        assert over[0].why == "its removal was cut off, and this is what is left of it"
 
 
 async def test_records_by_age_and_never_what_a_person_asked_to_keep(store: Store) -> None:

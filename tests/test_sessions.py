@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from datetime import timedelta
+from pathlib import Path
 
-from storage.model import Session
+import pytest
+from structlog.testing import capture_logs
 
-from .world import ANA, BEN, CAI, TESTER, persona, settings, world
+from bots import wiring
+from bots.errors import TroupeError
+from storage.amendments import Deleted
+from storage.model import ChannelKind, Session
+
+from .world import ANA, BEN, CAI, TESTER, Clock, World, persona, settings, world
 
 
 async def test_lines_within_the_gap_share_a_session_and_a_longer_silence_opens_one_that_follows_it() -> None:
@@ -170,3 +179,88 @@ async def test_a_restart_goes_on_where_the_talk_was(tmp_path: object) -> None:
         after = await w.room().session()
     assert after.id == before.id
     assert after.message_count == 4
+
+
+@pytest.mark.parametrize("kind", ["thread", "channel"])
+@pytest.mark.parametrize("type", ["sqlite", "file"])
+async def test_what_retention_removed_is_shown_to_the_model_no_more(
+    tmp_path: Path, type: str, kind: ChannelKind
+) -> None:
+    clock = Clock()
+    kept = {"path": str(tmp_path / "sage"), "type": type, "retention": {kind: {"age": "30d"}}}
+    chances = itertools.count()
+    async with wiring.build(
+        settings(storage=kept), now=clock.now, ticks=clock.ticks, chance=lambda: next(chances)
+    ) as house:
+        w = World(house.bot, house.store, clock)
+        room = w.room("plans", kind)
+        await room.say(ANA, "my favourite tea is Lapsang")
+        clock.advance(60)
+        assert "Lapsang" in (await room.say(ANA, "what did I say about tea?")).shown
+        clock.advance(5000)
+        await w.bot.upkeep()
+        clock.advance(timedelta(days=31).total_seconds())
+        assert (await house.cleaner.clean_up()).totals["session"].items == 1
+        assert "Lapsang" not in (await room.say(ANA, "what did I say about tea?")).shown
+
+
+async def test_a_deleted_line_is_shown_to_the_model_no_more_once_it_is_removed(tmp_path: Path) -> None:
+    clock = Clock()
+    chances = itertools.count()
+    config = settings(storage={"path": str(tmp_path / "sage"), "retention": {"deleted": "1s"}})
+    async with wiring.build(config, now=clock.now, ticks=clock.ticks, chance=lambda: next(chances)) as house:
+        w = World(house.bot, house.store, clock)
+        room = w.room("plans", "thread")
+        await room.say(ANA, "my favourite tea is Lapsang")
+        for message in await w.store.messages((await room.session()).id):
+            await w.store.amend(message.id, Deleted(at=clock.now()))
+        clock.advance(60)
+        await house.cleaner.clean_up()
+        assert "Lapsang" not in (await room.say(ANA, "what did I say about tea?")).shown
+
+
+async def test_a_reply_does_not_bring_a_deleted_session_back() -> None:
+    async with world() as w:
+        room = w.room()
+        await room.say(ANA, "what is 2 + 2?", origin="discord:id-general:first")
+        gone = await room.session()
+        w.clock.advance(1000)
+        await room.say(BEN, "something else")
+        await w.store.save_session(
+            (await w.store.session(gone.id) or gone).model_copy(update={"deleted_at": gone.last_at})
+        )
+        await room.say(ANA, "and 3 + 3?", reply_to="discord:id-general:first")
+        (session,) = await room.sessions()
+        said = [message.words for message in await w.store.messages(session.id) if message.role == "user"]
+        assert said == ["something else", "and 3 + 3?"]
+
+
+async def test_what_a_store_could_not_take_in_is_logged_at_the_start_of_a_bot(tmp_path: Path) -> None:
+    config = settings(storage={"path": str(tmp_path / "sage"), "type": "file"})
+    clock = Clock()
+    async with wiring.build(config, now=clock.now) as house:
+        room = World(house.bot, house.store, clock).room()
+        await room.say(ANA, "hello")
+    (lines,) = (tmp_path / "sage").rglob("messages.jsonl")
+    for number in range(23):
+        spoilt = lines.parent.with_name(f"spoilt{number}")
+        spoilt.mkdir()
+        (spoilt / "messages.jsonl").write_text("{\n")
+    with capture_logs() as logged:
+        async with wiring.build(config, now=clock.now):
+            pass
+    problems = [each for each in logged if each["event"] == "storage.problem"]
+    assert len(problems) == 20
+    assert "spoilt" in problems[0]["problem"]
+    assert [each["more"] for each in logged if each["event"] == "storage.problems"] == [3]
+
+
+async def test_a_bot_that_cannot_reach_its_attachments_opens_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "nowhere")
+    config = settings(storage={"path": str(tmp_path / "sage"), "attachments": "s3://cats/sage"})
+    with pytest.raises(TroupeError, match=r"storage\.attachments"):
+        async with wiring.build(config):
+            pass
+    assert not (tmp_path / "sage").exists()

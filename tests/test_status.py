@@ -130,6 +130,7 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "state": "ready",
         "since": AT,
         "started": AT,
+        "first_started": AT,
         "restarts": 2,
         "discord": "ready",
         "live_sessions": 4,
@@ -138,11 +139,37 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "job_trouble": "",
         "last_backup": None,
         "backup_alarm": "",
+        "left_behind": "",
         "models": ("offline",),
     }
     assert seen[0].memory_bytes > 1 << 20
     written = json.loads((tmp_path / status.FILE).read_text())
     assert (written["state"], written["pid"], written["since"]) == ("stopped", None, "2026-11-21T12:00:00Z")
+
+
+def test_a_bot_that_is_started_again_and_again_does_not_forget_how_old_its_backup_is(tmp_path: Path) -> None:
+    """Neither its own crashes nor the supervisor's word on it put the alarm off."""
+
+    def lived(day: int, facts: dict[str, object]) -> str:
+        async def crash(settings: BotSettings, report: Report) -> None:
+            report(facts)
+            raise KeyError("x")
+
+        at = AT + timedelta(days=day)
+        assert Life(bot(tmp_path), None, Launch(), now=lambda: at).live(crash) == process.CRASHED
+        status.write_unless_held(tmp_path, BotStatus(bot="sage", state="backing off", since=at))
+        return status.alarmed(bot(tmp_path), read(tmp_path), at).backup_alarm
+
+    assert lived(0, {}) == ""
+    assert lived(3, {}).startswith("no proven backup for 3 days")
+    assert lived(4, {"last_backup": AT + timedelta(days=4)}) == ""
+    assert lived(5, {}) == ""
+    assert lived(7, {}).startswith("the newest proven backup is 3 days old")
+    found = read(tmp_path)
+    assert (found.state, found.first_started) == ("backing off", AT)
+    lock = RootLock.take(tmp_path)
+    assert (read(tmp_path).state, read(tmp_path).last_backup) == ("starting", found.last_backup)
+    lock.release()
 
 
 def test_a_bot_that_cannot_run_says_why_and_how_to_go_on(tmp_path: Path) -> None:
@@ -167,5 +194,21 @@ def test_an_old_backup_raises_the_alarm() -> None:
     assert alarm(last_backup=AT - timedelta(days=3)).startswith("the newest proven backup is 3 days old")
     assert alarm(started=AT - timedelta(hours=1)) == ""
     assert alarm(started=AT - timedelta(days=3)).startswith("no proven backup for 3 days")
+    assert alarm(first_started=AT - timedelta(days=3), started=AT).startswith("no proven backup for 3 days")
     off = bot.model_copy(update={"storage": StorageSettings(backup=BackupSettings(enabled=False))})
     assert status.alarmed(off, BotStatus(bot="sage", started=AT - timedelta(days=3)), AT).backup_alarm == ""
+
+
+def test_what_another_type_of_storage_kept_is_not_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "conversations.db").write_bytes(b"x")
+    kept = StorageSettings(path=str(tmp_path), type="file")
+    bot = BotSettings(
+        name="sage", storage=kept, personas=(PersonaSettings(name="sage", display="Sage", description="d", prompt="p"),)
+    )
+    assert "also holds what storage of the type sqlite kept (conversations.db)" in status.left_behind(bot)
+    assert status.left_behind(bot.model_copy(update={"storage": StorageSettings(path=str(tmp_path))})) == ""
+
+
+def test_a_bot_that_cannot_keep_anything_is_not_healthy() -> None:
+    trouble = BotStatus(bot="sage", pid=7, state="ready", last_error="the disk is full")
+    assert status.healthy(trouble) == (False, "sage is not healthy: ready: the disk is full")

@@ -34,7 +34,8 @@ def test_spans_and_sizes_are_a_number_and_a_unit(tmp_path: Path) -> None:
         ("{backup: {schedule: daily}}", "backup.schedule: found 'daily' (text); allowed: a cron line in UTC (minute,"),
         ("{retention: {dm: {age: soon}}}", "dm.age: found 'soon' (text); allowed: a span of time: 90s, 30m"),
         ("{retention: {dm: {size: big}}}", "dm.size: found 'big' (text); allowed: a size: 500KB"),
-        ("{type: postgres, url: '${DATABASE:-}'}", "postgres needs the server's address in url"),
+        ("{backup: {to: 's3:/bucket'}}", "found backup.to 's3:/bucket'; allowed: a folder, or s3://bucket/prefix"),
+        ("{type: postgres, url: '${DATABASE:-}'}", "type postgres needs the server's address: set the variable"),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path: Path, storage: str, told: str) -> None:
@@ -42,6 +43,14 @@ def test_what_cannot_be_is_said(tmp_path: Path, storage: str, told: str) -> None
         written(tmp_path, storage)
     (finding,) = caught.value.findings
     assert told in finding
+
+
+def test_an_address_of_something_else_is_refused_and_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        written(tmp_path, "{type: postgres, url: '${DATABASE:-}'}", DATABASE="mysql://sage:pw@db")
+    (finding,) = caught.value.findings
+    assert "${DATABASE} holds no address of a PostgreSQL server" in finding
+    assert "pw" not in finding
 
 
 def test_the_address_of_a_database_comes_from_a_variable(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from bots.providers.openai import OpenAI
-from bots.terminal import SOCKET, Answer, Door, reachable
+from bots.terminal import SOCKET, Answer, Door, Say, reachable
 from storage.rootlock import holder
 
 from .stage import Stage, eventually, gone, stage
@@ -51,13 +51,13 @@ class Visitor:
 
 
 @asynccontextmanager
-async def at_the_door(w: World) -> AsyncIterator[Visitor]:
+async def at_the_door(w: World, opened: Door | None = None) -> AsyncIterator[Visitor]:
     """A visitor of an open door."""
-    door = asyncio.ensure_future(Door(w.bot, {}).serve())
+    door = asyncio.ensure_future((opened or Door(w.bot, {})).serve())
     root = w.bot.settings.root
     await eventually(lambda: (root / SOCKET).exists())
     with reachable(root / SOCKET) as path:
-        reader, writer = await asyncio.open_unix_connection(path)
+        reader, writer = await asyncio.open_unix_connection(path, limit=1 << 21)
     try:
         yield Visitor(reader, writer)
     finally:
@@ -139,6 +139,23 @@ async def test_nonsense_at_the_door_harms_nobody(tmp_path: Path) -> None:
             ana.send(raw)
             assert "no command" in (await ana.told())[0]["text"]
         assert "42" in str(await ana.ask(say="what is 6 * 7?"))
+
+
+async def test_an_order_is_finished_though_whoever_gave_it_does_not_read(tmp_path: Path) -> None:
+    finished = asyncio.Event()
+
+    async def talkative(asked: Answer, say: Say) -> None:
+        for _ in range(20):
+            await say("x" * (1 << 20))
+        finished.set()
+
+    async with world(root=tmp_path) as w:
+        door = Door(w.bot, {"tell": talkative}, patience=0.01)
+        async with at_the_door(w, door) as ana:
+            ana.send(b'{"do": "tell"}')
+            await asyncio.wait_for(finished.wait(), 5)
+            assert 1 <= len(told := await ana.told()) < 20
+            assert told[-2]["text"].startswith("It was done to its end, but nobody read")
 
 
 async def test_only_the_roots_owner_may_come_in_however_deep_the_root_lies(tmp_path: Path) -> None:

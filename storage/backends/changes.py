@@ -74,9 +74,15 @@ Change = Plain | Amend | RemoveMessages | RemoveSessions | KeepRecords | RemoveR
 
 
 def located(at: datetime) -> datetime:
-    """The time in UTC. Raises ValueError for one that does not say where it is."""
-    if at.tzinfo is UTC:
+    """The time in UTC. Raises ValueError for one that does not say where it is, or that nobody lives in."""
+    if at.tzinfo is UTC and 1 < at.year < 9999:
         return at
     if at.utcoffset() is None:
         raise ValueError(f"{at!r} has no timezone: storage takes only times that say where they are")
-    return at.astimezone(UTC)
+    try:
+        there = at.astimezone(UTC)
+    except OverflowError:
+        there = datetime.max
+    if not 1 < there.year < 9999:
+        raise ValueError(f"{at!r} is no time that storage takes: it lies outside the years 2 to 9998")
+    return there

@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from ..errors import StorageError, Unavailable
+from ..progress import Tell, silent
 from ..rootlock import RootLock
 from .files_catch_up import CatchUp
 from .files_disk import state
@@ -40,18 +41,19 @@ class FilesStore(SqliteStore):
     """What could not be understood in the files when the store opened, in sentences; it stays where it is."""
 
     @classmethod
-    async def open_files(cls, root: Path, bot_name: str) -> FilesStore:
-        """Opens the store, making the root where it is missing. Raises `Unavailable`, `NewerSchema` or `RootInUse`."""
+    async def open_files(cls, root: Path, bot_name: str, *, tell: Tell = silent) -> FilesStore:
+        """Opens the store, making the root where it is missing; `tell` hears, on another thread, how many lines were
+        read again. Raises `Unavailable`, `NewerSchema` or `RootInUse`."""
         lock = RootLock.take(root, "files.lock")
         try:
             try:
-                store = await cls._open_index(root, bot_name)
+                store = await cls._open_index(root, bot_name, tell)
             except (_Damaged, Unavailable, sqlite3.Error) as error:
                 if not _is_damage(error, root / INDEX):
                     raise
                 for leftover in (INDEX, f"{INDEX}-wal", f"{INDEX}-shm"):
                     (root / leftover).unlink(missing_ok=True)
-                store = await cls._open_index(root, bot_name)
+                store = await cls._open_index(root, bot_name, tell)
         except BaseException:
             lock.release()
             raise
@@ -59,7 +61,7 @@ class FilesStore(SqliteStore):
         return store
 
     @classmethod
-    async def _open_index(cls, root: Path, bot_name: str) -> FilesStore:
+    async def _open_index(cls, root: Path, bot_name: str, tell: Tell) -> FilesStore:
         path = root / INDEX
         make_room(path)
         closed = root / CLOSED
@@ -74,17 +76,18 @@ class FilesStore(SqliteStore):
             files = Files(root, opened[0].inner)
             store = cls(bot_name, opened[0], opened[1], opened[2], files)
             store._root, store._files = root, files
-            store.problems = await opened[0].run(store._catch_up)
+            store.problems = await opened[0].run(lambda inner: store._catch_up(inner, tell))
         except BaseException:
             for connection in opened:
                 await connection.close()
             raise
         return store
 
-    def _catch_up(self, index: sqlite3.Connection) -> list[str]:
-        catching_up = CatchUp(self._root, self._writer, index)
+    def _catch_up(self, index: sqlite3.Connection, tell: Tell) -> list[str]:
+        catching_up = CatchUp(self._root, self._writer, index, tell)
         catching_up.run()
         self._files.house(catching_up.homeless)
+        self._files.compact()
         if catching_up.loaded:
             self._files.write_lists(anew=True)
         self._writer.recount()

@@ -17,6 +17,7 @@ from typing import Any
 from .. import words
 from ..errors import Unavailable
 from ..model import Channel, Memory, Profile, Record, Session, storable
+from ..progress import Tell
 from . import sqlite_rows
 from .changes import Amend, Append, Change, KeepChannel, KeepRecords, SaveSession
 from .files_disk import state
@@ -48,10 +49,12 @@ _TOLD = 1000
 class CatchUp:
     """Works on the writer's thread, before anything is put."""
 
-    def __init__(self, root: Path, writer: Writer, index: sqlite3.Connection) -> None:
+    def __init__(self, root: Path, writer: Writer, index: sqlite3.Connection, tell: Tell) -> None:
         self._root = root
         self._writer = writer
         self._index = index
+        self._tell = tell
+        self._read = 0
         self.problems: list[str] = []
         self.homeless: set[str] = set()
         """The keys of channels that have no `channel.json` and need one."""
@@ -152,7 +155,11 @@ class CatchUp:
             return session
         except (Unreadable, ValueError) as error:
             found = self._index.execute(sqlite_rows.SESSION_BY_ID, (known_id,)).fetchone()[0]
-            remembered = next(iter(sqlite_rows.SESSIONS.validate_json(found)), None) or self._guessed(path)
+            remembered = next(iter(sqlite_rows.SESSIONS.validate_json(found)), None)
+            try:
+                remembered = remembered or self._guessed(path)
+            except Unreadable as unreadable:
+                self._complain(f"{unreadable}.")
             how = "is read without it" if remembered else "is not read"
             self._complain(f"{self._root / path} {how}: {error}.")
             return remembered
@@ -204,6 +211,9 @@ class CatchUp:
             return changes, last_at
         for number, raw in lines(file):
             where = f"{file}:{number}"
+            self._read += 1
+            if self._read % _TOGETHER == 0:
+                self._tell("reading the files", self._read, 0)
             if not raw.strip():
                 continue
             try:
@@ -308,10 +318,12 @@ class CatchUp:
         if kind is Memory:
             self._index.execute("DELETE FROM vectors")
         waiting: list[tuple[str, Change]] = []
+        number = 0
         for number, raw in lines(file) if state(file) else ():
             if raw.strip():
                 self._gather(f"{file}:{number}", raw, kind, waiting)
         self._take_in(waiting)
+        self._index.execute("INSERT OR REPLACE INTO told VALUES (?, ?)", (name, number))
         self._see(name, state(file))
 
     def _gather(self, where: str, raw: bytes, kind: type[Record], waiting: list[tuple[str, Change]]) -> None:

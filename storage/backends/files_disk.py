@@ -137,6 +137,8 @@ class Disk:
             self._files[path] = os.open(path, flags, 0o600)
             if fresh:
                 self._folders[path.parent] = None
+            if len(self._files) > 2 * _OPEN:  # a batch that writes to more files than a process may open
+                self._forget(next(iter(self._files)))
         self._files.move_to_end(path)
         return self._files[path]
 

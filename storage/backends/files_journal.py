@@ -11,13 +11,13 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..errors import Unavailable
-from ..model import Channel, Message, Profile, Record, Session, Spent, storable
+from ..model import Channel, Message, Session, Spent, storable
 from . import sqlite_rows
 from .changes import (
     Amend,
@@ -35,7 +35,6 @@ from .files_attachments import Attachments
 from .files_disk import Disk, state
 from .files_layout import (
     CHANNEL,
-    LISTS,
     MESSAGES,
     META,
     Unreadable,
@@ -45,16 +44,14 @@ from .files_layout import (
     line,
     lines,
     meta,
-    profile_file,
     session_name,
     tail,
-    without,
 )
 from .files_lists import Lists
+from .files_records import Records
+from .files_seen import EDITED, Seen
 
 _REMEMBERED = 4096
-_EDITED = "edited"
-"""The state of a file that somebody else wrote to meanwhile: it is read again when the store opens."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS folders (
@@ -73,6 +70,10 @@ CREATE TABLE IF NOT EXISTS seen ( -- channels, profiles and lists of records
     path TEXT NOT NULL PRIMARY KEY,
     state TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS told (
+    path TEXT NOT NULL PRIMARY KEY,
+    lines INTEGER NOT NULL -- that a list of records has at most
+) WITHOUT ROWID;
 CREATE TEMP TABLE removed (session INTEGER NOT NULL, message_id TEXT NOT NULL);
 CREATE TEMP TRIGGER note_removed AFTER DELETE ON main.messages BEGIN
     INSERT INTO removed VALUES (OLD.session, OLD.message_id);
@@ -90,6 +91,8 @@ class Files:
         self._disk.sweep()
         self._lists = Lists(root, index, self._disk)
         self._attachments = Attachments(root, index, self._disk)
+        self._seen = Seen(root, index, self._disk)
+        self._records = Records(root, index, self._disk, self._seen)
         self._metas: dict[str, dict[str, Any]] = {}
         self._changed: dict[str, None] = {}
         """Sessions of which more than the last word changed in this batch."""
@@ -100,20 +103,13 @@ class Files:
 
     def write(self, changes: Sequence[Change]) -> None:
         """Keeps the changes; raises `Unavailable` when it could not."""
-        try:
+        with self._explained():
             if any(isinstance(change, RemoveMessages | RemoveSessions) for change in changes):
                 self._note_removed()
             for change in changes:
                 self._take(change)
             self._flush()
             self._disk.sync()
-        except (OSError, Unreadable) as error:
-            what = f"{error.strerror}" if isinstance(error, OSError) else str(error)
-            where = getattr(error, "filename", None) or self._root
-            raise Unavailable(
-                f"{where} could not be written ({what}): check that the disk has room and that the folder belongs to "
-                "the user who runs the bot. Nothing acknowledged is lost."
-            ) from error
 
     def settle(self) -> None:
         """Told once the index has committed."""
@@ -128,13 +124,14 @@ class Files:
         self._disk.take_back()
 
     def house(self, keys: Collection[str]) -> None:
-        """Writes the files of channels that have none, before anything is put."""
-        self._index.execute("BEGIN IMMEDIATE")
-        for key in keys:
-            self._keep_channel(key)
-        self._disk.sync()
-        self._index.execute("COMMIT")
-        self._disk.settle()
+        """Writes the files of channels that have none, before anything is put. Raises `Unavailable`."""
+        missed = self._index.execute(_MISSED).fetchall()  # by an opening that failed
+        self._transact(lambda: [self._keep_channel(key) for key in {*keys, *(key for (key,) in missed)}])
+
+    def compact(self) -> None:
+        """Rewrites lists of records that grew too long, before anything is put; trouble is let pass."""
+        with contextlib.suppress(Unavailable, sqlite3.Error):
+            self._transact(self._records.compact)
 
     def write_lists(self, *, anew: bool = False) -> None:
         """Brings the lists for people up to date, if they are not; `anew` where nobody can tell."""
@@ -143,6 +140,32 @@ class Files:
 
     def close(self) -> None:
         self._disk.close()
+
+    def _transact(self, work: Callable[[], object]) -> None:
+        self._index.execute("BEGIN IMMEDIATE")
+        try:
+            with self._explained():
+                work()
+                self._disk.sync()
+            self._index.execute("COMMIT")
+        except BaseException:
+            if self._index.in_transaction:
+                self._index.execute("ROLLBACK")
+            self._disk.take_back()
+            raise
+        self._disk.settle()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, Unreadable) as error:
+            what = f"{error.strerror}" if isinstance(error, OSError) else str(error)
+            where = getattr(error, "filename", None) or self._root
+            raise Unavailable(
+                f"{where} could not be written ({what}): check that the disk has room and that the folder belongs to "
+                "the user who runs the bot. Nothing acknowledged is lost."
+            ) from error
 
     def _forget_batch(self) -> None:
         for noted in (self._changed, self._lines, self._spoke, self._gone):
@@ -169,9 +192,9 @@ class Files:
                 for session_id in map(storable, ids):
                     self._remove_session(session_id)
             case KeepRecords(records):
-                self._keep_records(records)
+                self._records.keep(records)
             case RemoveRecords(kind, ids):
-                self._remove_records(kind, set(map(storable, ids)))
+                self._records.remove(kind, set(map(storable, ids)))
 
     def _gather(self, session: Session) -> list[bytes]:
         session_id = storable(session.id)
@@ -203,6 +226,8 @@ class Files:
             noted.clear()
 
     def _keep_meta(self, session: Session) -> None:
+        if self._home(session.channel) is None:
+            self._keep_channel(session.channel.key)
         path = self._place(session)
         self._disk.replace(self._root / path / META, [meta(session)])
         stamp = state(self._root / path / META)
@@ -246,7 +271,7 @@ class Files:
                 path += f"~{tail(channel.key)}"
             self._disk.make(self._root / path)
             self._index.execute("INSERT INTO homes VALUES (?, ?)", (channel.key, path))
-        self._replace(Path(path) / CHANNEL, [document(channel)])
+        self._seen.replace(Path(path) / CHANNEL, [document(channel)])
         self._lists.changed += 1
         return path
 
@@ -262,7 +287,7 @@ class Files:
             return
         file = self._root / path / MESSAGES
         before = self._disk.append(file, b"".join(told))
-        after = state(file) if before == known else _EDITED
+        after = state(file) if before == known else EDITED
         update = "UPDATE folders SET lines = ?, last_at = ? WHERE session_id = ?"
         self._index.execute(update, (after, last_at, session_id))
         if any(b'"blob"' in each for each in told):
@@ -287,7 +312,7 @@ class Files:
         file = self._root / path / MESSAGES
         before = state(file)
         self._disk.replace(file, self._rewritten(file, gone, last_at))
-        after = state(file) if before == known else _EDITED
+        after = state(file) if before == known else EDITED
         self._index.execute("UPDATE folders SET lines = ?, changes = 0 WHERE session_id = ?", (after, session_id))
         if gone:
             self._attachments.tidy(session_id, path)
@@ -327,7 +352,7 @@ class Files:
         query = "SELECT body FROM records JOIN removed ON id = message_id WHERE kind = 'spent'"
         spent = [Spent.model_validate_json(body) for (body,) in self._index.execute(query)]
         self._index.execute("DELETE FROM removed")
-        self._keep_records(spent)
+        self._records.keep(spent)
         if spent:
             self._disk.sync()
 
@@ -339,41 +364,6 @@ class Files:
             self._disk.remove(self._root / row[0])
             self._index.execute("DELETE FROM folders WHERE session_id = ?", (session_id,))
             self._lists.changed += 1
-
-    def _keep_records(self, records: Iterable[Record]) -> None:
-        told: dict[type[Record], list[bytes]] = {}
-        for record in records:
-            if isinstance(record, Profile):
-                self._replace(profile_file(record.id), [document(record)])
-            else:
-                told.setdefault(type(record), []).append(line(record))
-        for kind, each in told.items():
-            path = self._root / LISTS[kind]
-            self._disk.make(path.parent)
-            before = self._disk.append(path, b"".join(each))
-            self._see(LISTS[kind], before)
-
-    def _remove_records(self, kind: type[Record], ids: set[str]) -> None:
-        if kind is not Profile:
-            before = state(self._root / LISTS[kind])
-            self._disk.replace(self._root / LISTS[kind], without(self._root / LISTS[kind], ids))
-            self._see(LISTS[kind], before)
-            return
-        for path in map(profile_file, ids):
-            self._disk.remove((self._root / path).parent)
-            self._index.execute("DELETE FROM seen WHERE path = ?", (str(path),))
-
-    def _replace(self, path: Path, data: list[bytes]) -> None:
-        self._disk.make((self._root / path).parent)
-        self._disk.replace(self._root / path, data)
-        self._see(str(path), None)
-
-    def _see(self, path: str, before: str | None) -> None:
-        """Notes how a file was left; `before` is what it was found as, if that matters."""
-        row = self._index.execute("SELECT state FROM seen WHERE path = ?", (path,)).fetchone()
-        known = row[0] if row else ""
-        after = state(self._root / path) if before in (None, known) else _EDITED
-        self._index.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (path, after))
 
 
 def _own(session: Session) -> dict[str, Any]:
@@ -388,3 +378,9 @@ def _spoken(raw: bytes) -> str:
         if told["sender"]["type"] == "user":
             return sqlite_rows.stamp(datetime.fromisoformat(told["at"]))
     return ""
+
+
+_MISSED = f"""
+SELECT channel_key FROM homes JOIN channels ON key = channel_key
+WHERE path || '/{CHANNEL}' NOT IN (SELECT path FROM seen)
+"""

@@ -195,9 +195,15 @@ def about(raw: bytes) -> tuple[str, str]:
 def record_of(raw: bytes, kind: type[Record]) -> Record:
     """The record that a line tells. Raises `Unreadable`."""
     try:
-        return kind.model_validate_json(raw.removeprefix(b"\xef\xbb\xbf"))
+        record = kind.model_validate_json(raw.removeprefix(b"\xef\xbb\xbf"))
+        for at in (record.at, getattr(record, "touched_at", None)):
+            if at is not None:
+                located(at)
+        return record
     except ValidationError as error:
         raise Unreadable(_first(error)) from error
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
 
 
 def without(path: Path, ids: Collection[str]) -> Iterator[bytes]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
 
 from ..model import storable
 
@@ -14,19 +16,24 @@ def json_text(value: Any) -> str:
     """A value's JSON, with every text in it as `storable` makes it."""
     try:
         text = to_json(value).decode()
-    except PydanticSerializationError:
+    except (PydanticSerializationError, UnicodeEncodeError):
         text = ""
     if not text or r"\u0000" in text:
-        return json.dumps(storable_all(to_jsonable_python(value)), ensure_ascii=False)
+        return json.dumps(storable_all(value), ensure_ascii=False)
     return text
 
 
 def storable_all(value: Any) -> Any:
-    """A value with every text in it as `storable` makes it."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [storable_all(item) for item in value]
-    if isinstance(value, dict):
-        return {storable_all(key): storable_all(item) for key, item in value.items()}
+    """A value as plain data, with every text in it as `storable` makes it."""
+    match value:
+        case str():
+            return storable(value)
+        case list() | tuple():
+            return [storable_all(item) for item in value]
+        case dict():
+            return {storable_all(key): storable_all(item) for key, item in value.items()}
+        case BaseModel():
+            return storable_all(dict(value))
+        case datetime():
+            return value.isoformat()
     return value

@@ -27,6 +27,7 @@ from ..model import (
     Spending,
     Vector,
 )
+from ..progress import Tell, silent
 from . import postgres_rows as rows
 from . import postgres_sums as sums
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
@@ -54,7 +55,8 @@ class PostgresStore:
 
     A write whose connection breaks before the server has answered is sent again, and known again by its number, so it
     is neither lost nor doubled. When the server stays away for longer than the store's patience, the caller hears
-    `Unavailable` for something that may have been kept all the same; the same message again is then False.
+    `Unavailable` for something that may have been kept all the same; the same message again is then False. What
+    removes has no number: sent again after its answer got lost, it finds nothing left to remove, and answers 0.
 
     Statements are prepared: a point read takes 0.1 ms so, and 0.5 ms without. A pooler in between must follow them
     (PgBouncer 1.21 with `max_prepared_statements`) and needs
@@ -71,19 +73,26 @@ class PostgresStore:
 
     @classmethod
     async def open(
-        cls, url: str, bot_name: str, *, statement_timeout: float = STATEMENT_TIMEOUT, patience: float = PATIENCE
+        cls,
+        url: str,
+        bot_name: str,
+        *,
+        statement_timeout: float = STATEMENT_TIMEOUT,
+        patience: float = PATIENCE,
+        tell: Tell = silent,
     ) -> PostgresStore:
         """Opens the store, making its schema where it is missing. The URL is libpq's, TLS options included.
 
         A statement is stopped after `statement_timeout` seconds, and work is tried again for `patience` seconds while
-        the server is away. Raises `Unavailable` or `NewerSchema`."""
+        the server is away. `tell` hears how far the work is that a newer program finds to do. Raises `Unavailable` or
+        `NewerSchema`."""
         schema_name(bot_name)
         link = Link(url, bot_name, statement_timeout, patience)
         await link.start()
         try:
             schema, program = await link.write(lambda connection: prepare(connection, bot_name, link.place))
             store = cls(bot_name, schema, program, link)
-            await store._writer.respell()
+            await store._writer.respell(tell)
         except BaseException:
             await link.close()
             raise
@@ -100,7 +109,7 @@ class PostgresStore:
         return _first(await self._read(_CHANNELS, rows.CHANNEL_BY_KEY, key))
 
     async def channels(self, after: str = "", limit: int = 100) -> list[Channel]:
-        return await self._read(_CHANNELS, rows.CHANNELS_BY_KEY, after, max(0, limit))
+        return await self._read(_CHANNELS, rows.CHANNELS_BY_KEY, after, min(max(0, limit), 2**31))
 
     async def append(self, session: Session, message: Message) -> bool:
         if message.session_id != session.id:
@@ -136,8 +145,8 @@ class PostgresStore:
 
     async def sessions(self, channel_key: str | None = None, *, limit: int = 50) -> list[Session]:
         if channel_key is None:
-            return await self._read(_SESSIONS, rows.SESSIONS_LAST_FIRST, max(0, limit))
-        return await self._read(_SESSIONS, rows.SESSIONS_OF_CHANNEL, max(0, limit), channel_key)
+            return await self._read(_SESSIONS, rows.SESSIONS_LAST_FIRST, min(max(0, limit), 2**31))
+        return await self._read(_SESSIONS, rows.SESSIONS_OF_CHANNEL, min(max(0, limit), 2**31), channel_key)
 
     async def browse(
         self, channel_key: str | None = None, *, cursor: str | None = None, limit: int = 50, deleted: bool = False
@@ -151,10 +160,10 @@ class PostgresStore:
         return await self._page(_SESSIONS, shown, cursor, (int, int), limit, newest_first=True)
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
-        return await self._read(_SESSIONS, rows.SESSIONS_IDLE, located(before), max(0, limit))
+        return await self._read(_SESSIONS, rows.SESSIONS_IDLE, located(before), min(max(0, limit), 2**31))
 
     async def messages(self, session_id: str, limit: int = 100) -> list[Message]:
-        newest_first = await self._read(_MESSAGES, rows.MESSAGES_NEWEST_FIRST, session_id, max(0, limit))
+        newest_first = await self._read(_MESSAGES, rows.MESSAGES_NEWEST_FIRST, session_id, min(max(0, limit), 2**31))
         return newest_first[::-1]
 
     async def read(
@@ -198,7 +207,10 @@ class PostgresStore:
         return await self._read(_HOW_MANY, sums.SIZES, list(session_ids))
 
     async def deleted_messages(self, before: datetime, limit: int = 100) -> list[Message]:
-        return await self._read(_MESSAGES, rows.MESSAGES_DELETED, located(before), max(0, limit))
+        return await self._read(_MESSAGES, rows.MESSAGES_DELETED, located(before), min(max(0, limit), 2**31))
+
+    async def deleted_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
+        return await self._read(_SESSIONS, rows.SESSIONS_DELETED, located(before), min(max(0, limit), 2**31))
 
     async def keep(self, *records: Record) -> None:
         self._refuse_closed()
@@ -226,7 +238,7 @@ class PostgresStore:
         size = len(vector.values)
         by_index = self._schema.vectors is not None and 0 < size <= sums.INDEXED
         sql = self._schema.spelt(sums.nearest_by_index(size) if by_index else sums.NEAREST)
-        told = storable_all([list(vector.values), vector.model, sorted(audiences), max(0, limit)])
+        told = storable_all([list(vector.values), vector.model, sorted(audiences), min(max(0, limit), 2**31)])
 
         async def work(connection: Any) -> list[tuple[str, float]]:
             async with connection.transaction():
@@ -240,7 +252,8 @@ class PostgresStore:
         best = await self._way.read(work)
         names = [name for name, _ in best]
         found = await self._read(TypeAdapter(list[Memory]), rows.RECORDS_BY_ID, Memory.kind, names)
-        memories = {memory.id: memory for memory in found}
+        # Between the two looks a memory may have become somebody else's.
+        memories = {memory.id: memory for memory in found if memory.audience in told[2]}
         return [(memories[name], likeness) for name, likeness in best if name in memories]
 
     async def spending(
@@ -309,8 +322,8 @@ class PostgresStore:
             listing, where, direction, ", ".join(f"${n}" for n in range(first, first + len(start)))
         )
         sql = f"SELECT *, {others} FROM ({as_json(selected)}) AS page"
-        ((found, keys, others_there),) = await self._fetch(sql, max(0, limit) + 1, *values, *start)
-        items, ends = self._parsed(shape, found)[: max(0, limit)], json.loads(keys)
+        ((found, keys, others_there),) = await self._fetch(sql, min(max(0, limit), 2**31) + 1, *values, *start)
+        items, ends = self._parsed(shape, found)[: min(max(0, limit), 2**31)], json.loads(keys)
         if not items:
             return nothing(direction, int(others_there))
         onward = written(direction, tuple(ends[len(items) - 1])) if len(ends) > len(items) else None

@@ -49,6 +49,9 @@ class Link:
         self._statement_timeout = statement_timeout
         self._patience = patience
         self._away_since: float | None = None
+        self._under_way = 0
+        self._closed = False
+        self._idle: asyncio.Event | None = None
         milliseconds = int(statement_timeout * 1000)
         self._settings = {
             "application_name": f"troupe {bot_name}",
@@ -92,6 +95,12 @@ class Link:
             await _farewell(connection)
 
     async def close(self) -> None:
+        await asyncio.sleep(0)  # whoever waits for another's turn is under way a moment later
+        while self._under_way:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+            await asyncio.sleep(0)
+        self._closed = True
         for pool in (self._readers, self._writers):
             try:
                 async with asyncio.timeout(CONNECTING):
@@ -120,6 +129,17 @@ class Link:
         return StorageError(f"{self.place} refused what was asked of it: {why}.")
 
     async def _lasting(self, pool: Any, work: Work[Result]) -> Result:
+        if self._closed:
+            raise Unavailable(f"The way to {self.place} is closed: open the store again.")
+        self._under_way += 1
+        try:
+            return await self._patiently(pool, work)
+        finally:
+            self._under_way -= 1
+            if self._idle is not None and not self._under_way:
+                self._idle.set()
+
+    async def _patiently(self, pool: Any, work: Work[Result]) -> Result:
         pauses = iter(PAUSES)
         while True:
             try:

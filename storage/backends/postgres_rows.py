@@ -211,6 +211,7 @@ SESSION_BY_ID = sessions_where("SELECT * FROM bot.sessions WHERE session_id = $1
 SESSIONS_IDLE = sessions_where(
     "SELECT * FROM bot.sessions WHERE is_active AND deleted_at IS NULL AND last_at < $1 ORDER BY last_at, id LIMIT $2"
 )
+SESSIONS_DELETED = sessions_where("SELECT * FROM bot.sessions WHERE deleted_at < $1 ORDER BY deleted_at, id LIMIT $2")
 SESSIONS_LAST_FIRST = sessions_where(
     "SELECT * FROM bot.sessions WHERE deleted_at IS NULL ORDER BY last_at DESC, id DESC LIMIT $1"
 )

@@ -15,6 +15,8 @@ from ..errors import NewerSchema, Unavailable
 STEPS = Path(__file__).parent / "schema" / "postgres"
 STEP = 86_400.0
 """Seconds that a step may take, over years of talk."""
+_PGVECTOR = (0, 8)
+"""The first that goes on searching its index until enough may be told."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('bot.', 0))"  # the writers' own: they wait for an upgrade
 _KNOWN = """
@@ -32,7 +34,7 @@ class Schema(NamedTuple):
 
     name: str
     vectors: str | None
-    """The schema in which the extension `vector` stands; None where there is none."""
+    """The schema in which the extension `vector` stands; None where there is none, or one that is too old."""
 
     def spelt(self, sql: str) -> str:
         """The statement with this bot's schema in place of `bot.`, and the extension's in place of `vec.`."""
@@ -89,12 +91,12 @@ async def _upgrade(connection: Any, schema: Schema, place: str) -> None:
 async def _extension(connection: Any) -> str | None:
     """Where pgvector stands, put there if this user may; nothing depends on it but speed."""
     find = """
-        SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+        SELECT n.nspname, e.extversion FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
         WHERE e.extname = 'vector'
     """
     there = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
-    if not await connection.fetchval(find) and await connection.fetchval(there):
+    if not await connection.fetchrow(find) and await connection.fetchval(there):
         with contextlib.suppress(asyncpg.PostgresError):  # not allowed, or another bot was quicker
             await connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
-    schema: str | None = await connection.fetchval(find)
-    return schema
+    schema, version = await connection.fetchrow(find) or (None, "")
+    return schema if tuple(map(int, re.findall(r"\d+", version)[:2])) >= _PGVECTOR else None

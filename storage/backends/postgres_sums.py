@@ -143,9 +143,8 @@ def nearest_by_index(dimensions: int) -> str:
     """
 
 
-def vector_index(name: str, model: str, dimensions: int) -> str:
-    """The index of one model's vectors; both names quoted by the caller."""
+def vector_index(dimensions: int) -> str:
+    """What the index of one model's vectors is on; its name comes before it, and `AND model = …` after it."""
     return f"""
-    CREATE INDEX IF NOT EXISTS {name} ON bot.vectors USING hnsw ((data::vec.vector({dimensions})) vec.vector_cosine_ops)
-    WHERE model = {model} AND dimensions = {dimensions}
+    bot.vectors USING hnsw ((data::vec.vector({dimensions})) vec.vector_cosine_ops) WHERE dimensions = {dimensions}
     """

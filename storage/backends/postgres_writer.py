@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +11,18 @@ from .. import words
 from ..amendments import Amendment, amended
 from ..errors import StorageError, Unavailable
 from ..model import Memory, Message, Record
+from ..progress import Tell
 from .changes import Append, Plain, located
 from .json_text import json_text, storable_all
 from .postgres_link import Way
 from .postgres_rows import MESSAGE_TO_AMEND, MESSAGES, WRITE, Rows, arguments, blobs, check_times, rows_of, wording
-from .postgres_schema import Schema
+from .postgres_schema import STEP, Schema
 from .postgres_sums import INDEXED, KEEP_RECORDS, vector_index
 
 BATCH = 1000
 """The most changes in one commit, so that nobody waits behind an endless one."""
+_GRACE = 5.0
+"""Seconds for which closing waits for an index."""
 
 
 class Writer:
@@ -38,7 +42,8 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._amending = asyncio.Lock()
         """Of two amendments the first asked for comes first."""
-        self._indexed: set[tuple[str, int]] = set()
+        self._indexing: dict[tuple[str, int], asyncio.Task[None]] = {}
+        """The making of the vectors' indexes, each tried once: without one, searching is only slower."""
 
     async def put(self, change: Plain) -> bool:
         """Returns once the change is committed, False for a message kept already. Cancelling the caller leaves the
@@ -52,9 +57,14 @@ class Writer:
         return await done or not isinstance(change, Append)
 
     async def drain(self) -> None:
-        """Waits for everything accepted so far."""
+        """Waits for everything accepted so far, and a little for an index that is being made."""
         if self._task is not None:
             await asyncio.shield(self._task)
+        if making := self._indexing.values():
+            _, late = await asyncio.wait(making, timeout=_GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _run(self) -> None:
         while self._waiting:
@@ -128,26 +138,31 @@ class Writer:
         ]
         told = (self._bot_name, f"[{','.join(rows)}]", json_text(vectors))
         await self._way.write(lambda connection: connection.execute(self._schema.spelt(KEEP_RECORDS), *told))
-        for model, dimensions in {(str(row["model"]), len(row["data"])) for row in vectors}:
-            await self._index(model, dimensions)
+        for model, dimensions in {(str(row["model"]), len(row["data"])) for row in vectors} - self._indexing.keys():
+            if self._schema.vectors and 0 < dimensions <= INDEXED:
+                self._indexing[model, dimensions] = asyncio.ensure_future(self._index(model, dimensions))
 
     async def _index(self, model: str, dimensions: int) -> None:
-        """Makes the index of a model's vectors, where the extension is."""
-        if not self._schema.vectors or (model, dimensions) in self._indexed or not 0 < dimensions <= INDEXED:
-            return
+        """Makes the index of a model's vectors; trouble is let pass, for the next program tries again."""
         quote = "SELECT quote_literal($1::text), quote_ident('idx_vectors_' || md5($1) || '_' || $2::integer)"
 
         async def work(connection: Any) -> None:
             literal, name = await connection.fetchrow(quote, storable_all(model), dimensions)
-            await connection.execute(self._schema.spelt(vector_index(name, literal, dimensions)))
+            on = self._schema.spelt(vector_index(dimensions))  # before a model's name, which may hold anything
+            async with connection.transaction():
+                await connection.execute("SET LOCAL statement_timeout = 0")  # over years of memories
+                await connection.execute(
+                    f"CREATE INDEX IF NOT EXISTS {name} ON {on} AND model = {literal}", timeout=STEP
+                )
 
-        await self._way.write(work)
-        self._indexed.add((model, dimensions))
+        with contextlib.suppress(StorageError):
+            await self._way.write(work)
 
-    async def respell(self) -> None:
+    async def respell(self, tell: Tell) -> None:
         """Spells the words of every message anew where they were spelt by other rules than this program's."""
         last: int | None = 0
         while last is not None and await self._ask(_LEXER) != words.LEXER:
+            tell("spelling the words anew", last, 0)
             last = await self._respell_from(last)
 
     async def _respell_from(self, last: int) -> int | None:

@@ -30,6 +30,8 @@ from .sqlite_writer import Journal, Writer
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 _MATCHES = 1000
+_WEIGHED = 8000
+"""Characters of a message that are weighed."""
 
 
 class SqliteStore:
@@ -92,7 +94,7 @@ class SqliteStore:
         return _first(await self._read(CHANNELS, sqlite_rows.CHANNEL_BY_KEY, key))
 
     async def channels(self, after: str = "", limit: int = 100) -> list[Channel]:
-        return await self._study(CHANNELS, sqlite_rows.CHANNELS_BY_KEY, after, max(0, limit))
+        return await self._study(CHANNELS, sqlite_rows.CHANNELS_BY_KEY, after, _most(limit))
 
     async def append(self, session: Session, message: Message) -> bool:
         if message.session_id != session.id:
@@ -120,7 +122,7 @@ class SqliteStore:
 
     async def sessions(self, channel_key: str | None = None, *, limit: int = 50) -> list[Session]:
         query = sqlite_rows.SESSIONS_LAST_FIRST[channel_key is not None]
-        return await self._read(SESSIONS, query, channel_key, max(0, limit))
+        return await self._read(SESSIONS, query, channel_key, _most(limit))
 
     async def browse(
         self, channel_key: str | None = None, *, cursor: str | None = None, limit: int = 50, deleted: bool = False
@@ -134,10 +136,10 @@ class SqliteStore:
         return Page(found.items[::-1], found.older, found.newer)
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
-        return await self._read(SESSIONS, sqlite_rows.SESSIONS_IDLE, stamp(before), max(0, limit))
+        return await self._read(SESSIONS, sqlite_rows.SESSIONS_IDLE, stamp(before), _most(limit))
 
     async def messages(self, session_id: str, limit: int = 100) -> list[Message]:
-        newest_first = await self._read(MESSAGES, sqlite_rows.MESSAGES_NEWEST_FIRST, session_id, max(0, limit))
+        newest_first = await self._read(MESSAGES, sqlite_rows.MESSAGES_NEWEST_FIRST, session_id, _most(limit))
         return newest_first[::-1]
 
     async def read(
@@ -169,7 +171,7 @@ class SqliteStore:
 
         def weigh(connection: sqlite3.Connection) -> list[Found]:
             rows = connection.execute(MATCHES[channel_keys is not None], (asked.fts5, allowed)).fetchall()
-            best = words.ranked(asked, rows)[max(0, skip) : max(0, skip) + limit]
+            best = words.ranked(asked, rows)[max(0, skip) : max(0, skip) + _most(limit)]
             numbers = json.dumps([number for number, _ in best])
             found = self._parsed(MESSAGES, connection, sqlite_rows.MESSAGES_BY_NUMBER, numbers)
             return [
@@ -178,7 +180,7 @@ class SqliteStore:
                 for text, hits in (words.snippet(asked, message.text),)
             ]
 
-        return await self._ask(self._studying, weigh)
+        return await self._ask(self._studying, _at_one_moment(weigh))
 
     async def references(self, hashes: Sequence[str]) -> dict[str, int]:
         query = "SELECT hash, count(*) FROM attachments WHERE hash IN (SELECT value FROM json_each(?)) GROUP BY hash"
@@ -191,7 +193,10 @@ class SqliteStore:
         return dict(await self._rows(SIZES, session_ids))
 
     async def deleted_messages(self, before: datetime, limit: int = 100) -> list[Message]:
-        return await self._study(MESSAGES, sqlite_rows.MESSAGES_DELETED, micros(before), max(0, limit))
+        return await self._study(MESSAGES, sqlite_rows.MESSAGES_DELETED, micros(before), _most(limit))
+
+    async def deleted_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
+        return await self._study(SESSIONS, sqlite_rows.SESSIONS_DELETED, stamp(before), _most(limit))
 
     async def keep(self, *records: Record) -> None:
         if records:
@@ -213,7 +218,9 @@ class SqliteStore:
         at = understood(cursor, (int, str))
         filters = {"kind": kind.kind, "about": about, "id": id}
         given = {name: storable_all(value) for name, value in filters.items() if value is not None}
-        return await self._ask(self._reading, lambda inner: record_page(inner, kind, given, at, max(0, limit)))
+        return await self._ask(
+            self._reading, _at_one_moment(lambda inner: record_page(inner, kind, given, at, _most(limit)))
+        )
 
     async def remove_records(self, kind: type[Record], ids: Sequence[str]) -> int:
         return cast(int, await self._put(changes.RemoveRecords(kind, tuple(ids))))
@@ -285,7 +292,7 @@ class SqliteStore:
             part = "" if key is None else f" AND ({order}) {'<' if older else '>'} ({mark})"
             by = order.replace(",", " DESC,") + " DESC" if older else order
             query = select(f"SELECT * {where}{part} ORDER BY {by} LIMIT :limit")
-            found, keys = inner.execute(query, {**bound, **_keyed(key or ()), "limit": max(0, limit)}).fetchone()
+            found, keys = inner.execute(query, {**bound, **_keyed(key or ()), "limit": _most(limit)}).fetchone()
             try:
                 items = shape.validate_json(found)
             except ValidationError as error:
@@ -299,7 +306,7 @@ class SqliteStore:
             (there,) = inner.execute(f"SELECT EXISTS (SELECT 1 {where})", bound).fetchone()
             return nothing(direction, there)
 
-        return await self._ask(self._studying, fetch)
+        return await self._ask(self._studying, _at_one_moment(fetch))
 
     def _refuse_closed(self) -> None:
         if self._closing is not None:
@@ -310,6 +317,23 @@ class SqliteStore:
         for connection in {self._reading, self._studying} - {self._writing}:
             await connection.close()
         await self._writing.close("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _at_one_moment(work: Callable[[sqlite3.Connection], Result]) -> Callable[[sqlite3.Connection], Result]:
+    """Several statements that see the same state, whatever is written meanwhile."""
+
+    def run(inner: sqlite3.Connection) -> Result:
+        inner.execute("BEGIN")
+        try:
+            return work(inner)
+        finally:
+            inner.execute("ROLLBACK")
+
+    return run
+
+
+def _most(limit: int) -> int:
+    return min(max(0, limit), 2**31)
 
 
 def _keyed(key: Sequence[str | int]) -> dict[str, str | int]:
@@ -333,7 +357,7 @@ WHERE s.session_id IN (SELECT value FROM json_each(?)) GROUP BY s.id
 """
 MATCHES = {
     limited: f"""
-SELECT m.id, m.content FROM (SELECT rowid FROM search WHERE search MATCH ?1) AS hit
+SELECT m.id, substr(m.content, 1, {_WEIGHED}) FROM (SELECT rowid FROM search WHERE search MATCH ?1) AS hit
 CROSS JOIN messages AS m ON m.id = hit.rowid CROSS JOIN sessions AS s ON s.id = m.session
 WHERE m.deleted_at IS NULL AND s.deleted_at IS NULL
 {"AND s.channel_key IN (SELECT value FROM json_each(?2))" if limited else "AND ?2 IS NULL"}

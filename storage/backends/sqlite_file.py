@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import sqlite3
@@ -51,8 +52,15 @@ class Connection:
     async def open(cls, path: Path | None, prepare: Callable[[sqlite3.Connection, Path | None], None]) -> Connection:
         """Connects to the file, or to a new database in memory, and runs `prepare` on it."""
         thread = Worker("storage")
+        opening = asyncio.ensure_future(thread.run(_connect, path, prepare))
         try:
-            inner = await thread.run(_connect, path, prepare)
+            inner = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])  # what is under way on the thread cannot be called back
+            thread.end()
+            if not opening.cancelled() and opening.exception() is None:
+                opening.result().close()
+            raise
         except BaseException:
             thread.end()
             raise
@@ -64,8 +72,10 @@ class Connection:
 
     async def close(self, last: str | None = None) -> None:
         """Closes after everything asked of it so far, with a `last` statement that may fail."""
-        await self.thread.run(self._close, last)
-        self.thread.end()
+        try:
+            await self.thread.run(self._close, last)
+        finally:
+            self.thread.end()
 
     def _guarded(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         try:

@@ -76,11 +76,6 @@ class Index:
         if new is not None:
             self._connection.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (number, words.words(new)))
 
-    def shrink(self) -> None:
-        """Told after a removal: the newest number may be given again, and what gets it is indexed then."""
-        newest = "(SELECT ifnull(max(id), 0) FROM messages)"
-        self._connection.execute(f"UPDATE facts SET value = min(value, {newest}) WHERE name = 'indexed'")
-
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction around what is done inside, unless there is one already."""

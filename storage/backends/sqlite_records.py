@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from array import array
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from ..backend import Kept, Page
@@ -53,13 +53,6 @@ def _record(kind: type[Kept], body: str, model: str | None, data: bytes | None) 
     if data is not None:
         told["vector"] = {"model": model, "values": array("f", data).tolist()}
     return kind.model_validate_json(json.dumps(told))
-
-
-def every_record(connection: sqlite3.Connection, kind: type[Kept]) -> Iterator[Kept]:
-    """All records of a kind, oldest first."""
-    query = f"{_RECORD}{_ONE_VECTOR} WHERE r.kind = ? ORDER BY r.at, r.id"
-    for row in connection.execute(query, (kind.kind,)):
-        yield _record(kind, *row[2:])
 
 
 class Memories:

@@ -111,7 +111,9 @@ WHERE EXISTS (SELECT 1 FROM messages WHERE message_id = value ->> 1)
    OR EXISTS (SELECT 1 FROM messages JOIN places ON places.id = place WHERE key = value ->> 2 AND event = value ->> 3)
 """
 
-_TIME = "strftime('%Y-%m-%dT%H:%M:%S', :at / 1000000, 'unixepoch') || printf('.%06dZ', :at % 1000000)"
+_PART = "((:at % 1000000 + 1000000) % 1000000)"  # SQLite's own remainder is negative before 1970
+TIME = f"strftime('%Y-%m-%dT%H:%M:%S', (:at - {_PART}) / 1000000, 'unixepoch') || printf('.%06dZ', {_PART})"
+"""The microseconds :at as ISO text."""
 _ORIGIN = "(SELECT key || :row.event FROM places WHERE places.id = :row.place)"
 _MESSAGE = (
     """
@@ -132,8 +134,8 @@ SELECT json_group_array(json_object(
 FROM (:which) AS m
 CROSS JOIN sessions AS s ON s.id = m.session CROSS JOIN senders AS n ON n.id = m.sender
 """.replace(":origin", _ORIGIN.replace(":row", "m"))
-    .replace(":time", _TIME.replace(":at", "m.at"))
-    .replace(":gone", _TIME.replace(":at", "m.deleted_at"))
+    .replace(":time", TIME.replace(":at", "m.at"))
+    .replace(":gone", TIME.replace(":at", "m.deleted_at"))
 )
 
 
@@ -192,6 +194,7 @@ SESSIONS_IDLE = sessions_where(
     "SELECT * FROM sessions INDEXED BY idx_sessions_active WHERE is_active = 1 AND last_at < ?1 "
     "AND deleted_at IS NULL ORDER BY last_at, id LIMIT ?2"
 )
+SESSIONS_DELETED = sessions_where("SELECT * FROM sessions WHERE deleted_at < ?1 ORDER BY deleted_at, id LIMIT ?2")
 SESSIONS_LAST_FIRST = {
     of_channel: sessions_where(
         f"SELECT * FROM sessions WHERE {'channel_key = ?1' if of_channel else '?1 IS NULL'} "

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from ..amendments import AMENDMENT, Amendment, amended
 from ..errors import StorageError, Unavailable
-from ..model import Attachment, Memory, Message, Record
+from ..model import Memory, Message, Record
 from .changes import (
     Amend,
     Append,
@@ -30,7 +30,7 @@ from .json_text import json_text, storable_all
 from .sqlite_batch import Batches
 from .sqlite_file import Connection, explained, is_trouble
 from .sqlite_index import CHUNK, Index
-from .sqlite_rows import ASKER, KEPT_ALREADY, MESSAGE_BY_ID, MESSAGES, json_of, micros, parts_of, split
+from .sqlite_rows import ASKER, KEPT_ALREADY, MESSAGE_BY_ID, MESSAGES, TIME, json_of, micros, parts_of, split
 
 Result = TypeVar("Result")
 _PLAIN = (KeepChannel, SaveSession, Append, KeepReceipts)
@@ -58,6 +58,10 @@ class Writer:
         self._index = index
         self._journal = journal
         self._batches = Batches(bot_name, connection.inner)
+        self._version = -1
+        """SQLite's number for the state that other connections left."""
+        self._idle: list[Amend] = []
+        """Amendments of the batch that changed nothing."""
         self._changes = GroupCommit[Change | Callable[[], Any], Any](
             self._commit, connection.thread, spare=index.use_quiet
         )
@@ -87,7 +91,6 @@ class Writer:
             for number, content in connection.execute("SELECT id, content FROM messages WHERE session = ?", row):
                 self._index.replace(number, content, None)
             connection.execute("DELETE FROM messages WHERE session = ?", row)
-            self._index.shrink()
 
     def recount(self) -> None:
         """On the connection's thread, after everything was taken in: the search learns how much is new to it."""
@@ -99,8 +102,10 @@ class Writer:
 
     def _commit(self, batch: list[Change | Callable[[], Any]]) -> list[Any]:
         """One transaction for all; where one of them spoils it, one for each."""
+        self._idle.clear()
         try:
             self._connection.refuse_replaced()
+            self._notice_others()
             outcomes = self._together(batch)
         except Unavailable as error:
             self._batches.forget()
@@ -118,6 +123,13 @@ class Writer:
         self._index.keep_up(sum(isinstance(change, Append) for change in batch))
         return outcomes
 
+    def _notice_others(self) -> None:
+        """What another process has changed must not be taken for what was written here."""
+        (version,) = self._connection.inner.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._version = version
+            self._batches.forget()
+
     def _together(self, batch: list[Change | Callable[[], Any]]) -> list[Any]:
         """A batch that only adds is one statement and needs no transaction around it. Whether a message is kept
         already is only asked when the database says that one is: few are."""
@@ -131,7 +143,9 @@ class Writer:
                 outcomes = self._in_turn(batch)
                 if self._journal is not None:
                     done = zip(batch, outcomes, strict=True)
-                    self._journal.write([cast(Change, change) for change, outcome in done if _matters(change, outcome)])
+                    self._journal.write(
+                        [cast(Change, change) for change, outcome in done if self._matters(change, outcome)]
+                    )
         except BaseException:
             if self._journal is not None:
                 self._journal.take_back()
@@ -139,6 +153,11 @@ class Writer:
         if self._journal is not None:
             self._journal.settle()
         return outcomes
+
+    def _matters(self, change: Any, outcome: Any) -> bool:
+        """Whether a change did anything."""
+        nothing = outcome is False or outcome == 0 or (outcome is None and isinstance(change, Amend))
+        return not callable(change) and not nothing and not any(change is idle for idle in self._idle)
 
     def _in_turn(self, batch: Sequence[Any]) -> list[Any]:
         outcomes: list[Any] = []
@@ -161,8 +180,9 @@ class Writer:
             if new and isinstance(change, Append):
                 message = change.message
                 new = message.id not in ids and (message.origin is None or message.origin not in origins)
-                ids.add(message.id)
-                origins.add(message.origin or "")
+                if new:
+                    ids.add(message.id)
+                    origins.add(message.origin or "")
             fresh.append(new)
         written = changes if all(fresh) else [change for change, new in zip(changes, fresh, strict=True) if new]
         self._batches.write(written)
@@ -172,7 +192,7 @@ class Writer:
     def _refer(self, changes: Sequence[Any]) -> None:
         """Notes which stored files the messages refer to; few do."""
         for change in changes:
-            if isinstance(change, Append) and _mentions_blobs(change.message):
+            if isinstance(change, Append) and change.message.blobs:
                 self._connection.inner.execute(_REFER, (change.message.id,))
 
     def _known(self, changes: Sequence[Any]) -> set[int]:
@@ -210,10 +230,12 @@ class Writer:
             return None
         after = amended(before, _storable(asked.change))
         if after is before:
+            self._idle.append(asked)
             return before
         (number,) = json.loads(numbers)
         if after.text != before.text:
-            self._index.replace(number, before.text, after.text)
+            (content,) = self._connection.inner.execute(_CONTENT, (number,)).fetchone()
+            self._index.replace(number, content, after.text)
         values = (
             after.text,
             parts_of(after),
@@ -224,7 +246,7 @@ class Writer:
             after.deleted_at and micros(after.deleted_at),
         )
         self._connection.inner.execute(_AMEND, (*values, number))
-        if _mentions_blobs(before) or _mentions_blobs(after):
+        if before.blobs or after.blobs:
             self._connection.inner.execute("DELETE FROM attachments WHERE message = ?", (number,))
             self._connection.inner.execute(_REFER, (after.id,))
         return after
@@ -236,9 +258,7 @@ class Writer:
         connection.execute(_SPENT.replace(":which", which.replace("(?)", "(?2)")), (self._bot_name, asked))
         for number, content in connection.execute(f"SELECT id, content FROM messages WHERE id IN ({which})", (asked,)):
             self._index.replace(number, content, None)
-        removed = connection.execute(f"DELETE FROM messages WHERE id IN ({which})", (asked,)).rowcount
-        self._index.shrink()
-        return removed
+        return connection.execute(f"DELETE FROM messages WHERE id IN ({which})", (asked,)).rowcount
 
     def _remove_sessions(self, ids: Sequence[str]) -> int:
         self._batches.forget()
@@ -285,21 +305,10 @@ def _storable(change: Amendment) -> Amendment:
     return AMENDMENT.validate_json(json_text(change))
 
 
-def _matters(change: Any, outcome: Any) -> bool:
-    """Whether a change did anything."""
-    nothing = outcome is False or outcome == 0 or (outcome is None and isinstance(change, Amend))
-    return not callable(change) and not nothing
-
-
 def _is_simple(change: Any) -> bool:
     if isinstance(change, Append):
-        return not _mentions_blobs(change.message)
+        return not change.message.blobs
     return isinstance(change, _PLAIN)
-
-
-def _mentions_blobs(message: Message) -> bool:
-    wordings = (message.parts, *(edit.parts for edit in message.edits))
-    return any(isinstance(part, Attachment) and part.blob for parts in wordings for part in parts)
 
 
 _REFER = """
@@ -313,6 +322,7 @@ UPDATE messages SET asker = (
     SELECT user_id FROM messages AS q JOIN senders ON senders.id = q.sender WHERE q.message_id = messages.reply_to
 ) WHERE usage IS NOT NULL AND reply_to IN (SELECT message_id FROM messages WHERE id IN (:which))
 """
+_CONTENT = "SELECT content FROM messages WHERE id = ?"
 _AMEND = """
 UPDATE messages SET content = ?, parts = ?, edits = ?, reactions = ?, annotations = ?, pinned = ?, deleted_at = ?
 WHERE id = ?
@@ -327,7 +337,7 @@ SELECT 'spent', message_id, at, user_id, json_object('id', message_id, 'at', at_
     'user_id', user_id, 'channel_key', channel_key, 'persona', persona), ?1
 FROM (
     SELECT m.message_id, m.at, m.usage, {ASKER} AS user_id, s.channel_key, ifnull(m.persona, '') AS persona,
-        strftime('%Y-%m-%dT%H:%M:%S', m.at / 1000000, 'unixepoch') || printf('.%06dZ', m.at % 1000000) AS at_text
+        {TIME.replace(":at", "m.at")} AS at_text
     FROM messages AS m JOIN sessions AS s ON s.id = m.session
     WHERE m.usage IS NOT NULL AND m.id IN (:which)
 )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from storage.backend import OLDEST, Page, Store
 from storage.model import Memory, Profile, Run
-from tests.contracts.samples import GENERAL, PRIVATE, later, memory, message, session
+from tests.contracts.samples import GENERAL, PRIVATE, later, memory, message, session, tell
 
 
 @dataclass(frozen=True)
@@ -316,3 +316,12 @@ async def test_wherever_one_turns_the_pages_join(
         page = await shelf.page(store, cursor=cursor, limit=most)
         first, end = (max(0, first - most), first) if direction == "older" else (end, min(23, end + most))
         assert shelf.names(page) == everything[first:end]
+
+
+async def test_what_comes_after_a_removal_lies_behind_the_cursor(store: Store) -> None:
+    await tell(store, *map(message, range(10)))
+    page = await store.read("s1", cursor=OLDEST, limit=5)
+    await store.remove_messages([f"m{number}" for number in range(3, 10)])
+    await tell(store, message(10))
+    assert page.newer
+    assert [each.id for each in (await store.read("s1", cursor=page.newer)).items] == ["m10"]

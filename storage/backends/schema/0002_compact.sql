@@ -24,7 +24,7 @@ CREATE TABLE senders (
 );
 
 CREATE TABLE messages (
-    id INTEGER PRIMARY KEY, -- the order in which they were kept
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which they were kept: a number is never given twice
     session INTEGER NOT NULL REFERENCES sessions (id),
     sender INTEGER NOT NULL,
     message_id TEXT NOT NULL,
@@ -113,7 +113,8 @@ CREATE INDEX idx_sessions_deleted ON sessions(deleted_at) WHERE deleted_at IS NO
 CREATE VIEW conversations AS
 SELECT m.id, s.bot_name, s.channel_id, c.name AS channel_name, iif(c.kind = 'dm', 'dm', 'channel') AS channel_type,
     n.user_id, n.name AS username, s.session_id, m.message_id, m.role, m.content,
-    strftime('%Y-%m-%dT%H:%M:%S', m.at / 1000000, 'unixepoch') || printf('.%06dZ', m.at % 1000000) AS timestamp,
+    strftime('%Y-%m-%dT%H:%M:%S', (m.at - (m.at % 1000000 + 1000000) % 1000000) / 1000000, 'unixepoch')
+        || printf('.%06dZ', (m.at % 1000000 + 1000000) % 1000000) AS timestamp,
     ifnull(m.metadata, '{}') AS metadata, m.persona, m.reply_to, p.key || m.event AS origin,
     m.deleted_at IS NOT NULL AS is_deleted
 FROM messages AS m

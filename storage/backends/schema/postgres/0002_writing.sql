@@ -89,7 +89,8 @@ BEGIN
 END
 $$;
 
--- Sessions as given, the last of those with one id, unless the message they came with was not kept.
+-- Sessions as given, the last of those with one id, unless the message they came with was not kept. One that came
+-- with a message may be an older copy than another process has: it does not move back when somebody last spoke.
 CREATE FUNCTION bot.write_sessions(bot_name text, sessions jsonb, kept bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -107,11 +108,14 @@ BEGIN
         channel_key, type, title, persona, participants, context, last_at, closed_at, follows, parent_id, branched_at,
         tags, starred, archived, deleted_at, metadata)
     SELECT write_sessions.bot_name, s.channel ->> 'id', s.id, s.opened_at, s.active_at, s.many, s.channel_key,
-        s.type, s.title, s.persona, s.participants, s.context, s.last_at, s.closed_at, s.follows, s.parent_id,
-        s.branched_at, s.tags, s.starred, s.archived, s.deleted_at, s.metadata
+        s.type, s.title, s.persona, s.participants, s.context,
+        CASE WHEN s.change IS NULL THEN s.last_at ELSE greatest(s.spoken_at, (
+            SELECT known.last_at FROM bot.sessions AS known WHERE known.session_id = s.id)) END,
+        s.closed_at, s.follows, s.parent_id, s.branched_at, s.tags, s.starred, s.archived, s.deleted_at, s.metadata
     FROM (
         SELECT *, count(given.change) OVER same AS many,
             max(greatest(given.last_at, given.said_at)) OVER same AS active_at,
+            max(given.last_at) OVER same AS spoken_at,
             row_number() OVER (PARTITION BY given.id ORDER BY given.place DESC) AS nearest
         FROM ROWS FROM (
             jsonb_to_recordset(sessions) AS (id text, channel_key text, channel jsonb, type text, title text,

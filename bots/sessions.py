@@ -137,7 +137,8 @@ class Sessions:
         if kept is None or kept.deleted_at is not None:
             return None
         now = self.latest(kept)
-        return now if now.last_at <= session.last_at else None
+        # Whether it is closed is what the store says: it may have refused to take that.
+        return now.model_copy(update={"closed_at": kept.closed_at}) if now.last_at <= session.last_at else None
 
     async def _replied_to(self, replied: Message | None, channel: Channel, current: Session | None) -> Session | None:
         if replied is None:

@@ -29,7 +29,8 @@ class Records:
         told: dict[type[Record], list[bytes]] = {}
         for record in records:
             if isinstance(record, Profile):
-                self._seen.replace(profile_file(storable(record.id)), [document(record)])
+                kept = record.model_copy(update={"id": storable(record.id)})
+                self._seen.replace(profile_file(kept.id), [document(kept)])
             else:
                 told.setdefault(type(record), []).append(line(record))
         for kind, each in told.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,12 +18,12 @@ def json_text(value: Any) -> str:
     except (PydanticSerializationError, UnicodeEncodeError):
         text = ""
     if not text or r"\u0000" in text:
-        return json.dumps(storable_all(value), ensure_ascii=False)
+        return json.dumps(storable_all(value), ensure_ascii=False, default=_plain)
     return text
 
 
 def storable_all(value: Any) -> Any:
-    """A value as plain data, with every text in it as `storable` makes it."""
+    """A value with every text in its lists and dictionaries as `storable` makes it."""
     match value:
         case str():
             return storable(value)
@@ -32,8 +31,8 @@ def storable_all(value: Any) -> Any:
             return [storable_all(item) for item in value]
         case dict():
             return {storable_all(key): storable_all(item) for key, item in value.items()}
-        case BaseModel():
-            return storable_all(dict(value))
-        case datetime():
-            return value.isoformat()
     return value
+
+
+def _plain(value: Any) -> Any:
+    return storable_all(dict(value)) if isinstance(value, BaseModel) else value.isoformat()

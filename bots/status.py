@@ -74,8 +74,8 @@ def left_behind(bot: BotSettings) -> str:
         if other != type and found and bot.storage.enabled:
             return (
                 f"{root} also holds what storage of the type {other} kept ({', '.join(found)}), and {bot.name} does "
-                f"not read it: set storage.type back to {other}, or take it along with `troupe backup` and `troupe restore "
-                f"--type {type}`, and then move it away."
+                f"not read it: set storage.type back to {other}, or take it along with `troupe backup` and "
+                f"`troupe restore --type {type}`, and then move it away."
             )
     return ""
 

@@ -99,7 +99,7 @@ async def source(bot: BotSettings) -> AsyncIterator[Snapshots | Freezes]:
     if not bot.storage.enabled:
         raise StorageError(f"{bot.name} keeps everything in memory only: there is nothing to back up.")
     if bot.storage.type == "sqlite":
-        yield _beside(bot)
+        yield Beside(bot.root / "conversations.db")
         return
     lock = RootLock.take(bot.root) if bot.storage.type == "file" else None
     try:
@@ -115,15 +115,9 @@ async def source(bot: BotSettings) -> AsyncIterator[Snapshots | Freezes]:
 
 def able(bot: BotSettings, store: Store) -> Snapshots | Freezes:
     """What a bot's open store is backed up from by the bot itself. Raises `StorageError`."""
-    if bot.storage.type == "sqlite":
-        return _beside(bot)
     if isinstance(store, Snapshots | Freezes):
         return store
     raise StorageError(f"{bot.name}: storage of the type {bot.storage.type} cannot be backed up.")
-
-
-def _beside(bot: BotSettings) -> Beside:
-    return Beside(bot.root / "conversations.db")
 
 
 def job(bot: BotSettings, store: Store, blobs: Blobs, report: Report, *, now: Callable[[], datetime]) -> Job:

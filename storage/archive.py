@@ -22,7 +22,7 @@ from .backend import OLDEST, Store
 from .blobs import Blobs
 from .durable import Partial, in_thread
 from .errors import Unavailable
-from .model import Attachment, Message, Session, Value
+from .model import Message, Session, Value
 
 Result = TypeVar("Result")
 
@@ -88,7 +88,7 @@ class Archive:
         while cursor is not None:
             page = await store.read(session.id, cursor=cursor, limit=_PAGE)
             await self._run(draft.write_messages, page.items)
-            wanted.update(hash for message in page.items for hash in _blobs(message))
+            wanted.update(hash for message in page.items for hash in message.blobs)
             cursor = page.newer
         draft.sessions += 1
         for hash in sorted(wanted):
@@ -223,8 +223,3 @@ class _Sink:
 
     def close(self) -> None:
         """Its owner does."""
-
-
-def _blobs(message: Message) -> set[str]:
-    parts = [*message.parts, *(part for edit in message.edits for part in edit.parts)]
-    return {part.blob for part in parts if isinstance(part, Attachment) and part.blob}

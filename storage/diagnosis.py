@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .model import Attachment, Message, Value
+from .durable import sync_folder
+from .model import Message, Value
 from .progress import Tell
 
 _SHOWN = 10
@@ -56,6 +57,22 @@ class Places:
         return ", ".join(self._named) + more
 
 
+@dataclass(frozen=True)
+class Rule:
+    """Something that must hold between the rows of a database, as SQL."""
+
+    what: str
+    find: str
+    """Names every place in which it does not; brings nothing when all is well."""
+    sentence: str
+    mends: tuple[str, ...]
+    """Statements that make it hold, in one transaction; `:bot` is the bot's name, as the database takes it."""
+    aside: str = ""
+    """What the mending throws away, a JSON text a row."""
+    lost: bool = False
+    """Whether something is gone that the mending cannot bring back."""
+
+
 class Ledger:
     """What was said of ids and files while everything was read, in a nameless file that is gone once closed."""
 
@@ -69,10 +86,8 @@ class Ledger:
 
     def note(self, message: Message) -> None:
         """Notes the files to which a message refers, in its earlier wordings too."""
-        wordings = (message.parts, *(edit.parts for edit in message.edits))
-        for part in (part for parts in wordings for part in parts if isinstance(part, Attachment)):
-            if part.blob:
-                self._rows.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (part.blob, message.id))
+        for hash in message.blobs:
+            self._rows.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (hash, message.id))
 
     def seen(self, id: str, place: str) -> str | None:
         """Where an id was seen before; None, and the place is noted, when it was not."""
@@ -168,8 +183,4 @@ def replace(path: Path, data: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)

@@ -50,7 +50,7 @@ class Partial:
         os.fsync(self._file.fileno())
         _make_folder(target.parent)
         self._path.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def close(self) -> None:
         """Lets go; a file that has not become anything is gone."""
@@ -60,7 +60,7 @@ class Partial:
 def remove(path: Path) -> None:
     """Removes a file so that a power cut does not bring it back."""
     path.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _make_folder(folder: Path) -> None:
@@ -68,10 +68,11 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes what was made, renamed or removed in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

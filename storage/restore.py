@@ -21,7 +21,7 @@ from .backends.sqlite_file import explained
 from .backup import STRETCH, Beside, on_disk
 from .blobs import Blobs, Damaged
 from .copying import copy
-from .durable import in_thread
+from .durable import in_thread, sync_folder
 from .errors import RootInUse, StorageError, Unavailable
 from .manifest import Destination, Manifest, Unsound, blob_hashes
 from .model import Counts
@@ -234,11 +234,7 @@ def _settle(root: Path, aside: Path, type: Type) -> None:
     for path in sorted(aside.iterdir(), key=lambda path: (".db" in path.name, path.name)):
         path.rename(root / path.name)
     aside.rmdir()
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(root)
 
 
 def _refuse_without_room(folder: Path, said: Manifest) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 from asyncio import gather
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,16 @@ async def test_a_store_in_order_is_healthy_and_not_touched(root: Root) -> None:
     assert (found.healthy, found.messages, found.sessions) == (True, 40, 2)
     assert root.database.read_bytes() == before
     assert not (root.path / "doctor").exists()
+
+
+async def test_a_message_of_before_1970_is_in_order_too(root: Root) -> None:
+    store = await storage.connect("sage", root.path)
+    (session, *_) = await store.sessions(limit=1)
+    at = datetime(1969, 12, 31, 23, 59, 59, 987_654, tzinfo=UTC)
+    old = session.model_copy(update={"id": "old", "opened_at": at, "last_at": at})
+    await store.append(old, Message(id="old", session_id="old", role="user", sender=ANN, parts=(), at=at))
+    await store.close()
+    assert await root.wrong() == []
 
 
 async def test_the_old_sqlites_fault_is_a_note(root: Root) -> None:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from ..durable import sync_folder
+
 _OPEN = 64
 """Files that are kept open."""
 
@@ -101,7 +103,7 @@ class Disk:
         self._unsynced.clear()
         for folder in self._folders:
             with contextlib.suppress(FileNotFoundError):  # it was moved on meanwhile
-                _sync(folder)
+                sync_folder(folder)
         self._folders.clear()
         self._trim()
 
@@ -186,11 +188,3 @@ def _clear(spare: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             spare.unlink()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from .. import words
-from ..diagnosis import Finding, Places, Visit, amount
+from ..diagnosis import Finding, Places, Rule, Visit, amount
 from ..errors import StorageError
 from ..model import RECORDS, Channel, Message, Session
 from . import postgres_relations as relations
@@ -142,7 +142,7 @@ class _Look:
             where, count = str(Places(broken)), len(broken)
             self._say("indexes", where, said, count=count, fixable=True, fixed=fixed)
 
-    async def _related(self, rule: relations.Rule) -> None:
+    async def _related(self, rule: Rule) -> None:
         self._visit.tell(rule.what, 0, 0)
         places = Places(str(place) for (place,) in await self._ask(rule.find))
         if not places.count:

@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..diagnosis import Rule
 from .postgres_rows import CHANNELS_BY_KEY
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Something that must hold."""
-
-    what: str
-    find: str
-    """Names every place in which it does not; brings nothing when all is well."""
-    sentence: str
-    mends: tuple[str, ...]
-    """Statements that make it hold, in one transaction; `:bot` is the bot's name, quoted."""
-    aside: str = ""
-    """What the mending throws away, a JSON text a row."""
-    lost: bool = False
-    """Whether something is gone that the mending cannot bring back."""
-
 
 _STRANGERS = """
 SELECT m.session_id, min(m.channel_id) AS channel_id, min(m.channel_name) AS name, min(m.channel_type) AS kind,

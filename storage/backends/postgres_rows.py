@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from .. import words
-from ..model import Attachment, Message, Receipt, Session, Text, storable
+from ..model import Message, Receipt, Session, Text, storable
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
 from .json_text import json_text
 
@@ -36,7 +36,7 @@ def rows_of(change: Plain, number: int) -> Rows:
     match change:
         case Append(session, message):
             receipts = _receipt_rows(message.id, message.receipts, number)
-            files = [json_text({"hash": each, "message_id": message.id, "change": number}) for each in blobs(message)]
+            files = [json_text({"hash": each, "message_id": message.id, "change": number}) for each in message.blobs]
             told = json_text(_message_row(session, message, number))
             return Rows(number, None, session_row(session, message.at, number), told, receipts, files)
         case SaveSession(session):
@@ -72,12 +72,6 @@ def wording(message: Message) -> tuple[str, str | None, str]:
     content = storable(message.text)
     plain = len(message.parts) == 1 and isinstance(message.parts[0], Text)
     return content, None if plain else json_text(message.parts), words.tsvector(content)
-
-
-def blobs(message: Message) -> set[str]:
-    """The files it refers to, in its earlier wordings too."""
-    wordings = (message.parts, *(edit.parts for edit in message.edits))
-    return {part.blob for parts in wordings for part in parts if isinstance(part, Attachment) and part.blob is not None}
 
 
 def check_times(message: Message) -> None:

@@ -15,7 +15,7 @@ from ..progress import Tell
 from .changes import Append, Plain, located
 from .json_text import json_text, storable_all
 from .postgres_link import Way
-from .postgres_rows import MESSAGE_TO_AMEND, MESSAGES, WRITE, Rows, arguments, blobs, check_times, rows_of, wording
+from .postgres_rows import MESSAGE_TO_AMEND, MESSAGES, WRITE, Rows, arguments, check_times, rows_of, wording
 from .postgres_schema import STEP, Schema
 from .postgres_sums import INDEXED, KEEP_RECORDS, vector_index
 
@@ -120,7 +120,7 @@ class Writer:
                 values = (content, parts, spelt, *said, after.pinned, after.deleted_at)
                 await connection.execute(put, before.id, *values)
                 if after.edits != before.edits:
-                    await connection.execute(refer, before.id, sorted(map(storable_all, blobs(after))))
+                    await connection.execute(refer, before.id, sorted(map(storable_all, after.blobs)))
                 (found, _) = await connection.fetchrow(find, before.id)
                 return MESSAGES.validate_json(found)[0]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import words
-from ..diagnosis import Finding, Places, Visit, amount
+from ..diagnosis import Finding, Places, Rule, Visit, amount
 from ..model import RECORDS, Message, storable
 from . import sqlite_relations as relations
 from .sqlite_index import CHUNK, Index
@@ -37,7 +37,7 @@ def content(visit: Visit, path: Path, database: sqlite3.Connection) -> Iterator[
     (visit.sessions,) = database.execute("SELECT count(*) FROM sessions").fetchone()
 
 
-def related(visit: Visit, path: Path, database: sqlite3.Connection, rule: relations.Rule) -> Iterator[Finding]:
+def related(visit: Visit, path: Path, database: sqlite3.Connection, rule: Rule) -> Iterator[Finding]:
     """What one rule finds, and whether it holds afterwards."""
     visit.tell(rule.what, 0, 0)
     places = Places(str(place) for (place,) in database.execute(rule.find))

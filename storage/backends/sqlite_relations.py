@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..diagnosis import Rule
+from .sqlite_rows import CHANNELS_BY_KEY, TIME
 
-from .sqlite_rows import CHANNELS_BY_KEY
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Something that must hold."""
-
-    what: str
-    find: str
-    """Names every place in which it does not; brings nothing when all is well."""
-    sentence: str
-    mends: tuple[str, ...]
-    """Statements that make it hold, in one transaction; `:bot` is the bot's name."""
-    aside: str = ""
-    """What the mending throws away, a JSON text a row."""
-    lost: bool = False
-    """Whether something is gone that the mending cannot bring back."""
-
-
-_STAMP = "strftime('%Y-%m-%dT%H:%M:%S', :at / 1000000, 'unixepoch') || printf('.%06dZ', :at % 1000000)"
-_FIRST, _LAST = (_STAMP.replace(":at", at) for at in ("min(m.at)", "max(m.at)"))
+_FIRST, _LAST = (TIME.replace(":at", at) for at in ("min(m.at)", "max(m.at)"))
 _STRANGERS = """
 SELECT m.session, min(m.at) AS first, ifnull(rtrim(max(p.key), ':'), 'terminal:recovered') AS key
 FROM messages AS m LEFT JOIN places AS p ON p.id = m.place
@@ -127,7 +108,7 @@ WHERE (m.parts IS NOT NULL OR m.edits IS NOT NULL) AND found.key = 'blob' AND fo
 """
 _NEWEST = f"""
 SELECT s.id, s.session_id, s.last_activity AS told, max(s.last_at, (
-    SELECT ifnull({_STAMP.replace(":at", "max(m.at)")}, '') FROM messages AS m WHERE m.session = s.id
+    SELECT ifnull({TIME.replace(":at", "max(m.at)")}, '') FROM messages AS m WHERE m.session = s.id
 )) AS newest FROM sessions AS s
 """
 _COUNTED = "(SELECT count(*) FROM messages WHERE session = sessions.id)"

@@ -13,7 +13,8 @@ from typing import Any
 
 from storage import connect
 from storage.backends.sqlite import SqliteStore
-from storage.model import Memory, Message, Session, Vector
+from storage.model import Message, Session
+from storage.records import Memory, Vector
 
 from .storage_peers import Keeper, Ours, naive_row
 from .storage_ruler import Bench, Cost, Lap, middle

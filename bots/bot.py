@@ -48,6 +48,14 @@ class Incoming:
     """The origin of the message it replies to."""
     answer: bool = True
     """Whether an answer is wanted; otherwise the line is only kept."""
+    roles: tuple[str, ...] = ()
+    """The ids and names of the sender's roles in the guild."""
+    faces: bool = False
+    """Whether the front can show a persona with a name and face of its own there."""
+    shown: tuple[Attachment, ...] = ()
+    """The files beside the message it replies to, as the front sees them."""
+    persona: str | None = None
+    """The persona asked for, where a command names one."""
 
 
 class Bot:

@@ -14,7 +14,8 @@ from storage.archive import Archive
 from storage.backend import Store
 from storage.blobs import Blobs
 from storage.leftovers import Leftovers
-from storage.model import AuditEntry, Sender, Session
+from storage.model import Sender, Session
+from storage.records import AuditEntry
 from storage.retention import Due, Limit, Rules
 from storage.sweeping import Swept, sweep
 

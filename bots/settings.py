@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from .community_settings import AccessRule, Budget, CatchupSettings, MediaSettings, PrivacySettings
 from .storage_settings import StorageSettings
 from .values import Address, Gap, Id, Name, Patterns, Secret, Section, Words
 
@@ -67,6 +68,8 @@ class ModelSettings(Section):
     """The longest answer."""
     context_tokens: Annotated[int, Field(ge=512)] = 32_000
     """The longest prompt, persona and history included."""
+    vision: bool = True
+    """Whether it can look at images."""
     price: Price | None = None
     """Overrides the built-in price table."""
     retries: Retries = Retries()
@@ -138,6 +141,15 @@ class DiscordSettings(Section):
     """Seconds between edits of an answer that is still being written."""
     bot_turns: Annotated[int, Field(ge=0, le=50)] = 3
     """How many lines in a row other bots may get answered in a channel before a person has to speak."""
+    faces: bool = True
+    """Whether personas other than the first speak with a name and face of their own, where the bot may manage
+    webhooks; otherwise their name stands in bold before the answer."""
+    buttons: bool = True
+    """Whether answers carry buttons: regenerate, continue, thumbs."""
+    reactions: bool = True
+    """Whether a word of thanks gets a reaction instead of an answer."""
+    catchup: CatchupSettings = CatchupSettings()
+    """What happens to lines that were written while the bot was away."""
     api_url: Address = None
     """Where Discord's REST API is, for tests and proxies."""
     gateway_url: Address = None
@@ -180,6 +192,8 @@ class PersonaSettings(Section):
     """What it is for, in a sentence or two, for people who choose."""
     prompt: Annotated[str, Field(min_length=1, max_length=20_000)]
     """Who it is and how it speaks: the system prompt."""
+    avatar: Annotated[str, Field(pattern=r"^https://\S+$", max_length=2048)] | None = None
+    """The https address of its picture, at least 128 pixels wide."""
     aliases: Annotated[Words, Field(examples=[["poet", "bard"]])] = ()
     """Other words people may address it by."""
     domains: Annotated[Words, Field(examples=[["poetry", "novels"]])] = ()
@@ -210,6 +224,14 @@ class BotSettings(Section):
     """Asked in order; `offline` stands behind the last of them in any case."""
     discord: DiscordSettings = DiscordSettings()
     """Its Discord account, and where it takes part."""
+    access: tuple[AccessRule, ...] = ()
+    """Who may do what where; the last rule that matches decides."""
+    budgets: tuple[Budget, ...] = ()
+    """How much may be used."""
+    media: MediaSettings = MediaSettings()
+    """What becomes of files beside messages."""
+    privacy: PrivacySettings = PrivacySettings()
+    """What people are told and can ask for."""
     knowledge: Address = None
     """A folder of Markdown or text files the bot may quote from."""
     siblings: Words = ()  # filled in by the loader

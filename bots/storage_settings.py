@@ -73,6 +73,8 @@ class RetentionSettings(Section):
     """Rooms in the browser."""
     terminal: LimitSettings = LimitSettings()
     """Terminals."""
+    left_guild: SpanOrOff = 2_592_000
+    """What was said in a guild goes for good this long after the bot left it, unless it comes back."""
     attachments: SpanOrOff = 604_800
     """Stored files that no message refers to go after this long."""
     memories: SpanOrOff = None

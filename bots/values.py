@@ -120,9 +120,11 @@ SpanOrOff = Annotated[
 ]
 """The same, or `off`."""
 _SIZE_SCHEMA = {"type": ["string", "integer"], "x-what": "a size: 500KB, 20MB or 1.5GB"}
+Size = Annotated[int, Field(gt=0), BeforeValidator(_bytes), WithJsonSchema(_SIZE_SCHEMA)]
+"""A size such as `500MB` (of 1024 * 1024 bytes each), in bytes."""
 SizeOrOff = Annotated[
     Annotated[int, Field(gt=0)] | None,
     BeforeValidator(lambda written: _bytes(_off(written))),
     WithJsonSchema({"anyOf": [_SIZE_SCHEMA, {"enum": ["off", False, None]}]}),
 ]
-"""A size such as `500MB` (of 1024 * 1024 bytes each), in bytes, or `off`."""
+"""The same, or `off`."""

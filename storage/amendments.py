@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from .model import Annotation, Edit, Message, Part, Reaction, Value
+from .model import Annotation, Attachment, Edit, Message, Part, Reaction, Value
 
 
 class Edited(Value):
@@ -20,6 +20,17 @@ class Edited(Value):
     type: Literal["edit"] = "edit"
     parts: tuple[Part, ...]
     at: datetime
+
+
+class Fetched(Value):
+    """A file beside it was fetched from its front: it is kept as a blob, and is what its bytes say it is."""
+
+    type: Literal["fetch"] = "fetch"
+    url: str
+    """Of the attachment."""
+    blob: str
+    media_type: str
+    size: int
 
 
 class Deleted(Value):
@@ -72,7 +83,8 @@ class Pinned(Value):
 
 
 Amendment = Annotated[
-    Edited | Deleted | Restored | Reacted | Unreacted | Noted | Unannotated | Pinned, Field(discriminator="type")
+    Edited | Fetched | Deleted | Restored | Reacted | Unreacted | Noted | Unannotated | Pinned,
+    Field(discriminator="type"),
 ]
 
 
@@ -93,6 +105,8 @@ def _fields(message: Message, change: Amendment) -> dict[str, object]:
             if parts == message.parts:
                 return {}
             return {"parts": parts, "edits": (*message.edits, Edit(parts=message.parts, at=at))}
+        case Fetched():
+            return {"parts": tuple(_kept(part, change) for part in message.parts)}
         case Deleted(at=at):
             return {"deleted_at": message.deleted_at or at}
         case Restored():
@@ -110,3 +124,11 @@ def _fields(message: Message, change: Amendment) -> dict[str, object]:
             return {"annotations": tuple(a for a in message.annotations if a.id != id)}
         case Pinned(pinned=pinned):
             return {"pinned": pinned}
+
+
+def _kept(part: Part, file: Fetched) -> Part:
+    if not isinstance(part, Attachment) or part.url != file.url:
+        return part
+    kinds: dict[str, Literal["image", "audio", "video"]] = {"image": "image", "audio": "audio", "video": "video"}
+    kind = kinds.get(file.media_type.partition("/")[0], "file")
+    return part.model_copy(update={"type": kind, "blob": file.blob, "media_type": file.media_type, "size": file.size})

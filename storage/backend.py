@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from .amendments import Amendment
-from .model import Channel, Counts, Found, Memory, Message, Receipt, Record, Session, Spending, Vector
+from .model import Channel, Counts, Found, Message, Receipt, Session, Spending
+from .records import Memory, Record, Vector
 
 Item = TypeVar("Item")
 Kept = TypeVar("Kept", bound=Record)

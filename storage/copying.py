@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from .backend import OLDEST, ManyWriters, Page, Store
 from .errors import StorageError
-from .model import RECORDS, Channel, Counts, Message, Record, Session
+from .model import Channel, Counts, Message, Session
 from .progress import Tell, silent
+from .records import RECORDS, Record
 
 PAGE = 500
 """Items that are in memory at a time."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from array import array
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 Front = Literal["discord", "web", "terminal"]
 ChannelKind = Literal["channel", "thread", "dm", "web", "terminal"]
@@ -235,107 +234,6 @@ class Session(Value):
         if self.closed_at is None:
             return self.id
         return f"{self.id}_{max(0, int((self.last_at - self.opened_at).total_seconds()))}s"
-
-
-class Record(Value):
-    """What a bot keeps beside its talk, under an id of its own; the newest has the latest `at`."""
-
-    kind: ClassVar[str]
-    """The short name of the class, in databases and file names."""
-    id: str
-    at: datetime
-
-    @property
-    def about(self) -> str | None:
-        """Whom or what it concerns, for looking it up by."""
-        return None
-
-
-class Vector(Value):
-    """Where a text stands in the space of one embedding model; vectors of two models never meet."""
-
-    model: str
-    values: Annotated[tuple[Finite, ...], AfterValidator(lambda values: tuple(array("f", values)))]
-    """As 32-bit floats, which is what models give and stores keep."""
-
-
-class Memory(Record):
-    """Something worth knowing later: what happened, a fact, a way of doing things, or what is on the table now."""
-
-    kind = "memory"
-    type: Literal["episodic", "semantic", "procedural", "working"]
-    audience: str
-    """Who may be told: the key of a channel, `guild:id`, `user:id` or `bot`. Asked for before any likeness."""
-    subject: str
-    """Whom or what it is about: `user:id`, say."""
-    text: str
-    vector: Vector | None = None
-    importance: float = Field(default=0.5, ge=0, le=1)
-    touched_at: datetime | None = None
-    access_count: int = 0
-    source: str | None = None
-    """The id of the message or session it comes from."""
-    links: tuple[str, ...] = ()
-    metadata: dict[str, str] = {}
-
-    @property
-    def about(self) -> str:
-        return self.subject
-
-
-class Run(Record):
-    """The state of something that takes several steps: a panel, a workflow."""
-
-    kind = "run"
-    type: str
-    session_id: str | None = None
-    state: str
-    data: dict[str, JsonValue] = {}
-
-    @property
-    def about(self) -> str | None:
-        return self.session_id
-
-
-class Profile(Record):
-    """What a bot keeps on a person by that person's wish: names, preferences. Its id is the user's id."""
-
-    kind = "profile"
-    name: str = ""
-    past_names: tuple[str, ...] = ()
-    preferences: dict[str, JsonValue] = {}
-
-
-class AuditEntry(Record):
-    """Who did what to what: never changed once kept."""
-
-    kind = "audit"
-    actor: Sender
-    action: str
-    target: str = ""
-    details: dict[str, JsonValue] = {}
-
-    @property
-    def about(self) -> str:
-        return self.target
-
-
-class Spent(Record):
-    """What a message took that is gone for good: its id is the message's, its words are nowhere."""
-
-    kind = "spent"
-    usage: Usage
-    user_id: str = ""
-    """Who was answered."""
-    channel_key: str = ""
-    persona: str = ""
-
-    @property
-    def about(self) -> str:
-        return self.user_id
-
-
-RECORDS: tuple[type[Record], ...] = (Memory, Run, Profile, AuditEntry, Spent)
 
 
 class Counts(Value):

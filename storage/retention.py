@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from .backend import OLDEST, Store
-from .model import AuditEntry, Channel, ChannelKind, Memory, Message, Record, Run, Session
+from .model import Channel, ChannelKind, Message, Session
+from .records import AuditEntry, Memory, Record, Run
 
 PAGE = 200
 MESSAGES_AT_ONCE = 500

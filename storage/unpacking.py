@@ -20,8 +20,9 @@ from .backend import Store
 from .blobs import Blobs
 from .durable import in_thread
 from .errors import StorageError
-from .model import Message, Session, Spent
+from .model import Message, Session
 from .place import PIECE
+from .records import Spent
 from .retention import TAKEN
 
 _MEMBERS, _BYTES, _SMALL, _LINE = 100_000, 1 << 40, 1 << 26, 1 << 26

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .model import Vector
+from .records import Vector
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,8 +19,9 @@ from storage.backend import Store
 from storage.blobs import Blobs
 from storage.errors import Unavailable
 from storage.leftovers import Leftovers
-from storage.model import Attachment, AuditEntry, Message, Run, Session
+from storage.model import Attachment, Message, Session
 from storage.place import Folder
+from storage.records import AuditEntry, Run
 from storage.retention import MESSAGES_AT_ONCE, Due, Limit, Rules
 from storage.sweeping import Swept, sweep
 from storage.unpacking import restore_archive

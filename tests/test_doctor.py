@@ -22,8 +22,9 @@ from bots.terminal import SOCKET
 from storage.blobs import Blobs
 from storage.diagnosis import Finding
 from storage.doctor import Diagnosis, examine
-from storage.model import Attachment, Memory, Message, Vector
+from storage.model import Attachment, Message
 from storage.place import Folder
+from storage.records import Memory, Vector
 from storage.rootlock import RootLock
 from tests.test_cli_cleanup import House
 from tests.test_retention import ANN, GENERAL, NOW, PRIVATE, line, talk

@@ -18,8 +18,9 @@ from storage.amendments import Edited
 from storage.blobs import Blobs
 from storage.diagnosis import Finding
 from storage.doctor import Diagnosis, examine
-from storage.model import Attachment, AuditEntry, Message, Profile, Text
+from storage.model import Attachment, Message, Text
 from storage.place import Folder
+from storage.records import AuditEntry, Profile
 from tests.test_doctor import ALL, ODD, PICTURE, _chunks
 from tests.test_retention import ANN, NOW, PRIVATE, talk
 

@@ -15,8 +15,9 @@ from storage.amendments import Edited
 from storage.backend import Store
 from storage.blobs import Blobs
 from storage.doctor import Diagnosis, examine
-from storage.model import Memory, Text, Vector
+from storage.model import Text
 from storage.place import Folder
+from storage.records import Memory, Vector
 from tests.postgres import fresh_name, postgres_url
 from tests.test_retention import NOW, talk
 

@@ -15,8 +15,8 @@ from storage import connect
 from storage.backend import OLDEST, Store
 from storage.blobs import Blobs
 from storage.errors import Unavailable
-from storage.model import Memory, Run
 from storage.place import Missing, open_place
+from storage.records import Memory, Run
 from tests.contracts.samples import NOON, ids, memory, message, picture, said, session, tell
 from tests.test_faults import soak
 

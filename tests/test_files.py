@@ -17,17 +17,8 @@ from storage.amendments import Edited, Pinned, Reacted
 from storage.backend import Page
 from storage.backends.files import FilesStore
 from storage.errors import RootInUse, Unavailable
-from storage.model import (
-    AuditEntry,
-    Channel,
-    Memory,
-    Profile,
-    Receipt,
-    Run,
-    SessionContext,
-    Spent,
-    Vector,
-)
+from storage.model import Channel, Receipt, SessionContext
+from storage.records import AuditEntry, Memory, Profile, Run, Spent, Vector
 from tests.contracts.samples import (
     ANN,
     GENERAL,

@@ -15,7 +15,7 @@ import pytest
 from storage.amendments import Edited
 from storage.backends.files import FilesStore
 from storage.errors import Unavailable
-from storage.model import Memory, Profile
+from storage.records import Memory, Profile
 from tests.contracts.samples import NOON, later, memory, message, said, session, words
 
 HOUSE = Path(__file__).parent.parent

@@ -10,7 +10,7 @@ import pytest
 
 from storage.backends.files import FilesStore
 from storage.errors import Unavailable
-from storage.model import Run
+from storage.records import Run
 from tests.contracts.samples import NOON, later, message, session
 from tests.test_files_faults import S1, again, spoken, texts
 

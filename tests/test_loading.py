@@ -185,7 +185,7 @@ WRONG = [
         "storage:\n  session_gpa: 3",
         ":3: storage.session_gpa: found an unknown key; did you mean 'session_gap'? allowed: attachments, ",
     ),
-    ("colour: red", ":2: colour: found an unknown key; allowed: bindings, description, "),
+    ("colour: red", ":2: colour: found an unknown key; allowed: access, bindings, budgets, "),
     ("name: other", ":2: name: found the key name; the file's name is the name: remove the line or rename the file"),
     (
         "siblings: [x]",

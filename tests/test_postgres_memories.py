@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.backends.postgres import PostgresStore
-from storage.model import Memory, Vector
+from storage.records import Memory, Vector
 from tests.postgres import fresh_name, own_server
 from tests.test_postgres import NOON, sql
 

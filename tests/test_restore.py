@@ -22,22 +22,9 @@ from storage.backup import Beside
 from storage.copying import CopyDiffers, contents, copy
 from storage.errors import NewerSchema, RootInUse, StorageError, Unavailable
 from storage.manifest import Destination, Unsound
-from storage.model import (
-    Annotation,
-    AuditEntry,
-    Memory,
-    Profile,
-    Reaction,
-    Receipt,
-    Run,
-    Sender,
-    SessionContext,
-    Spent,
-    Text,
-    Usage,
-    Vector,
-)
+from storage.model import Annotation, Reaction, Receipt, Sender, SessionContext, Text, Usage
 from storage.progress import Tell, silent
+from storage.records import AuditEntry, Memory, Profile, Run, Spent, Vector
 from storage.restore import Restored, restore, restore_database
 from storage.rootlock import RootLock
 from tests.postgres import fresh_name, postgres_url

@@ -14,7 +14,8 @@ import pytest
 import storage
 from storage.amendments import Deleted, Pinned
 from storage.backend import Store
-from storage.model import AuditEntry, Channel, Memory, Message, Profile, Run, Sender, Session, Text
+from storage.model import Channel, Message, Sender, Session, Text
+from storage.records import AuditEntry, Memory, Profile, Run
 from storage.retention import TAKEN, Due, Limit, Rules, stretches
 
 NOW = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)

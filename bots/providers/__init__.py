@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from storage.model import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture for a model that can see."""
+
+    media_type: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +23,8 @@ class Line:
 
     role: Literal["user", "assistant"]
     text: str
+    images: tuple[Image, ...] = ()
+    """What stands beside a user's line; a model that cannot see gets the text alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,8 @@ class Prompt:
     question: str
     max_tokens: int = 1024
     temperature: float | None = None
+    models: frozenset[str] | None = None
+    """The models that may be asked, by name; None is all. The offline provider may always be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ def in_turns(lines: Iterable[Line]) -> list[Line]:
     merged: list[Line] = []
     for line in lines:
         if merged and merged[-1].role == line.role:
-            merged[-1] = Line(line.role, f"{merged[-1].text}\n{line.text}")
+            merged[-1] = Line(line.role, f"{merged[-1].text}\n{line.text}", (*merged[-1].images, *line.images))
         else:
             merged.append(line)
     return merged

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..amendments import Amendment
-from ..model import Channel, Message, Receipt, Record, Session
+from ..model import Channel, Message, Receipt, Session
+from ..records import Record
 
 
 @dataclass(frozen=True, slots=True)

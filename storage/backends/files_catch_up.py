@@ -16,8 +16,9 @@ from typing import Any
 
 from .. import words
 from ..errors import Unavailable
-from ..model import Channel, Memory, Profile, Record, Session, storable
+from ..model import Channel, Session, storable
 from ..progress import Tell
+from ..records import Memory, Profile, Record
 from . import sqlite_rows
 from .changes import Amend, Append, Change, KeepChannel, KeepRecords, SaveSession
 from .files_disk import state

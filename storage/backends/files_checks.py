@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from ..diagnosis import Finding, Places, Visit, replace
 from ..durable import in_thread
 from ..errors import StorageError
-from ..model import Channel, Message, Profile, Session, storable
+from ..model import Channel, Message, Session, storable
+from ..records import Profile
 from .changes import Amend, Append, KeepReceipts
 from .files import CLOSED, INDEX, FilesStore
 from .files_disk import Disk, state

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Unavailable
-from ..model import Channel, Message, Session, Spent, storable
+from ..model import Channel, Message, Session, storable
+from ..records import Spent
 from . import sqlite_rows
 from .changes import (
     Amend,

@@ -27,7 +27,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from ..amendments import AMENDMENT
-from ..model import Attachment, AuditEntry, Channel, Memory, Message, Receipt, Record, Run, Session, Spent, storable
+from ..model import Attachment, Channel, Message, Receipt, Session, storable
+from ..records import AuditEntry, Memory, Record, Run, Spent
 from .changes import Amend, Append, Change, KeepReceipts, located
 from .files_disk import state
 

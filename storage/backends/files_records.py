@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..model import Profile, Record, storable
+from ..model import storable
+from ..records import Profile, Record
 from .files_disk import Disk, state
 from .files_layout import LISTS, Unreadable, document, line, lines, profile_file, record_of, without
 from .files_seen import Seen

@@ -15,19 +15,9 @@ from .. import words
 from ..amendments import Amendment
 from ..backend import Kept, Page, Store
 from ..errors import Unavailable
-from ..model import (
-    Channel,
-    Counts,
-    Found,
-    Memory,
-    Message,
-    Receipt,
-    Record,
-    Session,
-    Spending,
-    Vector,
-)
+from ..model import Channel, Counts, Found, Message, Receipt, Session, Spending
 from ..progress import Tell, silent
+from ..records import Memory, Record, Vector
 from . import postgres_rows as rows
 from . import postgres_sums as sums
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located

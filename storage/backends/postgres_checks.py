@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from .. import words
 from ..diagnosis import Finding, Places, Rule, Visit, amount
 from ..errors import StorageError
-from ..model import RECORDS, Channel, Message, Session
+from ..model import Channel, Message, Session
+from ..records import RECORDS
 from . import postgres_relations as relations
 from .postgres_link import Link
 from .postgres_rows import MESSAGES, messages_where, sessions_where

@@ -10,8 +10,9 @@ from typing import Any
 from .. import words
 from ..amendments import Amendment, amended
 from ..errors import StorageError, Unavailable
-from ..model import Memory, Message, Record
+from ..model import Message
 from ..progress import Tell
+from ..records import Memory, Record
 from .changes import Append, Plain, located
 from .json_text import json_text, storable_all
 from .postgres_link import Way

@@ -16,8 +16,9 @@ from .. import words
 from ..amendments import Amendment
 from ..backend import Kept, Page
 from ..errors import Unavailable
-from ..model import Channel, Counts, Found, Memory, Message, Receipt, Record, Session, Spending, Vector
+from ..model import Channel, Counts, Found, Message, Receipt, Session, Spending
 from ..progress import Tell, silent
+from ..records import Memory, Record, Vector
 from . import changes, sqlite_rows
 from .cursors import nothing, understood, written
 from .json_text import storable_all

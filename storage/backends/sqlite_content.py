@@ -13,7 +13,8 @@ from typing import Any
 
 from .. import words
 from ..diagnosis import Finding, Places, Rule, Visit, amount
-from ..model import RECORDS, Message, storable
+from ..model import Message, storable
+from ..records import RECORDS
 from . import sqlite_relations as relations
 from .sqlite_index import CHUNK, Index
 from .sqlite_rows import CHANNELS, MESSAGES, SESSIONS, messages_where, sessions_where

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from ..backend import Kept, Page
-from ..model import Memory, Vector, storable
+from ..model import storable
+from ..records import Memory, Vector
 from ..vectors import Neighbours
 from .cursors import Direction, Key, nothing, written
 

@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 from ..amendments import AMENDMENT, Amendment, amended
 from ..errors import StorageError, Unavailable
-from ..model import Memory, Message, Record
+from ..model import Message
+from ..records import Memory, Record
 from .changes import (
     Amend,
     Append,

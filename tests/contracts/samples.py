@@ -6,19 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage.backend import Store
-from storage.model import (
-    Annotation,
-    Attachment,
-    Channel,
-    Memory,
-    Message,
-    Reaction,
-    Sender,
-    Session,
-    Text,
-    Usage,
-    Vector,
-)
+from storage.model import Annotation, Attachment, Channel, Message, Reaction, Sender, Session, Text, Usage
+from storage.records import Memory, Vector
 
 NOON = datetime(2024, 1, 8, 12, 0, tzinfo=UTC)
 NAIVE = datetime(2024, 1, 8, 12, 0)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from storage.amendments import Deleted, Pinned
 from storage.backend import Store
-from storage.model import Channel, Profile, Receipt, Usage, Vector
+from storage.model import Channel, Receipt, Usage
+from storage.records import Profile, Vector
 from tests.contracts.conftest import Door
 from tests.contracts.samples import GENERAL, ids, message, session, tell
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.backend import OLDEST, Page, Store
-from storage.model import Memory, Profile, Run
+from storage.records import Memory, Profile, Run
 from tests.contracts.samples import GENERAL, PRIVATE, later, memory, message, session, tell
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from storage.backend import Store
 from storage.errors import StorageError
-from storage.model import AuditEntry, Memory, Profile, Record, Run, Spent, Vector
+from storage.records import AuditEntry, Memory, Profile, Record, Run, Spent, Vector
 from tests.contracts.conftest import Door
 from tests.contracts.samples import ANN, GENERAL, NAIVE, NOON, PRIVATE, later, memory, tell, usage
 from tests.contracts.samples import message as said

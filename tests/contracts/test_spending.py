@@ -9,7 +9,8 @@ import pytest
 
 from storage.amendments import Deleted, Edited
 from storage.backend import Store
-from storage.model import Message, Spending, Spent
+from storage.model import Message, Spending
+from storage.records import Spent
 from tests.contracts.conftest import Door
 from tests.contracts.samples import BEN, GENERAL, NAIVE, NOON, PRIVATE, answer, later, message, session, usage, words
 

@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from storage.backend import OLDEST, Store
-from storage.model import Message, Run
+from storage.model import Message
+from storage.records import Run
 
 from . import talk
 from .ledger import Ledger

@@ -11,7 +11,8 @@ from typing import Literal
 import storage
 from storage.amendments import Amendment, Deleted, Edited, Reacted, amended
 from storage.backend import Store
-from storage.model import Channel, Message, Reaction, Receipt, Run, Sender, Session, Text
+from storage.model import Channel, Message, Reaction, Receipt, Sender, Session, Text
+from storage.records import Run
 
 Tell = Callable[..., None]
 Backend = Literal["sqlite", "file", "postgres"]

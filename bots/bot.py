@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from typing import cast
 from weakref import WeakValueDictionary
 
 import structlog
 
+from storage.amendments import Deleted
 from storage.backend import Store
 from storage.errors import StorageError, Unavailable
-from storage.model import Attachment, Channel, Message, Part, Receipt, Sender, Session, Text, message_id, storable
+from storage.model import Channel, Message, Note, Part, Receipt, Sender, Session, Text, message_id, storable
 
-from .lanes import Lanes, Turn
+from .afterwards import ASKED, Afterwards, asked_by
+from .errors import TroupeError
+from .incoming import Incoming, is_stop
+from .lanes import Lanes, Terms, Turn
 from .pieces import Done, Piece
 from .prompt import Prompts
 from .providers import Provider
 from .recall import Recent
+from .refused import Refused
 from .router import ContextRouter
 from .sessions import Sessions
 from .settings import BotSettings
@@ -28,34 +34,7 @@ from .turn import Turns
 
 log = structlog.get_logger()
 
-_STOP_WORDS = {"stop", "/stop"}
-_UNKEPT_LIMIT = 10_000
 _ORIGINS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """One line as a front heard it, in the bot's own terms."""
-
-    origin: str
-    """`front:channel:id`, unique for the event."""
-    channel: Channel
-    sender: Sender
-    text: str
-    at: datetime
-    attachments: tuple[Attachment, ...] = ()
-    reply_to: str | None = None
-    """The origin of the message it replies to."""
-    answer: bool = True
-    """Whether an answer is wanted; otherwise the line is only kept."""
-    roles: tuple[str, ...] = ()
-    """The ids and names of the sender's roles in the guild."""
-    faces: bool = False
-    """Whether the front can show a persona with a name and face of its own there."""
-    shown: tuple[Attachment, ...] = ()
-    """The files beside the message it replies to, as the front sees them."""
-    persona: str | None = None
-    """The persona asked for, where a command names one."""
 
 
 class Bot:
@@ -80,8 +59,17 @@ class Bot:
         prompts = Prompts(ready, settings.storage.max_history)
         self._lanes = Lanes(settings.sessions.burst)
         self._recent = Recent(store, settings.storage.max_history)
+        self.afterwards = Afterwards(store, self._recent, self._lanes)
         self._turns = Turns(
-            settings, self.sessions, self.router, prompts, provider, self._recent, keep=self._keep, now=now
+            settings,
+            self.sessions,
+            self.router,
+            prompts,
+            provider,
+            self._recent,
+            keep=self._keep,
+            replaced=self._replaced,
+            now=now,
         )
         self._now = now
         self._ticks = ticks
@@ -89,9 +77,7 @@ class Bot:
         self._channels: dict[str, Channel] = {}
         self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._showing: dict[str, Turn] = {}
-        self._refused: deque[Incoming | tuple[Session, Message]] = deque()
-        """What storage would not take, to be tried again in this order."""
-        self._catching_up = asyncio.Lock()
+        self._refused = Refused()
         self._heard: OrderedDict[str, None] = OrderedDict()
         """The latest origins: an event that comes twice is dropped before it moves anything."""
         self._leaving = False
@@ -107,18 +93,55 @@ class Bot:
         self._remember(incoming.origin)
         try:
             with suppress(StorageError):
-                await self._catch_up()
+                await self._refused.try_again()
             turn = await self._accept(incoming)
             if turn is not None:
-                structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
                 async with aclosing(self._answered(turn)) as pieces:
                     async for piece in pieces:
                         yield piece
         except StorageError:
-            self._unkept(replace(incoming, answer=False))
+            late = replace(incoming, answer=False)
+            self._refused.add(late.channel.key, late.origin, lambda: self._accept(late))
             raise
 
+    async def again(
+        self, lines: Sequence[Message], terms: Terms, replaces: Message | None = None
+    ) -> AsyncIterator[Piece]:
+        """Answers lines that are kept already, and yields the answer as `receive` does: what a crash left open, or
+        anew, in place of an earlier answer. Raises `TroupeError` when their session is gone."""
+        session = await self.store.session(lines[-1].session_id)
+        if session is None or session.deleted_at is not None or self._leaving:
+            raise TroupeError("The conversation that this belongs to is no longer there: ask again.")
+        turn = Turn(
+            message_id(self._now(), self._chance()),
+            self.sessions.latest(session),
+            list(lines),
+            self._ticks(),
+            asyncio.ensure_future(_already()),
+            terms=terms,
+            replaces=replaces,
+        )
+        self._lanes.add(turn)
+        async with aclosing(self._answered(turn)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def redo(self, answer_id: str, terms: Terms) -> AsyncIterator[Piece]:
+        """Gives an answer anew; the earlier one leaves sight once the new one is there. Raises `TroupeError` when
+        there is nothing to answer any more."""
+        answer = await self.store.message(answer_id)
+        if answer is None or answer.role != "assistant":
+            raise TroupeError("That answer is no longer kept: ask again.")
+        found = [await self.store.message(id) for id in asked_by(answer)]
+        lines = [line for line in found if line is not None and line.deleted_at is None]
+        if not lines:
+            raise TroupeError("The question to that answer was deleted: ask again.")
+        async with aclosing(cast("AsyncGenerator[Piece, None]", self.again(lines, terms, answer))) as pieces:
+            async for piece in pieces:
+                yield piece
+
     async def _answered(self, turn: Turn) -> AsyncGenerator[Piece, None]:
+        structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
         async with self._lanes.floor(turn):
             running = asyncio.ensure_future(self._turns.run(turn))
             self._showing[turn.id] = turn
@@ -152,6 +175,45 @@ class Bot:
         """Ends answers under way in a channel at once, keeping what was said: the asker's own, or else whatever is
         running. False if there are none."""
         return self._lanes.stop(channel.key, asker)
+
+    async def stop_turn(self, turn_id: str) -> bool:
+        """Ends one answer that is under way; False if it is not."""
+        turn = self._lanes.find(turn_id)
+        if turn is not None and not turn.settled:
+            turn.interrupt("stop")
+        return turn is not None
+
+    async def edited(self, origin: str, text: str, at: datetime) -> Message | None:
+        """A line got other words: see `Afterwards.edited`."""
+        async with self._door_of(origin):
+            return await self.afterwards.edited(origin, text, at)
+
+    async def deleted(self, origin: str, at: datetime) -> Message | None:
+        """A line or an answer was taken away: see `Afterwards.deleted`."""
+        async with self._door_of(origin):
+            return await self.afterwards.deleted(origin, at)
+
+    async def said(self, channel: Channel, text: str, *, origin: str, by: Sender | None = None) -> Message:
+        """Keeps what the bot said outside its answers: a notice, the public words of a command. Models never see it."""
+        async with self._door(channel):
+            now = self._now()
+            channel = await self._known(channel)
+            session = await self.sessions.current(channel) or await self.sessions.begin(channel, now)
+            message = Message(
+                id=message_id(now, self._chance()),
+                session_id=session.id,
+                role="system",
+                sender=by or Sender(type="system", id=self.settings.name, name=self.settings.display),
+                parts=(Note(text=storable(text)),),
+                at=now,
+                receipts=(Receipt(origin=origin, page=0),),
+            )
+            await self._keep(session, message)
+            return message
+
+    def changed(self, message: Message) -> None:
+        """Told when a kept message is not what it was."""
+        self._recent.changed(message)
 
     async def begin(self, channel: Channel) -> Session:
         """Starts a new session in a channel: `/new`."""
@@ -187,7 +249,7 @@ class Bot:
     async def upkeep(self) -> None:
         """What is due now: what storage refused is tried again, silent sessions are closed. Raises `StorageError`
         when storage still refuses; then nothing is forgotten."""
-        await self._catch_up()
+        await self._refused.try_again()
         await self.sessions.expire(self._now())
 
     async def close(self) -> None:
@@ -199,9 +261,8 @@ class Bot:
     async def settle(self) -> None:
         """A last try to keep what storage refused, once nobody is answered any more."""
         with suppress(StorageError):
-            await self._catch_up()
-        for each in self._refused:
-            log.error("line.lost", line=each.origin if isinstance(each, Incoming) else each[1].id)
+            await self._refused.try_again()
+        self._refused.give_up()
 
     async def _accept(self, incoming: Incoming) -> Turn | None:
         """The turn that a line opens, if any. One line of a channel after the other, so that the order of keeping
@@ -228,7 +289,15 @@ class Bot:
                 await kept
                 return None
             persona = replied.persona if replied else None
-            turn = Turn(message_id(self._now(), self._chance()), session, [line], heard, kept, persona)
+            turn = Turn(
+                message_id(self._now(), self._chance()),
+                session,
+                [line],
+                heard,
+                kept,
+                persona,
+                Terms(persona=incoming.persona, faces=incoming.faces),
+            )
             self._lanes.add(turn)
             return turn
 
@@ -243,7 +312,14 @@ class Bot:
             parts=(*parts, *incoming.attachments),
             at=incoming.at,
             reply_to=incoming.reply_to,
+            metadata=ASKED if incoming.answer else {},
         )
+
+    async def _replaced(self, answer: Message) -> None:
+        if answer.deleted_at is None:
+            changed = await self.store.amend(answer.id, Deleted(at=self._now()))
+            if changed is not None:
+                self._recent.changed(changed)
 
     async def _keep(self, session: Session, message: Message) -> bool:
         """Keeps a message. An answer that storage refuses is tried again later; a line is its hearer's affair."""
@@ -251,42 +327,11 @@ class Bot:
             kept = await self.store.append(session, message)
         except StorageError:
             if message.role == "assistant":
-                self._unkept((session, message))
+                self._refused.add(session.channel.key, message.id, lambda: self._keep_again(session, message))
             raise
         if kept:
             self._recent.heard(message)
         return kept
-
-    def _unkept(self, refused: Incoming | tuple[Session, Message]) -> None:
-        if len(self._refused) >= _UNKEPT_LIMIT:
-            log.error("line.lost", reason="too many wait for storage already")
-            return
-        self._refused.append(refused)
-
-    async def _catch_up(self) -> None:
-        """Keeps what was refused before, each channel's in its order. Raises `StorageError` when some is refused
-        still; one channel's trouble holds up no other."""
-        if not self._refused:
-            return
-        async with self._catching_up:
-            trouble: StorageError | None = None
-            stuck: set[str] = set()
-            for _ in range(len(self._refused)):
-                each = self._refused.popleft()
-                key = each.channel.key if isinstance(each, Incoming) else each[0].channel.key
-                try:
-                    if key not in stuck:
-                        await (self._accept(each) if isinstance(each, Incoming) else self._keep_again(*each))
-                        continue
-                except Unavailable as error:
-                    trouble = error
-                    stuck.add(key)
-                except Exception:
-                    log.exception("line.lost", reason="storage takes others, but not this one")
-                    continue
-                self._refused.append(each)
-            if trouble is not None:
-                raise trouble
 
     async def _keep_again(self, session: Session, message: Message) -> None:
         if await self.store.append(self.sessions.latest(session), message):
@@ -302,15 +347,18 @@ class Bot:
     def _door(self, channel: Channel) -> asyncio.Lock:
         return self._doors.setdefault(channel.key, asyncio.Lock())
 
+    def _door_of(self, origin: str) -> asyncio.Lock:
+        return self._doors.setdefault(origin.rpartition(":")[0], asyncio.Lock())
+
     def _remember(self, origin: str) -> None:
         self._heard[origin] = None
         if len(self._heard) > _ORIGINS:
             self._heard.popitem(last=False)
 
 
-def is_stop(text: str) -> bool:
-    """Whether a line asks the bot to stop talking."""
-    return text.strip().rstrip(".!").casefold() in _STOP_WORDS
+async def _already() -> bool:
+    """Lines that are kept need not be waited for."""
+    return True
 
 
 def _names(channel: Channel) -> tuple[str, str | None]:

@@ -19,6 +19,26 @@ _LONGEST = 4
 """Bursts: how long one person's lines may go on making a running answer start anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms an answer is given."""
+
+    persona: str | None = None
+    """The persona asked for by name."""
+    default: str | None = None
+    """The persona that answers where no rule finds one; None is the bot's first."""
+    personas: frozenset[str] | None = None
+    """Those that may answer; None is all."""
+    models: frozenset[str] | None = None
+    """Those that may be asked; None is all."""
+    faces: bool = False
+    """Whether the front shows the persona's own name, so that it need not stand in the answer."""
+    declined: str = ""
+    """Why nobody is asked: this is then the answer."""
+    notice: str = ""
+    """What the asker should know, below the answer."""
+
+
 @dataclass(eq=False)
 class Turn:
     """One answer on its way: the lines it answers, and the wishes of people about it."""
@@ -32,6 +52,11 @@ class Turn:
     """Whether its first line is in storage; False when it was there before, and is nobody's business any more."""
     replied_persona: str | None = None
     """Whose message its last line replies to, if a persona's."""
+    terms: Terms = Terms()
+    replaces: Message | None = None
+    """The earlier answer to the same lines that this one stands in for."""
+    files: list[asyncio.Future[None]] = field(default_factory=list)
+    """The files beside its lines, on their way into storage."""
     wish: Literal["go", "again", "stop", "cut"] = "go"
     """`again`: another line joined, ask anew; `stop`: a person wants silence; `cut`: the bot is going away."""
     settled: bool = False
@@ -132,6 +157,25 @@ class Lanes:
             if not turn.settled:
                 turn.interrupt("stop")
         return bool(here)
+
+    def find(self, turn_id: str) -> Turn | None:
+        """The turn of that id, running or waiting."""
+        return next((turn for lane in self._lanes.values() for turn in lane if turn.id == turn_id), None)
+
+    def changed(self, line: Message) -> None:
+        """Told when a line was edited or deleted whose answer may be under way: it is asked anew, or not at all."""
+        for turn in self._lanes.get(line.session_id, ()):
+            at = next((number for number, known in enumerate(turn.lines) if known.id == line.id), None)
+            if at is None or turn.settled:
+                continue
+            if line.deleted_at is None:
+                turn.lines[at] = line
+                turn.interrupt("again")
+            elif len(turn.lines) > 1:
+                del turn.lines[at]
+                turn.interrupt("again")
+            else:
+                turn.interrupt("stop")
 
     def cut_all(self) -> None:
         """Ends every answer because the bot is going away."""

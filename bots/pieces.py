@@ -17,6 +17,8 @@ class Opened:
     """The id that the answer will have."""
     speaker: str
     decision: Decision
+    persona: str
+    """The speaker's name in the config."""
 
 
 @dataclass(frozen=True, slots=True)

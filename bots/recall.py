@@ -35,6 +35,21 @@ class Recent:
             self._held += len(message.text) - sum(len(old.text) for old in known[: -self._limit])
             del known[: -self._limit]
 
+    def changed(self, message: Message) -> None:
+        """Takes in what has become of a message that was kept before: it is read as it is now, or no more."""
+        if message.session_id in self._meanwhile:
+            self.forget(message.session_id)  # read too early: once more
+        known = self._lists.get(message.session_id, [])
+        for at, old in enumerate(known):
+            if old.id == message.id:
+                self._held -= len(old.text)
+                if message.deleted_at is None:
+                    known[at] = message
+                    self._held += len(message.text)
+                else:
+                    del known[at]
+                return
+
     async def messages(self, session_id: str) -> list[Message]:
         """The newest messages of a session, oldest first, as many as the limit allows; without their receipts."""
         if not self._alone:

@@ -11,7 +11,7 @@ from storage.model import Channel
 
 from .settings import BindingSettings, BotSettings, PersonaSettings
 
-Rule = Literal["address", "reply", "thread", "channel", "guild", "session", "keywords", "default"]
+Rule = Literal["request", "access", "address", "reply", "thread", "channel", "guild", "session", "keywords", "default"]
 
 KEYWORD_WEIGHT = 0.3
 DOMAIN_WEIGHT = 0.5
@@ -51,17 +51,34 @@ class ContextRouter:
         }
 
     def decide(
-        self, text: str, channel: Channel, *, session_persona: str | None, replied_persona: str | None
+        self,
+        text: str,
+        channel: Channel,
+        *,
+        session_persona: str | None,
+        replied_persona: str | None,
+        asked: str | None = None,
+        default: str | None = None,
+        among: frozenset[str] | None = None,
     ) -> Decision:
         """The persona for a line. `session_persona` is who spoke in the session so far, `replied_persona` whose
-        message the line replies to."""
-        return (
-            self._by_address(text)
+        message the line replies to, `asked` who was asked for by a command, `default` who answers where no rule finds
+        one; `among` are those who may answer at all."""
+        decision = (
+            self._by_request(asked)
+            or self._by_address(text)
             or self._by_reply(replied_persona)
             or self._by_binding(channel)
             or self._by_session(session_persona)
-            or self._by_words(text)
+            or self._by_words(text, default)
         )
+        if among is None or decision.persona in among:
+            return decision
+        allowed = next((persona for persona in self._personas if persona.name in among), None)
+        if allowed is None:
+            return decision
+        why = f"{decision.persona} may not answer here, although {decision.detail}"
+        return Decision(allowed.name, "access", why, runner_up=decision.persona)
 
     def addressed(self, text: str) -> bool:
         """Whether a line begins or ends by calling the bot or one of its personas by name."""
@@ -76,6 +93,10 @@ class ContextRouter:
             score += sum(DOMAIN_WEIGHT for word in domains if word.search(text))
             scored.append((min(score, 1.0), persona))
         return sorted(scored, key=lambda pair: -pair[0])
+
+    def _by_request(self, asked: str | None) -> Decision | None:
+        persona = self._named(asked)
+        return Decision(persona.name, "request", f"{persona.display} was asked for") if persona else None
 
     def _by_address(self, text: str) -> Decision | None:
         for persona in self._personas:
@@ -102,13 +123,13 @@ class ContextRouter:
             return None
         return Decision(persona.name, "session", f"{persona.display} speaks in this session already")
 
-    def _by_words(self, text: str) -> Decision:
+    def _by_words(self, text: str, wanted: str | None) -> Decision:
         (best, first), *others = self.scores(text)
         second, runner_up = others[0] if others else (0.0, None)
         next_name = runner_up.name if runner_up else None
         if best > THRESHOLD:
             return Decision(first.name, "keywords", "its words fit the message best", best, next_name, second)
-        default = self._personas[0]
+        default = self._named(wanted) or self._personas[0]
         why = "it is the default and no persona's words fit better"
         if first is default:
             return Decision(default.name, "default", why, best, next_name, second)

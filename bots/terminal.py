@@ -24,8 +24,9 @@ import structlog
 from storage.errors import StorageError
 from storage.model import Channel, Message, Sender
 
-from .bot import Bot, Incoming
+from .bot import Bot
 from .errors import TroupeError
+from .incoming import Incoming
 from .pieces import Delta, Done, Opened, Piece, Reset
 
 log = structlog.get_logger()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from storage.errors import StorageError
 from storage.model import Message, Note, Outcome, Part, Sender, Session, Text, Usage, storable
 
+from .afterwards import LINES
 from .errors import ProviderError
 from .lanes import Turn
 from .pieces import Delta, Done, Opened, Reset
@@ -40,6 +41,10 @@ class _Answer:
     words: list[str] = field(default_factory=list)
     usage: Usage | None = None
     failure: str = ""
+    declined: str = ""
+    """Why nobody was asked."""
+    notice: str = ""
+    """What stands below the words."""
     message: Message | None = None
     half: str = ""
     """The first half of a character that a server cut in two."""
@@ -65,6 +70,7 @@ class Turns:
         recent: Recent,
         *,
         keep: Callable[[Session, Message], Awaitable[bool]],
+        replaced: Callable[[Message], Awaitable[None]],
         now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
@@ -74,6 +80,7 @@ class Turns:
         self._provider = provider
         self._recent = recent
         self._keep = keep
+        self._replaced = replaced
         self._now = now
 
     async def run(self, turn: Turn) -> None:
@@ -90,6 +97,8 @@ class Turns:
                 turn.keeping = True
                 message = message.model_copy(update={"receipts": turn.receipts})
                 await self._keep(self._sessions.latest(turn.session), message)
+                if turn.replaces is not None and message.words:
+                    await self._replaced(turn.replaces)
         except StorageError as error:
             log.error("turn.unkept", error=str(error))
             if not turn.settled:
@@ -107,6 +116,9 @@ class Turns:
             if turn.overtaken:
                 turn.wish = "go"
             answer = self._begun(turn)
+            if turn.terms.declined:
+                answer.declined = turn.terms.declined
+                return self._settled(turn, answer) if await self._line_is_kept(turn) else None
             if not turn.undisturbed:
                 return self._settled(turn, answer) if await self._line_is_kept(turn) else None
             prompt = await self._prompted(turn, answer)
@@ -117,7 +129,7 @@ class Turns:
             if turn.undisturbed:
                 turn.asking = asyncio.ensure_future(self._ask(turn, prompt, answer))
                 # After the asking, so that the request leaves before a front gets ready to show anything.
-                turn.pieces.put_nowait(Opened(turn.id, answer.persona.display, answer.decision))
+                turn.pieces.put_nowait(Opened(turn.id, answer.persona.display, answer.decision, answer.persona.name))
                 await asyncio.wait((turn.asking,))
                 turn.asking = None
             if not turn.overtaken:
@@ -139,11 +151,15 @@ class Turns:
             session.channel,
             session_persona=session.persona,
             replied_persona=turn.replied_persona,
+            asked=turn.terms.persona,
+            default=turn.terms.default,
+            among=turn.terms.personas,
         )
         turn.session = self._sessions.speak_as(session, decision.persona)
         default = self._settings.personas[0]
         persona = self._settings.persona(decision.persona) or default
-        return _Answer(decision, persona, note="" if persona is default else f"**{persona.display}**\n")
+        named = persona is default or turn.terms.faces
+        return _Answer(decision, persona, note="" if named else f"**{persona.display}**\n", notice=turn.terms.notice)
 
     async def _prompted(self, turn: Turn, answer: _Answer) -> Prompt | None:
         """The prompt; None when it cannot be put together for a reason that only the log understands."""
@@ -162,11 +178,14 @@ class Turns:
         asked = {message.id for message in turn.lines}
         first = next((i for i, message in enumerate(history) if message.id in asked), len(history))
         # Other people's lines kept meanwhile get turns of their own; answers given meanwhile belong to the talk.
-        before = history[:first] + [m for m in history[first:] if m.role == "assistant"]
+        later = [] if turn.replaces else [m for m in history[first:] if m.role == "assistant"]
+        replaced = turn.replaces.id if turn.replaces else None
+        before = [m for m in history[:first] if m.id != replaced] + later
         carry_over = await self._sessions.carry_over(session) if session.follows else ""
-        return self._prompts.assemble(
+        prompt = self._prompts.assemble(
             persona, session.channel, before, turn.lines, carry_over=carry_over, now=self._now()
         )
+        return replace(prompt, models=turn.terms.models)
 
     async def _ask(self, turn: Turn, prompt: Prompt, answer: _Answer) -> None:
         """One asking; its words go out as they come. Never raises but when cancelled."""
@@ -209,10 +228,15 @@ class Turns:
             reply_to=turn.lines[-1].id,
             outcome=_outcome(answer, turn.wish),
             usage=answer.usage,
-            metadata={"rule": answer.decision.rule, "why": str(answer.decision)},
+            metadata=_metadata(turn, answer),
         )
         turn.pieces.put_nowait(Done(answer.message))
         return answer.message
+
+
+def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
+    several = {LINES: " ".join(line.id for line in turn.lines)} if len(turn.lines) > 1 else {}
+    return {"rule": answer.decision.rule, "why": str(answer.decision), **several}
 
 
 def _outcome(answer: _Answer, wish: str) -> Outcome:
@@ -225,6 +249,8 @@ def _parts(answer: _Answer, wish: str) -> tuple[Part, ...]:
     """An answer's parts in the order in which people see them; nothing at all when nothing was said or is to be."""
     words = "".join(answer.words)
     parts: list[Part] = []
+    if answer.declined:
+        return (Note(text=f"-# {answer.declined}"),)
     if words.strip():
         parts += [Note(text=answer.note)] if answer.note else []
         parts.append(Text(text=words))
@@ -237,6 +263,8 @@ def _parts(answer: _Answer, wish: str) -> tuple[Part, ...]:
         end = "-# Stopped."
     elif wish == "go" and not words.strip():
         end = "-# The model gave an empty answer."
+    if answer.notice and words.strip():
+        end = f"{end}\n-# {answer.notice}" if end else f"-# {answer.notice}"
     if end:
         parts.append(Note(text=f"\n\n{end}" if words.strip() else end))
     return tuple(parts)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bots.bot import Incoming
+from bots.incoming import Incoming
 from storage.model import Channel, Sender
 
 from .world import World, world

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import storage
-from bots.bot import Bot, Incoming
+from bots.bot import Bot
+from bots.incoming import Incoming
 from bots.pieces import Delta, Done, Opened, Piece, Reset
 from bots.providers import Provider
 from bots.providers.offline import Offline

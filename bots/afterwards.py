@@ -1,0 +1,136 @@
+"""What becomes of a message after it was kept: edited, deleted, reacted to, noted on; and what a crash left open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.amendments import Amendment, Deleted, Edited, Noted, Reacted, Unannotated, Unreacted
+from storage.backend import Store
+from storage.model import Annotation, Message, Reaction, Text, storable
+
+from .lanes import Lanes
+from .recall import Recent
+
+ASKED = {"asked": "yes"}
+"""The metadata of a line that wants an answer."""
+LINES = "lines"
+"""The metadata of an answer to several lines: their ids, in order."""
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a crash or an outage left open, oldest first."""
+
+    lines: tuple[Message, ...]
+    """Lines that wanted an answer and have none."""
+    answers: tuple[Message, ...]
+    """Answers that were kept and reached nobody."""
+
+
+class Afterwards:
+    """Changes to one bot's kept messages, told to everybody who has them in mind."""
+
+    def __init__(self, store: Store, recent: Recent, lanes: Lanes) -> None:
+        self._store = store
+        self._recent = recent
+        self._lanes = lanes
+
+    async def edited(self, origin: str, text: str, at: datetime) -> Message | None:
+        """A person's line got other words; an answer under way is asked anew. Returns the answer that was given to
+        it before, if any, when the words are really others."""
+        line = await self._line(origin)
+        if line is None:
+            return None
+        words = (Text(text=storable(text)),) if text else ()
+        changed = await self._amend(line, Edited(parts=(*words, *line.attachments), at=at))
+        if changed is None or changed.parts == line.parts:
+            return None
+        self._lanes.changed(changed)
+        return await self.answer_to(changed)
+
+    async def deleted(self, origin: str, at: datetime) -> Message | None:
+        """A line, or the first page of an answer, was taken away. Returns it as it is now."""
+        found = await self._store.find(origin)
+        if found is None or found.deleted_at is not None:
+            return None
+        first = min(found.receipts, key=lambda receipt: receipt.page, default=None)
+        if found.origin != origin and (first is None or first.origin != origin):
+            return None
+        changed = await self._amend(found, Deleted(at=at))
+        if changed is not None:
+            self._lanes.changed(changed)
+        return changed
+
+    async def reacted(self, origin: str, reaction: Reaction) -> None:
+        found = await self._store.find(origin)
+        if found is not None:
+            await self._amend(found, Reacted(reaction=reaction))
+
+    async def unreacted(self, origin: str, emoji: str, sender_id: str) -> None:
+        found = await self._store.find(origin)
+        if found is not None:
+            await self._amend(found, Unreacted(emoji=emoji, sender_id=sender_id))
+
+    async def annotate(self, message_id: str, annotation: Annotation) -> Message | None:
+        """Notes something on a message; None when it is not kept."""
+        found = await self._store.message(message_id)
+        return await self._amend(found, Noted(annotation=annotation)) if found else None
+
+    async def unannotate(self, message_id: str, annotation_id: str) -> Message | None:
+        found = await self._store.message(message_id)
+        return await self._amend(found, Unannotated(id=annotation_id)) if found else None
+
+    async def answer_to(self, line: Message) -> Message | None:
+        """The answer to a line, if it is among the newest of its session."""
+        recent = await self._recent.messages(line.session_id)
+        return next((m for m in reversed(recent) if m.role == "assistant" and line.id in asked_by(m)), None)
+
+    async def unfinished(self, since: datetime, *, front: str, limit: int = 5_000) -> Unfinished:
+        """What was left open in the talk behind a front since a time, among the newest `limit` messages."""
+        lines: list[Message] = []
+        answers: list[Message] = []
+        answered: set[str] = set()
+        cursor: str | None = None
+        seen = 0
+        while seen < limit:
+            page = await self._store.read(cursor=cursor, limit=_PAGE)
+            for message in reversed(page.items):
+                seen += 1
+                if message.role == "assistant":
+                    answered.update(asked_by(message))
+                    if not message.receipts and message.text.strip():
+                        answers.append(message)
+                elif _open(message, front) and message.id not in answered and message.at >= since:
+                    lines.append(message)
+            cursor = page.older
+            if cursor is None or page.items[0].at < since:
+                break
+        fronts: dict[str, str | None] = {}
+        for session_id in {answer.session_id for answer in answers}:
+            session = await self._store.session(session_id)
+            fronts[session_id] = session.channel.front if session else None
+        fresh = [answer for answer in answers if answer.at >= since and fronts[answer.session_id] == front]
+        return Unfinished(tuple(reversed(lines)), tuple(reversed(fresh)))
+
+    async def _line(self, origin: str) -> Message | None:
+        found = await self._store.find(origin)
+        return found if found is not None and found.origin == origin and found.deleted_at is None else None
+
+    async def _amend(self, message: Message, change: Amendment) -> Message | None:
+        changed = await self._store.amend(message.id, change)
+        if changed is not None:
+            self._recent.changed(changed)
+        return changed
+
+
+def _open(message: Message, front: str) -> bool:
+    """Whether it is a line that wants an answer."""
+    return "asked" in message.metadata and (message.origin or "").startswith(f"{front}:")
+
+
+def asked_by(answer: Message) -> tuple[str, ...]:
+    """The ids of the lines that an answer answers, oldest first."""
+    several = answer.metadata.get(LINES)
+    return tuple(several.split()) if several else ((answer.reply_to,) if answer.reply_to else ())

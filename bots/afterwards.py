@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from storage.amendments import Amendment, Deleted, Edited, Noted, Reacted, Unannotated, Unreacted
 from storage.backend import Store
-from storage.model import Annotation, Message, Reaction, Text, storable
+from storage.model import Annotation, Message, Reaction, Session, Text, storable
 
+from .carrying import copies
+from .doors import Doors
+from .incoming import ASKED
 from .lanes import Lanes
 from .recall import Recent
 
-ASKED = {"asked": "yes"}
-"""The metadata of a line that wants an answer."""
+DROPPED = "dropped"
+"""The kind of the annotation on a line that gets no answer any more, and whose asker knows it."""
 LINES = "lines"
 """The metadata of an answer to several lines: their ids, in order."""
 _PAGE = 200
@@ -32,19 +36,30 @@ class Unfinished:
 class Afterwards:
     """Changes to one bot's kept messages, told to everybody who has them in mind."""
 
-    def __init__(self, store: Store, recent: Recent, lanes: Lanes) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recent: Recent,
+        lanes: Lanes,
+        doors: Doors,
+        *,
+        keep: Callable[[Session, Message], Awaitable[bool]],
+    ) -> None:
         self._store = store
         self._recent = recent
         self._lanes = lanes
+        self._doors = doors
+        self._keep = keep
 
     async def edited(self, origin: str, text: str, at: datetime) -> Message | None:
         """A person's line got other words; an answer under way is asked anew. Returns the answer that was given to
         it before, if any, when the words are really others."""
-        line = await self._line(origin)
-        if line is None:
-            return None
-        words = (Text(text=storable(text)),) if text else ()
-        changed = await self._amend(line, Edited(parts=(*words, *line.attachments), at=at))
+        async with self._doors.of_origin(origin):
+            line = await self._line(origin)
+            if line is None:
+                return None
+            words = (Text(text=storable(text)),) if text else ()
+            changed = await self._amend(line, Edited(parts=(*words, *line.attachments), at=at))
         if changed is None or changed.parts == line.parts:
             return None
         self._lanes.changed(changed)
@@ -52,16 +67,21 @@ class Afterwards:
 
     async def deleted(self, origin: str, at: datetime) -> Message | None:
         """A line, or the first page of an answer, was taken away. Returns it as it is now."""
-        found = await self._store.find(origin)
-        if found is None or found.deleted_at is not None:
-            return None
-        first = min(found.receipts, key=lambda receipt: receipt.page, default=None)
-        if found.origin != origin and (first is None or first.origin != origin):
-            return None
-        changed = await self._amend(found, Deleted(at=at))
+        async with self._doors.of_origin(origin):
+            found = await self._store.find(origin)
+            if found is None or found.deleted_at is not None:
+                return None
+            first = min(found.receipts, key=lambda receipt: receipt.page, default=None)
+            if found.origin != origin and (first is None or first.origin != origin):
+                return None
+            changed = await self._amend(found, Deleted(at=at))
         if changed is not None:
             self._lanes.changed(changed)
         return changed
+
+    async def remove(self, message: Message, at: datetime) -> None:
+        """Takes a message out of sight."""
+        await self._amend(message, Deleted(at=at))
 
     async def reacted(self, origin: str, reaction: Reaction) -> None:
         found = await self._store.find(origin)
@@ -81,6 +101,16 @@ class Afterwards:
     async def unannotate(self, message_id: str, annotation_id: str) -> Message | None:
         found = await self._store.message(message_id)
         return await self._amend(found, Unannotated(id=annotation_id)) if found else None
+
+    async def drop(self, line: Message, at: datetime) -> None:
+        """Says that a line gets no answer any more: nobody shall look for one after a restart."""
+        await self.annotate(line.id, Annotation(id=f"{DROPPED} {line.id}", kind=DROPPED, sender=line.sender, at=at))
+
+    async def cut(self, line: Message, answer: Message) -> None:
+        """Keeps what was shown of an answer that a crash cut off. Raises `StorageError`."""
+        session = await self._store.session(line.session_id)
+        if session is not None:
+            await self._keep(session, answer)
 
     async def answer_to(self, line: Message) -> Message | None:
         """The answer to a line, if it is among the newest of its session."""
@@ -122,12 +152,17 @@ class Afterwards:
         changed = await self._store.amend(message.id, change)
         if changed is not None:
             self._recent.changed(changed)
+        if isinstance(change, Edited | Deleted):
+            for copy in await copies(self._store, message):
+                if (other := await self._store.amend(copy.id, change)) is not None:
+                    self._recent.changed(other)
         return changed
 
 
 def _open(message: Message, front: str) -> bool:
     """Whether it is a line that wants an answer."""
-    return "asked" in message.metadata and (message.origin or "").startswith(f"{front}:")
+    dropped = any(note.kind == DROPPED for note in message.annotations)
+    return message.metadata.keys() >= ASKED.keys() and not dropped and (message.origin or "").startswith(f"{front}:")
 
 
 def asked_by(answer: Message) -> tuple[str, ...]:

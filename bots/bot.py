@@ -4,32 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import cast
-from weakref import WeakValueDictionary
 
 import structlog
 
-from storage.amendments import Deleted
 from storage.backend import Store
-from storage.errors import StorageError, Unavailable
-from storage.model import Channel, Message, Note, Part, Receipt, Sender, Session, Text, message_id, storable
+from storage.blobs import Blobs
+from storage.errors import StorageError
+from storage.model import Channel, Message, Note, Receipt, Sender, Session, message_id, storable
+from storage.place import Place
 
-from .afterwards import ASKED, Afterwards, asked_by
+from .access import Access
+from .admission import Admission
+from .afterwards import Afterwards, asked_by
+from .conversations import Conversations
+from .doors import Doors
 from .errors import TroupeError
+from .fetching import Fetching
+from .guilds import Guilds
 from .incoming import Incoming, is_stop
-from .lanes import Lanes, Terms, Turn
+from .lanes import Lanes, Turn
+from .media import Media
 from .pieces import Done, Piece
+from .places import Places
+from .privacy import Privacy
 from .prompt import Prompts
 from .providers import Provider
+from .quotas import Quotas
 from .recall import Recent
 from .refused import Refused
 from .router import ContextRouter
 from .sessions import Sessions
 from .settings import BotSettings
+from .summing import asked
 from .turn import Turns
 
 log = structlog.get_logger()
@@ -39,7 +50,7 @@ _ORIGINS = 10_000
 
 class Bot:
     """One bot over its store and its provider. `now` tells the time, `ticks` the monotonic seconds, `chance` gives
-    50 random bits."""
+    50 random bits; `blobs` is where files beside messages are kept, `backups` where its backups are."""
 
     def __init__(
         self,
@@ -50,16 +61,73 @@ class Bot:
         now: Callable[[], datetime],
         ticks: Callable[[], float],
         chance: Callable[[], int],
+        blobs: Blobs,
+        backups: Place | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
-        self.router = ContextRouter(settings)
-        self.sessions = Sessions(store, settings, chance=chance)
-        ready = [model for model in settings.models if model.ready] or settings.models
-        prompts = Prompts(ready, settings.storage.max_history)
-        self._lanes = Lanes(settings.sessions.burst)
+        self.guilds = Guilds(settings, store, now=now)
+        self.quotas = Quotas(self.guilds.budgets, store, now=now)
+        self.sessions = Sessions(store, settings, chance=chance, guild_gap=self.guilds.own_gap)
+        self.doors = Doors()
+        self.places = Places(store)
         self._recent = Recent(store, settings.storage.max_history)
-        self.afterwards = Afterwards(store, self._recent, self._lanes)
+        self.conversations = Conversations(
+            store,
+            self.sessions,
+            now=now,
+            chance=chance,
+            changed=self._recent.forget,
+            ask=lambda p: asked(self.provider, p),
+        )
+        self.media = Media(blobs, settings.media)
+        self._fetching = Fetching(self.media, store, self._recent)
+        self.privacy = Privacy(
+            store,
+            blobs,
+            settings.root if settings.storage.enabled else None,
+            now=now,
+            forget_session=self.forget,
+            stop=self.stop,
+            backups=backups,
+        )
+        self._lanes = Lanes(settings.sessions.burst)
+        self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, keep=self._keep)
+        self._now = now
+        self._ticks = ticks
+        self._chance = chance
+        self._showing: dict[str, Turn] = {}
+        self._refused = Refused()
+        self._heard: OrderedDict[str, None] = OrderedDict()
+        """The latest origins: an event that comes twice is dropped before it moves anything."""
+        self._leaving = False
+        self._think(settings, provider)
+
+    async def start(self) -> None:
+        """Reads what it must know before it speaks. Raises `StorageError`."""
+        await self.guilds.start()
+        await self.quotas.start()
+        await self.conversations.start()
+        await self.privacy.start()
+
+    def adopt(self, settings: BotSettings, provider: Provider) -> Provider:
+        """Goes by other settings from now on; a turn under way ends as it began. Returns the provider before, which
+        is to be closed once nobody asks it any more."""
+        before, self.settings = self.provider, settings
+        self.sessions.adopt(settings)
+        self.guilds.adopt(settings)
+        self._lanes.burst = settings.sessions.burst
+        self._think(settings, provider)
+        return before
+
+    def _think(self, settings: BotSettings, provider: Provider) -> None:
+        """What answers, made of settings."""
+        self.provider = provider
+        self.router = ContextRouter(settings)
+        self.admission = Admission(Access(settings.access), self.quotas, self.guilds)
+        ready = [model for model in settings.models if model.ready] or settings.models
+        names = [name for persona in settings.personas for name in (persona.name, persona.display, *persona.aliases)]
+        prompts = Prompts(ready, settings.storage.max_history, (settings.display, settings.name, *names))
         self._turns = Turns(
             settings,
             self.sessions,
@@ -67,20 +135,11 @@ class Bot:
             prompts,
             provider,
             self._recent,
+            self._fetching,
             keep=self._keep,
-            replaced=self._replaced,
-            now=now,
+            after=self._after,
+            now=self._now,
         )
-        self._now = now
-        self._ticks = ticks
-        self._chance = chance
-        self._channels: dict[str, Channel] = {}
-        self._doors: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._showing: dict[str, Turn] = {}
-        self._refused = Refused()
-        self._heard: OrderedDict[str, None] = OrderedDict()
-        """The latest origins: an event that comes twice is dropped before it moves anything."""
-        self._leaving = False
 
     async def receive(self, incoming: Incoming) -> AsyncIterator[Piece]:
         """Keeps a line and, when an answer is due, yields it piece by piece; the last piece is `Done`.
@@ -105,28 +164,34 @@ class Bot:
             raise
 
     async def again(
-        self, lines: Sequence[Message], terms: Terms, replaces: Message | None = None
+        self,
+        lines: Sequence[Message],
+        asker: Sender,
+        roles: Collection[str] = (),
+        *,
+        faces: bool = False,
+        replaces: Message | None = None,
     ) -> AsyncIterator[Piece]:
         """Answers lines that are kept already, and yields the answer as `receive` does: what a crash left open, or
-        anew, in place of an earlier answer. Raises `TroupeError` when their session is gone."""
+        anew, in place of an earlier answer. Raises `TroupeError` when that cannot be."""
         session = await self.store.session(lines[-1].session_id)
         if session is None or session.deleted_at is not None or self._leaving:
             raise TroupeError("The conversation that this belongs to is no longer there: ask again.")
-        turn = Turn(
-            message_id(self._now(), self._chance()),
-            self.sessions.latest(session),
-            list(lines),
-            self._ticks(),
-            asyncio.ensure_future(_already()),
-            terms=terms,
-            replaces=replaces,
-        )
+        session = self.sessions.latest(session)
+        persona = replaces.persona if replaces else None
+        terms = self.admission.terms(session.channel, asker, roles, faces=faces, persona=persona)
+        if terms is None:
+            raise TroupeError("I may not answer you here right now; `/usage` and an admin know more.")
+        kept = asyncio.ensure_future(_already())
+        turn = Turn(self.new_id(), session, list(lines), self._ticks(), kept, terms=terms, replaces=replaces)
         self._lanes.add(turn)
         async with aclosing(self._answered(turn)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def redo(self, answer_id: str, terms: Terms) -> AsyncIterator[Piece]:
+    async def redo(
+        self, answer_id: str, asker: Sender, roles: Collection[str] = (), *, faces: bool = False
+    ) -> AsyncIterator[Piece]:
         """Gives an answer anew; the earlier one leaves sight once the new one is there. Raises `TroupeError` when
         there is nothing to answer any more."""
         answer = await self.store.message(answer_id)
@@ -136,8 +201,9 @@ class Bot:
         lines = [line for line in found if line is not None and line.deleted_at is None]
         if not lines:
             raise TroupeError("The question to that answer was deleted: ask again.")
-        async with aclosing(cast("AsyncGenerator[Piece, None]", self.again(lines, terms, answer))) as pieces:
-            async for piece in pieces:
+        pieces = self.again(lines, asker, roles, faces=faces, replaces=answer)
+        async with aclosing(cast("AsyncGenerator[Piece, None]", pieces)) as answered:
+            async for piece in answered:
                 yield piece
 
     async def _answered(self, turn: Turn) -> AsyncGenerator[Piece, None]:
@@ -183,24 +249,14 @@ class Bot:
             turn.interrupt("stop")
         return turn is not None
 
-    async def edited(self, origin: str, text: str, at: datetime) -> Message | None:
-        """A line got other words: see `Afterwards.edited`."""
-        async with self._door_of(origin):
-            return await self.afterwards.edited(origin, text, at)
-
-    async def deleted(self, origin: str, at: datetime) -> Message | None:
-        """A line or an answer was taken away: see `Afterwards.deleted`."""
-        async with self._door_of(origin):
-            return await self.afterwards.deleted(origin, at)
-
     async def said(self, channel: Channel, text: str, *, origin: str, by: Sender | None = None) -> Message:
         """Keeps what the bot said outside its answers: a notice, the public words of a command. Models never see it."""
-        async with self._door(channel):
+        async with self.doors.of(channel.key):
             now = self._now()
-            channel = await self._known(channel)
+            channel = await self.places.known(channel)
             session = await self.sessions.current(channel) or await self.sessions.begin(channel, now)
             message = Message(
-                id=message_id(now, self._chance()),
+                id=self.new_id(),
                 session_id=session.id,
                 role="system",
                 sender=by or Sender(type="system", id=self.settings.name, name=self.settings.display),
@@ -217,8 +273,8 @@ class Bot:
 
     async def begin(self, channel: Channel) -> Session:
         """Starts a new session in a channel: `/new`."""
-        async with self._door(channel):
-            return await self.sessions.begin(await self.know(channel), self._now())
+        async with self.doors.of(channel.key):
+            return await self.sessions.begin(await self.places.know(channel), self._now())
 
     async def history(self, channel: Channel, limit: int = 100) -> list[Message]:
         """The newest lines of a channel's session, oldest first: `/history`."""
@@ -229,17 +285,6 @@ class Bot:
         """Why the last answer in a channel came from whom it did: `/why`."""
         last = next((m for m in reversed(await self.history(channel)) if m.role == "assistant"), None)
         return last.metadata.get("why", "") if last else ""
-
-    async def know(self, channel: Channel) -> Channel:
-        """Keeps a channel's names up to date; renames are recorded."""
-        known = self._channels.get(channel.key)
-        if known is None or _names(known) != _names(channel):
-            known = self._channels[channel.key] = await self.store.keep_channel(channel)
-        return known
-
-    def knows(self, key: str) -> Channel | None:
-        """The channel, if anything was heard there since the start."""
-        return self._channels.get(key)
 
     def forget(self, session_id: str) -> None:
         """Told when a session, or something in it, was removed for good: it is in nobody's mind any more."""
@@ -257,6 +302,7 @@ class Bot:
         not answered."""
         self._leaving = True
         self._lanes.cut_all()
+        await self._fetching.close()
 
     async def settle(self) -> None:
         """A last try to keep what storage refused, once nobody is answered any more."""
@@ -269,12 +315,15 @@ class Bot:
         is the order of hearing. The line may still be on its way into storage: the turn waits for it before it
         asks anybody, and gets ready meanwhile."""
         heard = self._ticks()
-        async with self._door(incoming.channel):
-            channel = await self._known(incoming.channel)
+        async with self.doors.of(incoming.channel.key):
+            channel = await self.places.known(incoming.channel)
             replied = await self.store.find(incoming.reply_to) if incoming.reply_to else None
             session, closed = await self.sessions.place(channel, incoming.sender, incoming.at, replied)
-            line = self._line(incoming, session)
+            if incoming.answer and not self.admission.welcome(channel, incoming.sender, incoming.roles):
+                incoming = replace(incoming, answer=False)
+            line = incoming.line(message_id(incoming.at, self._chance()), session.id)
             kept = asyncio.ensure_future(self._keep(session, line))
+            self._fetching.begin(line, kept)
             if closed is not None:
                 await kept
                 await self.store.save_session(closed)
@@ -288,38 +337,38 @@ class Bot:
             if self._leaving:
                 await kept
                 return None
+            terms = self.admission.terms(
+                channel, incoming.sender, incoming.roles, faces=incoming.faces, persona=incoming.persona
+            )
+            if terms is None:
+                if await kept:
+                    await self.afterwards.drop(line, self._now())
+                return None
             persona = replied.persona if replied else None
             turn = Turn(
-                message_id(self._now(), self._chance()),
+                self.new_id(),
                 session,
                 [line],
                 heard,
                 kept,
                 persona,
-                Terms(persona=incoming.persona, faces=incoming.faces),
+                terms,
+                beside=incoming.beside(replied),
             )
             self._lanes.add(turn)
             return turn
 
-    def _line(self, incoming: Incoming, session: Session) -> Message:
-        parts: tuple[Part, ...] = (Text(text=storable(incoming.text)),) if incoming.text else ()
-        return Message(
-            id=message_id(incoming.at, self._chance()),
-            origin=incoming.origin,
-            session_id=session.id,
-            role="user",
-            sender=incoming.sender,
-            parts=(*parts, *incoming.attachments),
-            at=incoming.at,
-            reply_to=incoming.reply_to,
-            metadata=ASKED if incoming.answer else {},
-        )
-
-    async def _replaced(self, answer: Message) -> None:
-        if answer.deleted_at is None:
-            changed = await self.store.amend(answer.id, Deleted(at=self._now()))
-            if changed is not None:
-                self._recent.changed(changed)
+    async def _after(self, turn: Turn, answer: Message | None) -> None:
+        """What is left to do once a turn is over, however it went."""
+        self.admission.settle(turn.session.channel, turn.lines[0].sender, turn.terms, answer)
+        if answer is None and turn.wish == "stop" and turn.refused is None:
+            with suppress(StorageError):
+                for line in turn.lines:
+                    await self.afterwards.drop(line, self._now())
+        replaced = turn.replaces
+        if replaced is not None and replaced.deleted_at is None and answer is not None and answer.words:
+            with suppress(StorageError):  # two answers to one question then, which is not worse than none
+                await self.afterwards.remove(replaced, self._now())
 
     async def _keep(self, session: Session, message: Message) -> bool:
         """Keeps a message. An answer that storage refuses is tried again later; a line is its hearer's affair."""
@@ -337,18 +386,9 @@ class Bot:
         if await self.store.append(self.sessions.latest(session), message):
             self._recent.heard(message)
 
-    async def _known(self, channel: Channel) -> Channel:
-        """A channel's names, brought up to date if storage can; the line brings its channel along in any case."""
-        try:
-            return await self.know(channel)
-        except Unavailable:
-            return self._channels.get(channel.key, channel)
-
-    def _door(self, channel: Channel) -> asyncio.Lock:
-        return self._doors.setdefault(channel.key, asyncio.Lock())
-
-    def _door_of(self, origin: str) -> asyncio.Lock:
-        return self._doors.setdefault(origin.rpartition(":")[0], asyncio.Lock())
+    def new_id(self) -> str:
+        """An id for a message that is said now."""
+        return message_id(self._now(), self._chance())
 
     def _remember(self, origin: str) -> None:
         self._heard[origin] = None
@@ -359,7 +399,3 @@ class Bot:
 async def _already() -> bool:
     """Lines that are kept need not be waited for."""
     return True
-
-
-def _names(channel: Channel) -> tuple[str, str | None]:
-    return channel.name, channel.guild_name

@@ -147,6 +147,7 @@ def rules(settings: RetentionSettings) -> Rules:
         memories=_span(settings.memories),
         runs=_span(settings.runs),
         audit=_span(settings.audit),
+        left_guild=_span(settings.left_guild),
     )
 
 

@@ -86,7 +86,7 @@ def up(folder: Path, json_logs: bool) -> None:
         sys.exit(1)
     tty = False if json_logs else None
     logs.configure("troupe", settings.fleet.log_level, secrets=logs.secrets(settings), tty=tty)
-    sys.exit(asyncio.run(_fleet(settings, Supervisor(settings, tty=tty))))
+    sys.exit(asyncio.run(_fleet(settings, Supervisor(settings, folder=folder, tty=tty))))
 
 
 @main.command()
@@ -111,7 +111,9 @@ def bot(folder: Path, name: str, json_logs: bool, with_parent: bool) -> None:
     settings = read_settings(folder)
     fleet = settings.fleet
     tty = False if json_logs else None
-    launch = process.Launch(heartbeat=fleet.heartbeat, log_level=fleet.log_level, tty=tty, with_parent=with_parent)
+    launch = process.Launch(
+        heartbeat=fleet.heartbeat, log_level=fleet.log_level, tty=tty, folder=folder, with_parent=with_parent
+    )
     process.main(bot_named(settings, name), None, launch)
 
 

@@ -1,4 +1,4 @@
-"""`troupe doctor`: looks for damage in what bots keep, and mends what can be mended."""
+"""`troupe doctor`: looks over what bots need to run, finds damage in what they keep, and mends what can be mended."""
 
 from __future__ import annotations
 
@@ -9,24 +9,56 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .cli_bots import bots_meant, config_folder, progress, read_settings
+from .cli_bots import bots_meant, config_folder, progress, read_settings, utc_now
 
 if TYPE_CHECKING:
     from storage.diagnosis import Finding
     from storage.doctor import Diagnosis
     from storage.progress import Tell
 
+    from .checkup import Check
     from .settings import BotSettings
 
+_WITHIN = 15.0
+"""Seconds that Discord or a provider may take for one answer."""
 
-@click.group()
-def doctor() -> None:
-    """Look for damage, and mend what can be mended.
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a bot.")
+@config_folder
+@click.pass_context
+def doctor(context: click.Context, folder: Path, as_json: bool) -> None:
+    """Look over all that bots need, and mend what can be mended.
+
+    Without a command, every bot is looked over: its Discord account, its rights in every channel, its commands, its
+    providers' keys, its storage, the disk and the clock.
 
     \b
-    Example:
+    Examples:
+      troupe doctor
+      troupe doctor discord sage --json
       troupe doctor storage --all
     """
+    if context.invoked_subcommand is None:
+        _look_over(folder, None, as_json)
+
+
+@doctor.command()
+@click.argument("name", metavar="[BOT]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a bot.")
+@config_folder
+def discord(folder: Path, name: str | None, as_json: bool) -> None:
+    """Look one bot over, or all, from the Discord account to the disk.
+
+    Nothing is changed, and the bot may be running or not. Each line says what was looked at, how it is and what to do.
+    The exit code is 1 when something is wrong.
+
+    \b
+    Examples:
+      troupe doctor discord
+      troupe doctor discord sage --json
+    """
+    _look_over(folder, name, as_json)
 
 
 @doctor.command()
@@ -135,3 +167,60 @@ def _show(found: Diagnosis) -> None:
         f"; `troupe doctor storage {found.bot} --fix` mends {fixable} of them (stop the bot first)" if fixable else ""
     )
     click.echo(f"{found.bot}: {len(wrong)} wrong: {counted}{remedy}")
+
+
+def _look_over(folder: Path, name: str | None, as_json: bool) -> None:
+    """Looks bots over from Discord to the disk, says what it finds, and ends the command."""
+    from dataclasses import asdict
+
+    well = True
+    for bot in bots_meant(read_settings(folder), name):
+        checks = [*asyncio.run(_asked(bot)), *_here(bot)]
+        wrong = sum(each.state == "wrong" for each in checks)
+        well = well and not wrong
+        if as_json:
+            click.echo(json.dumps({"bot": bot.name, "healthy": not wrong, "checks": [asdict(each) for each in checks]}))
+            continue
+        for each in checks:
+            state = each.state.upper() if each.state == "wrong" else each.state
+            remedy = f" {each.remedy}" if each.remedy else ""
+            click.echo(f"{bot.name}: {state}: {each.what}: {each.sentence}{remedy} [{each.where}]")
+        click.echo(f"{bot.name}: {f'{wrong} wrong' if wrong else 'nothing is wrong'}")
+    raise SystemExit(0 if well else 1)
+
+
+async def _asked(bot: BotSettings) -> list[Check]:
+    """What others say: Discord and the providers."""
+    import aiohttp
+
+    from .checkup import providers
+    from .discord.checkup import Account
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_WITHIN)) as session:
+        account = Account(bot, session, now=utc_now)
+        found = [each async for each in account.checks()]
+        return found + [each async for each in providers(bot, session)]
+
+
+def _here(bot: BotSettings) -> list[Check]:
+    """What this machine says: the process, the disk, the storage."""
+    from storage.errors import StorageError
+
+    from . import status
+    from .checkup import Check, place, process
+    from .errors import TroupeError
+
+    found = [*process(bot, status.alarmed(bot, status.of(bot), utc_now())), *place(bot)]
+    if not bot.storage.enabled:
+        return found
+    try:
+        with progress(bot.name) as tell:
+            seen = _looked_over(bot, tell, fix=False, deep=False)
+    except (StorageError, TroupeError) as error:
+        return [*found, Check("wrong", "storage", str(bot.root), str(error))]
+    if wrong := [each for each in seen.findings if each.open]:
+        remedy = f"`troupe doctor storage {bot.name}` says more, and mends what can be mended with --fix."
+        sentence = f"{len(wrong)} wrong: {', '.join(each.what for each in wrong)}."
+        return [*found, Check("wrong", "storage", str(bot.root), sentence, remedy)]
+    counted = f"{seen.messages:,} messages in {seen.sessions:,} sessions are whole."
+    return [*found, Check("ok", "storage", str(bot.root), counted)]

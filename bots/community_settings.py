@@ -16,7 +16,7 @@ class AccessRule(Section):
     guild: Id | None = None
     """A guild's id or name."""
     channel: Id | None = None
-    """A channel's id, or a pattern for its name; a thread counts as its channel."""
+    """A channel's id, under which its threads count too, or a pattern for its name; a thread goes by its own name."""
     role: Id | None = None
     """A role's id or name."""
     user: Id | None = None
@@ -51,9 +51,9 @@ class Budget(Section):
     guild: Id | None = None
     """Only in this guild, by id or name."""
     channel: Id | None = None
-    """Only in this channel, by id or a pattern for its name."""
+    """Only in this channel, by id, its threads included, or by a pattern for its name."""
     role: Id | None = None
-    """Only for people with this role, by id or name."""
+    """Only for people with this role, by id or name, each of whom has this much."""
     user: Id | None = None
     """Only for this user, by id."""
     cheaper: str | None = None
@@ -63,6 +63,15 @@ class Budget(Section):
     def _limiting_something(self) -> Budget:
         if self.messages is None and self.tokens is None and self.usd is None:
             raise ValueError("a budget limits at least one of messages, tokens and usd")
+        return self
+
+    @model_validator(mode="after")
+    def _each_of_a_role(self) -> Budget:
+        if self.role is not None and self.per != "user":
+            raise ValueError(
+                f"found role with per '{self.per}'; allowed: role with per 'user', since who held which role at what "
+                "time is not kept, and so not what its people used together"
+            )
         return self
 
 

@@ -3,6 +3,7 @@
 TroupeError
 ├── ConfigError          what people wrote is wrong: every finding of a run in one error
 ├── Fatal                this bot cannot run until a person changes something (bad token, disallowed intents)
+├── MediaError           a file beside a message cannot be had
 ├── NoDoor               a running bot does not answer at its own door
 └── ProviderError        a model provider did not answer; `kind` says how
 """

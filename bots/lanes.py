@@ -52,11 +52,11 @@ class Turn:
     """Whether its first line is in storage; False when it was there before, and is nobody's business any more."""
     replied_persona: str | None = None
     """Whose message its last line replies to, if a persona's."""
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
     replaces: Message | None = None
     """The earlier answer to the same lines that this one stands in for."""
-    files: list[asyncio.Future[None]] = field(default_factory=list)
-    """The files beside its lines, on their way into storage."""
+    beside: Message | None = None
+    """The message that its last line replies to, if there are files beside it."""
     wish: Literal["go", "again", "stop", "cut"] = "go"
     """`again`: another line joined, ask anew; `stop`: a person wants silence; `cut`: the bot is going away."""
     settled: bool = False
@@ -106,7 +106,8 @@ class Lanes:
     """A lane per session: a running turn and those waiting behind it. Empty lanes cost nothing."""
 
     def __init__(self, burst: float) -> None:
-        self._burst = burst
+        self.burst = burst
+        """Seconds within which one person's lines are answered together."""
         self._lanes: dict[str, deque[Turn]] = {}
 
     def busy_with(self, session: Session, sender: Sender) -> bool:
@@ -120,7 +121,7 @@ class Lanes:
             if turn.asker == line.sender.id:
                 if turn.settled or turn.wish in ("stop", "cut"):
                     return False
-                close = heard - turn.heard <= self._burst and heard - turn.began <= self._burst * _LONGEST
+                close = heard - turn.heard <= self.burst and heard - turn.began <= self.burst * _LONGEST
                 if turn.running and not close:
                     return False
                 turn.lines.append(line)

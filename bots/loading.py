@@ -23,6 +23,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _OURS = {
     "name": "the file's name is the name: remove the line or rename the file",
     "siblings": "it is filled in with the names of the other bots: remove the line",
+    "ahead": "it is filled in with what the bots before this one answer: remove the line",
 }
 _PATH = StorageSettings().path
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -291,13 +292,19 @@ def _shared_roots(drafts: list[_Draft], config: Path) -> Iterator[str]:
 
 
 def _acquainted(bots: list[BotSettings]) -> tuple[BotSettings, ...]:
-    """The bots, each of which knows by what words the others are called."""
+    """The bots, each of which knows by what words the others are called, and where one before it answers every line."""
     calls = {bot.name: [bot.display, bot.name] for bot in bots}
     for bot in bots:
         for persona in bot.personas:
             calls[bot.name] += [persona.display, persona.name, *persona.aliases]
     others = {bot.name: [word for name in calls if name != bot.name for word in calls[name]] for bot in bots}
-    return tuple(bot.model_copy(update={"siblings": tuple(dict.fromkeys(others[bot.name]))}) for bot in bots)
+    met = []
+    ahead: tuple[str, ...] = ()
+    for bot in bots:
+        met.append(bot.model_copy(update={"siblings": tuple(dict.fromkeys(others[bot.name])), "ahead": ahead}))
+        if bot.discord.token:
+            ahead = (*ahead, *bot.discord.channels.always)
+    return tuple(met)
 
 
 def _overlap(one: Path, other: Path) -> bool:

@@ -16,7 +16,9 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -56,15 +58,17 @@ class Launch:
     """Whether to log for reading; None asks the terminal."""
     leave_within: float = 10.0
     """Seconds an orphan has to stop by itself."""
+    folder: Path | None = None
+    """Where the configuration is, to be read again when it changes; None never reads it again."""
     with_parent: bool = False
     """Whether the end of standard input, held open by whoever started this process, stops it."""
 
 
-async def house(settings: BotSettings, report: Report) -> None:
+async def house(settings: BotSettings, report: Report, folder: Path | None = None) -> None:
     """The bot itself."""
     from .wiring import build
 
-    async with build(settings) as house:
+    async with build(settings, folder=folder) as house:
         # What start-up made stays; without this a full collection stops the loop for a tenth of a second.
         gc.collect()
         gc.freeze()
@@ -72,7 +76,7 @@ async def house(settings: BotSettings, report: Report) -> None:
         await house.run(report)
 
 
-def main(settings: BotSettings, pipe: socket.socket | None, launch: Launch, program: Program = house) -> None:
+def main(settings: BotSettings, pipe: socket.socket | None, launch: Launch, program: Program | None = None) -> None:
     """Runs a bot until it is told to stop, by SIGTERM, by the supervisor's pipe or by its closing.
 
     Without a pipe it runs alone and Ctrl-C stops it too. Raises SystemExit with one of the codes above."""
@@ -88,7 +92,7 @@ def main(settings: BotSettings, pipe: socket.socket | None, launch: Launch, prog
         _leave_when_orphaned(pipe.fileno(), launch.leave_within)
     elif launch.with_parent:
         _leave_when_orphaned(sys.stdin.fileno(), launch.leave_within, ask=True)
-    sys.exit(Life(settings, pipe, launch).live(program))
+    sys.exit(Life(settings, pipe, launch).live(program or partial(house, folder=launch.folder)))
 
 
 def _leave_when_orphaned(pipe: int, within: float, *, ask: bool = False) -> None:

@@ -104,6 +104,9 @@ class DmSettings(Section):
     allow: Annotated[tuple[Id, ...], Field(examples=[["123456789012345678"]])] = ()
     """Discord user ids, for `allowlist`."""
 
+    def lets_in(self, user_id: str) -> bool:
+        return self.policy == "everyone" or (self.policy == "allowlist" and user_id in self.allow)
+
     @model_validator(mode="after")
     def _somebody(self) -> DmSettings:
         if self.policy == "allowlist" and not self.allow:
@@ -236,6 +239,9 @@ class BotSettings(Section):
     """A folder of Markdown or text files the bot may quote from."""
     siblings: Words = ()  # filled in by the loader
     """What the other bots of the fleet are called: a line that calls one of them is none of this bot's business."""
+
+    ahead: Words = ()  # filled in by the loader
+    """Patterns of the channels in which a bot before this one in the fleet answers every line."""
 
     @model_validator(mode="before")
     @classmethod

@@ -46,6 +46,8 @@ class BotStatus(BaseModel):
     last_error: str = ""
     job_trouble: str = ""
     """Why the last scheduled backup or cleanup failed."""
+    config_trouble: str = ""
+    """Why a change of the configuration was refused."""
     last_backup: datetime | None = None
     """When the newest proven backup was made."""
     backup_alarm: str = ""

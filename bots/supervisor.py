@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from secrets import token_hex
 
 import structlog
@@ -32,6 +33,7 @@ class Supervisor:
         settings: Troupe,
         entry: Entry = process.main,
         *,
+        folder: Path | None = None,
         tty: bool | None = None,
         told: Callable[[BotStatus], None] = lambda status: None,
         patience: Patience = Patience(),  # noqa: B008 - frozen
@@ -51,6 +53,7 @@ class Supervisor:
             log_level=fleet.log_level,
             tty=tty,
             leave_within=patience.stop_within,
+            folder=folder,
         )
         around = Surroundings(
             self._nursery,

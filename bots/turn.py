@@ -15,7 +15,9 @@ from storage.model import Message, Note, Outcome, Part, Sender, Session, Text, U
 
 from .afterwards import LINES
 from .errors import ProviderError
+from .fetching import Fetching
 from .lanes import Turn
+from .outlook import known
 from .pieces import Delta, Done, Opened, Reset
 from .prompt import Prompts
 from .providers import Prompt, Provider
@@ -68,9 +70,10 @@ class Turns:
         prompts: Prompts,
         provider: Provider,
         recent: Recent,
+        files: Fetching,
         *,
         keep: Callable[[Session, Message], Awaitable[bool]],
-        replaced: Callable[[Message], Awaitable[None]],
+        after: Callable[[Turn, Message | None], Awaitable[None]],
         now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
@@ -79,8 +82,9 @@ class Turns:
         self._prompts = prompts
         self._provider = provider
         self._recent = recent
+        self._files = files
         self._keep = keep
-        self._replaced = replaced
+        self._after = after
         self._now = now
 
     async def run(self, turn: Turn) -> None:
@@ -88,6 +92,7 @@ class Turns:
 
         The final words go out first and are kept as soon as they are shown or a moment has passed; `run` returns
         once they are kept."""
+        message: Message | None = None
         try:
             message = await self._answered(turn)
             if message is not None:
@@ -97,8 +102,6 @@ class Turns:
                 turn.keeping = True
                 message = message.model_copy(update={"receipts": turn.receipts})
                 await self._keep(self._sessions.latest(turn.session), message)
-                if turn.replaces is not None and message.words:
-                    await self._replaced(turn.replaces)
         except StorageError as error:
             log.error("turn.unkept", error=str(error))
             if not turn.settled:
@@ -106,6 +109,7 @@ class Turns:
         except Exception:
             log.exception("turn.failed")
         finally:
+            await self._after(turn, message)
             turn.settled = True
             turn.over.set()
             turn.pieces.put_nowait(None)
@@ -174,6 +178,7 @@ class Turns:
 
     async def _prompt(self, turn: Turn, persona: PersonaSettings) -> Prompt:
         session = turn.session
+        turn.lines = await self._files.ready(turn.lines)
         history = await self._recent.messages(session.id)
         asked = {message.id for message in turn.lines}
         first = next((i for i, message in enumerate(history) if message.id in asked), len(history))
@@ -182,8 +187,16 @@ class Turns:
         replaced = turn.replaces.id if turn.replaces else None
         before = [m for m in history[:first] if m.id != replaced] + later
         carry_over = await self._sessions.carry_over(session) if session.follows else ""
+        beside = await self._files.shown(turn.beside) if turn.beside else ()
         prompt = self._prompts.assemble(
-            persona, session.channel, before, turn.lines, carry_over=carry_over, now=self._now()
+            persona,
+            session.channel,
+            before,
+            turn.lines,
+            carry_over="\n".join(filter(None, (known(session), carry_over))),
+            now=self._now(),
+            images=await self._files.images([*(f for line in turn.lines for f in line.attachments), *beside]),
+            texts=await self._files.texts([*before, *turn.lines]),
         )
         return replace(prompt, models=turn.terms.models)
 

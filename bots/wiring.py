@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ import storage
 from storage.backend import Reports, Store
 from storage.blobs import Blobs
 from storage.errors import StorageError
+from storage.manifest import Manifest
+from storage.place import Folder
 
 from . import backing
 from .bot import Bot
@@ -25,17 +28,22 @@ from .cleaning import Cleaner
 from .costs import Metered
 from .jobs import Jobs
 from .knowledge import Knowledge
+from .operations import Operations, Say, model_states
 from .providers import Provider
 from .providers.chain import Chain
 from .providers.offline import Offline
 from .providers.patience import Patient
+from .reloading import Reloading
 from .settings import BotSettings, ModelSettings
-from .status import Report, left_behind
-from .terminal import Answer, Door, Order, Say
+from .status import Report, alarmed, left_behind
+from .status import of as status_of
+from .terminal import Answer, Door, Order
 
 log = structlog.get_logger()
 
 UPKEEP_SECONDS = 15.0
+_LONGEST_TURN = 900.0
+"""Seconds after which nobody can be asking a model any more that is no longer configured."""
 _PROBLEMS = 20
 """The most of what a store could not take in that are logged one by one."""
 
@@ -48,25 +56,55 @@ class House:
     store: Store
     cleaner: Cleaner
     blobs: Blobs
+    asked: list[Patient]
+    """The models that are asked, as they are now."""
     now: Callable[[], datetime]
     chance: Callable[[], int]
+    folder: Path | None = None
+    """Where the configuration is, if it is to be read again when it changes."""
 
     async def run(self, report: Report) -> None:
         """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
         live sessions, the last error. Raises `Fatal` when only a person can help."""
         token = self.bot.settings.discord.token
         report({"discord": "connecting" if token else "off"})
+        reloading = Reloading(self.folder, self.bot.settings, self._adopt, report=report) if self.folder else None
         try:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._upkeep(report))
                 doors.create_task(Door(self.bot, self._orders(report)).serve())
                 doors.create_task(self._jobs(report).run())
+                if reloading is not None:
+                    doors.create_task(reloading.run())
                 if token:
-                    doors.create_task(self._discord(report))
+                    doors.create_task(self._discord(report, reloading))
         except* Exception as group:
             raise _first(group) from None
 
-    async def _discord(self, report: Report) -> None:
+    async def _adopt(self, settings: BotSettings) -> list[str]:
+        """Goes by other settings from now on; the models before are let go of once nobody asks them any more."""
+        asked = patient(settings)
+        before = self.bot.adopt(settings, answering(settings, asked, self.now))
+        self.asked[:] = asked
+        asyncio.get_running_loop().call_later(_LONGEST_TURN, lambda: asyncio.ensure_future(before.close()))
+        return []
+
+    def _operations(self, report: Report, reloading: Reloading | None) -> Operations:
+        async def back_up() -> Manifest:
+            return await backing.make_and_report(self.bot.settings, self.store, self.blobs, report, now=self.now)
+
+        async def clean_up(say: Say, dry_run: bool) -> None:
+            await self.cleaner.tell(say, dry_run=dry_run)
+
+        return Operations(
+            status=lambda: alarmed(self.bot.settings, status_of(self.bot.settings), self.now()),
+            models=lambda: model_states(self.bot.settings, self.asked),
+            back_up=back_up,
+            clean_up=clean_up,
+            reload=reloading.reload if reloading else None,
+        )
+
+    async def _discord(self, report: Report, reloading: Reloading | None) -> None:
         from .discord.client import Front  # a bot without Discord does not pay for discord.py
         from .discord.limits import host_file
 
@@ -76,6 +114,7 @@ class House:
             clock=time.time,
             ticks=time.monotonic,
             report=report,
+            operations=self._operations(report, reloading),
         )
         await front.serve()
 
@@ -125,28 +164,55 @@ async def build(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ticks: Callable[[], float] = time.monotonic,
     chance: Callable[[], int] = lambda: secrets.randbits(50),
+    folder: Path | None = None,
 ) -> AsyncIterator[House]:
     """A bot over its own storage root; closing it keeps what is under way and lets go of the root."""
     kept = settings.storage
-    blobs = backing.attachments(settings)
+    with tempfile.TemporaryDirectory(prefix="troupe-") as passing:
+        blobs = backing.attachments(settings) if kept.enabled else Blobs(Folder(Path(passing)), Path(passing))
+        async with _built(settings, blobs, now, ticks, chance, folder) as house:
+            yield house
+
+
+@asynccontextmanager
+async def _built(
+    settings: BotSettings,
+    blobs: Blobs,
+    now: Callable[[], datetime],
+    ticks: Callable[[], float],
+    chance: Callable[[], int],
+    folder: Path | None,
+) -> AsyncIterator[House]:
+    kept = settings.storage
     store = await storage.connect(
         settings.name, settings.root, type=kept.type, url=kept.address, enabled=kept.enabled, tell=_upgrading
     )
     _complain(store)
     if left := left_behind(settings):
         log.warning("storage.left_behind", what=left)
-    provider = providers(settings, now)
-    bot = Bot(settings, store, provider, now=now, ticks=ticks, chance=chance)
+    asked = patient(settings)
+    provider = answering(settings, asked, now)
+    bot = Bot(
+        settings,
+        store,
+        provider,
+        now=now,
+        ticks=ticks,
+        chance=chance,
+        blobs=blobs,
+        backups=backing.destination(settings).place if kept.enabled else None,
+    )
     program = metadata.version("troupe")
     cleaner = Cleaner(
         settings, store, now=now, program=program, blobs=blobs, latest=bot.sessions.latest, gone=bot.forget
     )
     try:
-        yield House(bot, store, cleaner, blobs, now, chance)
+        await bot.start()
+        yield House(bot, store, cleaner, blobs, asked, now, chance, folder)
     finally:
         await bot.close()
         await bot.settle()
-        await provider.close()
+        await bot.provider.close()
         await store.close()
 
 
@@ -162,10 +228,14 @@ def _upgrading(step: str, done: int, of: int) -> None:
     log.info("storage.upgrading", step=step, done=done, of=of)
 
 
-def providers(settings: BotSettings, now: Callable[[], datetime]) -> Provider:
-    """The models a bot may ask, in order; those without a key are left out, the offline one stands last."""
+def patient(settings: BotSettings) -> list[Patient]:
+    """The models of a bot, in order; those without a key are left out."""
     ready = [model for model in settings.models if model.ready and model.provider != "offline"]
-    asked = [Patient(Metered(_sdk(m), m.price, base_url=m.base_url), m.retries) for m in ready]
+    return [Patient(Metered(_sdk(m), m.price, base_url=m.base_url), m.retries) for m in ready]
+
+
+def answering(settings: BotSettings, asked: Sequence[Provider], now: Callable[[], datetime]) -> Provider:
+    """Those models, one after the other; the offline one stands last."""
     knowledge = Knowledge(Path(settings.knowledge)) if settings.knowledge else None
     return Chain([*asked, Offline(knowledge, now=now)])
 
@@ -175,10 +245,10 @@ def _sdk(model: ModelSettings) -> Provider:
     if model.provider == "anthropic":
         from .providers.anthropic import Anthropic  # each SDK is paid for only by the bots that use it
 
-        return Anthropic(model.model, key, base_url=model.base_url)
+        return Anthropic(model.model, key, base_url=model.base_url, vision=model.vision)
     from .providers.openai import OpenAI
 
-    return OpenAI(model.model, key, base_url=model.base_url)
+    return OpenAI(model.model, key, base_url=model.base_url, vision=model.vision)
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> BaseException:

@@ -79,6 +79,9 @@ class Store(Protocol):
     async def remove_sessions(self, ids: Sequence[str]) -> int:
         """Removes sessions for good, each with its messages, as `remove_messages` does. Returns how many there were."""
 
+    async def remove_channels(self, keys: Sequence[str]) -> int:
+        """Removes channels for good, names and past names; one that has a session stays. Returns how many went."""
+
     async def session(self, session_id: str) -> Session | None:
         """The session of that id, soft-deleted or not."""
 
@@ -126,6 +129,19 @@ class Store(Protocol):
     async def sizes(self, session_ids: Sequence[str]) -> dict[str, int]:
         """The bytes of words (UTF-8) that each of the sessions holds; one that is not kept is absent."""
 
+    async def talk_of(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Message]:
+        """A page of what somebody said and of the answers to that, as `read` gives it, soft-deleted things included.
+        No voice of the bot counts as somebody. Like the two below it goes through everything that is kept: a second
+        or two for a million messages."""
+
+    async def marked_by(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Message]:
+        """A page of the messages that somebody has put a reaction or a note on, as `read` gives it, soft-deleted ones
+        included."""
+
+    async def sessions_with(self, user_id: str, *, cursor: str | None = None, limit: int = 50) -> Page[Session]:
+        """A page of the sessions that somebody spoke in or is a participant of, and of all in a DM with them, as
+        `browse` gives it, soft-deleted ones included."""
+
     async def deleted_messages(self, before: datetime, limit: int = 100) -> list[Message]:
         """Messages soft-deleted before a time, the longest gone first."""
 
@@ -155,6 +171,10 @@ class Store(Protocol):
     ) -> list[Spending]:
         """What answers kept from `since` to before `until` took, in the order of the keys; days are UTC's, a user is
         the one who was answered."""
+
+    async def scrub(self) -> None:
+        """Takes what was removed or replaced so far off the disk as well, as far as that is in the store's power; what
+        another program is reading just now may stay until it is done. Writing goes on meanwhile."""
 
     async def counts(self) -> Counts:
         """How much the store holds."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from .blobs import Blobs, Damaged
 from .copying import copy
 from .durable import in_thread, sync_folder
 from .errors import RootInUse, StorageError, Unavailable
+from .forgetting import LIST, Forgotten, forget_listed, listed, note
 from .manifest import Destination, Manifest, Unsound, blob_hashes
 from .model import Counts
 from .place import Folder, Missing, Place
@@ -39,6 +40,10 @@ class Restored:
     counts: Counts
     lost: int
     """Attachments that are missing or damaged in the backup, and so did not."""
+    forgotten: int = 0
+    """People who asked to be forgotten since, and were taken out again."""
+    removed: int = 0
+    """Messages that went with them: theirs, and the answers to them."""
 
 
 async def restore(
@@ -54,7 +59,8 @@ async def restore(
     """Restores a backup into `root`, which must be missing or empty, for storage of that type; for postgres the talk
     goes to the server at `url`, into what must be empty there. Attachments go to `attachments/` in the root.
 
-    The database is checked to the byte before it stands where a bot would find it. Raises `StorageError`, perhaps as
+    Whoever asked to be forgotten since, by the list beside the backups or in the root, is taken out again first. The
+    database is checked to the byte before it stands where a bot would find it. Raises `StorageError`, perhaps as
     `Unsound`, `RootInUse`, `NewerSchema` or `Unavailable`: then the root is as it was; what a server has by then is
     said."""
 
@@ -72,7 +78,7 @@ async def restore(
                 tell("attachments", count, said.blobs)
         return lost
 
-    return await _into(root, fill, type, bot, url, tell)
+    return await _into(root, fill, type, bot, url, source.place, tell)
 
 
 async def restore_database(
@@ -91,7 +97,7 @@ async def restore_database(
                 await aside.run(_copy_at_rest, database, folder / "conversations.db")
         return 0
 
-    return await _into(root, fill, type, bot, url, tell)
+    return await _into(root, fill, type, bot, url, Folder(database.parent), tell)
 
 
 async def fetch(place: Place, said: Manifest, folder: Path, tell: Tell = silent) -> Path:
@@ -134,7 +140,7 @@ async def check(database: Path) -> None:
 
 
 async def _into(
-    root: Path, fill: Callable[[Path], Awaitable[int]], type: Type, bot: str, url: str, tell: Tell
+    root: Path, fill: Callable[[Path], Awaitable[int]], type: Type, bot: str, url: str, beside: Place, tell: Tell
 ) -> Restored:
     """Fills a new root under its lock: everything in a folder aside, which is emptied into the root at the end."""
     schema = _schema(bot) if type == "postgres" else ""
@@ -146,6 +152,7 @@ async def _into(
         await check(aside / "conversations.db")
         store = await connect(bot, aside)
         try:
+            done = await _forgotten(store, aside, (beside, Folder(root)), tell)
             counts = await store.counts()
             if type != "sqlite":
                 target = await connect(bot, aside / "copy", type=type, url=url)
@@ -157,7 +164,16 @@ async def _into(
             await store.close()
         await in_thread(_settle, root, aside, type)
         lock.release()
-    return Restored(counts, lost)
+    return Restored(counts, lost, len(done), sum(each.messages + each.answers for each in done.values()))
+
+
+async def _forgotten(store: Store, aside: Path, lists: Sequence[Place], tell: Tell) -> dict[str, Forgotten]:
+    """Takes those out who asked to be forgotten since; the new root has the list too."""
+    tell("looking who is to be forgotten", 0, 0)
+    for place in lists:
+        await note(Folder(aside), await listed(place))
+    people = await listed(Folder(aside))
+    return await forget_listed(store, people, Blobs(Folder(aside / "attachments"), aside))
 
 
 def _schema(bot: str) -> str:
@@ -211,7 +227,7 @@ async def _new(root: Path) -> AsyncIterator[RootLock]:
 
 def _refuse_filled(root: Path) -> None:
     try:
-        found = sorted(path.name for path in root.iterdir() if path.name != "lock")
+        found = sorted(path.name for path in root.iterdir() if path.name not in ("lock", LIST))
     except FileNotFoundError:
         return
     except OSError as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from .backend import OLDEST, Store
 from .model import Channel, ChannelKind, Message, Session
-from .records import AuditEntry, Memory, Record, Run
+from .records import AuditEntry, Memory, Record, Run, Setting
 
 PAGE = 200
 MESSAGES_AT_ONCE = 500
@@ -19,6 +20,8 @@ LISTED = 5_000
 TAKEN = datetime(1970, 1, 1, tzinfo=UTC)
 """The `deleted_at` of a session that is being removed, archived before if it was to be: no person deletes one before
 it began. Where the removal was cut off, the rest is due at once and first of all, whatever the rules say."""
+LEFT = "left_guild"
+"""The type of the `Run` that waits for the end of a guild's time, `at` when the bot left it: `guild_id` is its data."""
 Aged = Literal["memory", "run", "audit"]
 AGED: dict[Aged, type[Record]] = {"memory": Memory, "run": Run, "audit": AuditEntry}
 
@@ -51,6 +54,8 @@ class Rules:
     memories: timedelta | None = None
     runs: timedelta | None = None
     audit: timedelta | None = None
+    left_guild: timedelta | None = None
+    """Everything of a guild, open, starred, pinned or not, from when the bot left it."""
 
     def limit(self, kind: ChannelKind) -> Limit:
         limits: dict[ChannelKind, Limit] = {
@@ -67,7 +72,7 @@ class Rules:
 class Due:
     """One thing that is due, and why."""
 
-    kind: Literal["session", "message", "memory", "run", "audit", "file"]
+    kind: Literal["session", "message", "channel", "memory", "run", "setting", "audit", "file"]
     id: str
     why: str
     messages: int = 0
@@ -79,6 +84,8 @@ class Due:
     """A session as it was found."""
     within: str = ""
     """The id of the session of a message."""
+    final: bool = False
+    """Whether a session goes whatever is pinned in it, and is not archived."""
 
 
 @dataclass(slots=True)
@@ -93,10 +100,10 @@ class Total:
 async def stretches(
     store: Store, rules: Rules, now: datetime, *, removing: bool
 ) -> AsyncGenerator[Sequence[Due], None]:
-    """Everything in the store that is due, things of one kind, some at a time: what people deleted, then of each
-    channel the oldest sessions first, then records. Open and starred sessions, and those that hold a pinned message,
-    are counted and never due. When `removing`, each stretch is gone before the next is asked for, else at most
-    `LISTED` deleted things of a kind are found."""
+    """Everything in the store that is due, things of one kind, some at a time: what people deleted, then guilds that
+    the bot left, then of each channel the oldest sessions first, then records. Open and starred sessions, and those
+    that hold a pinned message, are counted and never due, but where the bot left. When `removing`, each stretch is
+    gone before the next is asked for, else at most `LISTED` deleted things of a kind are found."""
     before, limit = TAKEN + timedelta(seconds=1), ""
     if rules.deleted is not None:
         before, limit = now - rules.deleted, f"and {spell(rules.deleted)} is the limit"
@@ -104,6 +111,10 @@ async def stretches(
             yield messages
     async for sessions in _deleted_sessions(store, before, limit, removing):
         yield sessions
+    if rules.left_guild is not None:
+        limit = f"and {spell(rules.left_guild)} is the limit"
+        async for things in _left_guilds(store, now - rules.left_guild, limit, removing):
+            yield things
     after: str | None = ""
     while after is not None:
         channels = await store.channels(after, PAGE)
@@ -167,6 +178,52 @@ def _session(session: Session, why: str, sizes: dict[str, int]) -> Due:
     )
 
 
+async def _left_guilds(store: Store, before: datetime, limit: str, removing: bool) -> AsyncGenerator[list[Due], None]:
+    cursor: str | None = OLDEST
+    while cursor is not None:
+        page = await store.records(Run, cursor=cursor, limit=PAGE)
+        for run in page.items[::-1]:
+            if run.type == LEFT and run.at < before:
+                why = f"the bot left its guild on {_day(run.at)}, {limit}"
+                async with aclosing(_left_guild(store, run, why, removing)) as stretches_of_it:
+                    async for things in stretches_of_it:
+                        if await store.record(Run, run.id) is None:  # the bot is back there
+                            break
+                        yield things
+        cursor = page.newer
+
+
+async def _left_guild(store: Store, run: Run, why: str, removing: bool) -> AsyncGenerator[list[Due], None]:
+    """Everything of a guild: each channel's sessions, then the channel, what may be told there, what was set there; in
+    the end that it was left, unless something would not go."""
+    guild = f"guild:{run.data.get('guild_id')}"
+    audiences, after, stays = {guild}, "", False
+    while channels := await store.channels(after, PAGE):
+        for channel in (each for each in channels if f"guild:{each.guild_id}" == guild):
+            audiences.add(channel.key)
+            cursor: str | None = OLDEST
+            while cursor is not None:
+                page = await store.browse(channel.key, cursor=cursor, limit=PAGE, deleted=True)
+                sizes = await store.sizes([each.id for each in page.items])
+                if page.items:
+                    yield [replace(_session(each, why, sizes), final=True) for each in page.items]
+                cursor = page.newer
+            yield [Due("channel", channel.key, why, channel=channel.safe_name)]
+            stays |= removing and await store.channel(channel.key) is not None
+        after = channels[-1].key
+    cursor = OLDEST
+    while cursor is not None:
+        memories = await store.records(Memory, cursor=cursor, limit=PAGE)
+        if theirs := [Due("memory", each.id, why) for each in memories.items if each.audience in audiences]:
+            yield theirs
+        cursor = memories.newer
+    set_there = [id for id in (guild, *(f"channel:{key}" for key in audiences)) if await store.record(Setting, id)]
+    if set_there:
+        yield [Due("setting", id, why) for id in set_there]
+    if not stays:
+        yield [Due("run", run.id, why)]
+
+
 async def _sessions(store: Store, channel: Channel, limit: Limit, now: datetime) -> AsyncGenerator[list[Due], None]:
     """A channel's sessions that are over a limit. What a session and all newer ones add up to only falls from one to
     the next, and their age as well: the first that is within the limits ends the walk."""
@@ -226,10 +283,12 @@ async def _records(store: Store, kind: Aged, before: datetime, limit: str) -> As
     while cursor is not None:
         page = await store.records(AGED[kind], cursor=cursor, limit=PAGE)
         old = [record for record in page.items[::-1] if record.at < before]
-        if old:
+        # That a guild was left must be known until its time is over.
+        going = [each for each in old if not (isinstance(each, Run) and each.type == LEFT)]
+        if going:
             yield [
                 Due(kind, each.id, f"it is from {_day(each.at)}, {limit}", bytes=len(each.model_dump_json()))
-                for each in old
+                for each in going
             ]
         cursor = page.newer if len(old) == len(page.items) else None
 

@@ -12,6 +12,7 @@ from .archive import Archive
 from .backend import OLDEST, Store
 from .leftovers import Leftovers
 from .model import Session
+from .records import Setting
 from .retention import AGED, LISTED, MESSAGES_AT_ONCE, TAKEN, Due, Rules, Total, spell, stretches
 
 SESSIONS_AT_ONCE = 20
@@ -112,7 +113,7 @@ class _Sweep:
         first = stretch[0].session
         if first is None:
             await self._remove(stretch)
-        elif self._archive is None or first.deleted_at is not None:
+        elif self._archive is None or stretch[0].final or first.deleted_at is not None:
             await self._remove_sessions(stretch)
         else:
             await self._put_aside(stretch, self._archive)
@@ -140,6 +141,10 @@ class _Sweep:
         kind = stretch[0].kind
         if kind == "message":
             await self._store.remove_messages(ids)
+        elif kind == "channel":
+            await self._store.remove_channels(ids)
+        elif kind == "setting":
+            await self._store.remove_records(Setting, ids)
         elif kind in AGED:
             await self._store.remove_records(AGED[kind], ids)
         for session_id in {each.within for each in stretch if each.within}:
@@ -156,7 +161,7 @@ class _Sweep:
         """Takes sessions out of sight, each in one step, and only then removes anything of them."""
         taken: list[tuple[Due, Session, Total]] = []
         for each in batch:
-            session = each.session and await self._taken(each.session)
+            session = each.session and await self._taken(each.session, each.final)
             if session is not None:
                 taken.append((each, session, await self._shortened(session)))
         found = [(*each, await self._store.session(each[1].id)) for each in taken]
@@ -175,23 +180,23 @@ class _Sweep:
                 total.bytes += removed.bytes
         await self._pause()
 
-    async def _taken(self, session: Session) -> Session | None:
+    async def _taken(self, session: Session, final: bool) -> Session | None:
         """The session as it is once it is out of sight; None if it is not as it was found, and stays."""
         if session.deleted_at is not None:
             return session
-        if not await self._unchanged(session):
+        if not await self._unchanged(session, final):
             return None
         taken = session.model_copy(update={"deleted_at": TAKEN})
         await self._store.save_session(taken)
         # What another task or process had on its way when the session was looked at is there now.
-        if await self._unchanged(taken):
+        if await self._unchanged(taken, final):
             self._gone(session.id)
             return taken
         await self._give_back(session.id)
         return None
 
-    async def _unchanged(self, session: Session) -> bool:
-        pinned = await self._store.pinned([session.id])
+    async def _unchanged(self, session: Session, final: bool) -> bool:
+        pinned = not final and await self._store.pinned([session.id])
         return not pinned and await self._store.session(session.id) == session and self._free(session)
 
     async def _give_back(self, session_id: str) -> None:

@@ -20,9 +20,10 @@ from .backend import Store
 from .blobs import Blobs
 from .durable import in_thread
 from .errors import StorageError
+from .forgetting import forget
 from .model import Message, Session
 from .place import PIECE
-from .records import Spent
+from .records import Spent, Tombstone
 from .retention import TAKEN
 
 _MEMBERS, _BYTES, _SMALL, _LINE = 100_000, 1 << 40, 1 << 26, 1 << 26
@@ -53,16 +54,18 @@ async def restore_archive(path: Path, store: Store, blobs: Blobs | None = None) 
     """Puts every session of an archive back, with its messages and files; what is there already stays as it is, so
     that doing it twice is doing it once.
 
-    All of the archive is read and found good before anything is kept. Raises `BadArchive`, or `Unavailable`: then
+    Whoever asked to be forgotten meanwhile stays so. All of the archive is read and found good before anything is kept.
+    Raises `BadArchive`, or `Unavailable`: then
     some of it may be back, and the same call finishes."""
+    people: set[str] = set()
     async with aclosing(read_archive(path)) as sessions:
         async for session, messages in sessions:
             kept = await store.session(session.id)
             if kept is not None and kept.channel.key != session.channel.key:
                 where = f"in {kept.channel.safe_name}, and in the archive in {session.channel.safe_name}"
                 raise BadArchive(path, f"the session {session.id[:80]} is kept {where}")
-            async for _ in messages:
-                pass
+            async for page in messages:
+                people.update(message.sender.id for message in page)
     files = await _restore_files(path, blobs)
     back = new = known = 0
     async with aclosing(read_archive(path)) as sessions:
@@ -84,7 +87,17 @@ async def restore_archive(path: Path, store: Store, blobs: Blobs | None = None) 
                 new += sum(fresh)
                 known += len(page) - sum(fresh)
             back += 1
+    for who in people:
+        if tombstone := await store.record(Tombstone, who):
+            await forget(store, who, tombstone.at, blobs=blobs)
     return Restored(back, new, known, files)
+
+
+async def description(path: Path) -> Contents:
+    """What an archive says of itself. Raises `BadArchive`."""
+    reader = await in_thread(_Reader, path)
+    await in_thread(reader.close)
+    return reader.contents
 
 
 async def read_archive(path: Path) -> AsyncGenerator[tuple[Session, AsyncIterator[list[Message]]], None]:

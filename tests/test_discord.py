@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,11 +15,12 @@ import simcord
 from discord.gateway import DiscordWebSocket
 from yarl import URL
 
-from bots.discord.client import Front
 from bots.providers import Chunk, Prompt
 from bots.settings import BotSettings
 from bots.values import Secret
 
+from .account import account as logged_in
+from .account import front_of
 from .wire.discord_accounts import BotAccount
 from .wire.discord_client import pointed_at
 from .wire.discord_limits import Refusal
@@ -35,16 +35,8 @@ PATTERNS = {"always": ["advice-*"], "listen": ["news"], "mention": ["quiet"]}
 async def account(
     tmp_path: Path, config: BotSettings | None = None, **discord_settings: Any
 ) -> AsyncIterator[tuple[World, simcord.Env]]:
-    """A bot logged in to a simulated Discord."""
-    config = config or settings(siblings=["Logic", "logic"], discord={"channels": PATTERNS, **discord_settings})
-    async with world(config) as w:
-        front = Front(w.bot, refusals_file=tmp_path / "refusals", clock=time.time, ticks=time.monotonic, report=_ignore)
-        async with simcord.run(front) as env:
-            yield w, env
-
-
-def _ignore(_facts: dict[str, object]) -> None:
-    """Status is not what these tests are about."""
+    async with logged_in(tmp_path, config, channels=PATTERNS, **discord_settings) as found:
+        yield found
 
 
 def me(env: simcord.Env) -> discord.ClientUser:
@@ -154,16 +146,17 @@ async def test_other_bots_are_answered_when_they_ask_and_only_a_few_times_in_a_r
         channel = guild.create_text_channel("advice-life")
         ana = guild.add_member(env.create_user("ana"))
         other = guild.add_member(env.create_user("other", bot=True))
-        await other.send(channel, "unasked chatter")
-        assert answers(channel)[0].content == "unasked chatter"
+        await other.send(channel, f"{me(env).mention} what is 1 + 1?")
+        assert [m.author.id for m in answers(channel)] == [other.id], "no person has spoken yet"
+        await ana.send(channel, "what is 1 + 2?")
         for _ in range(4):
             await other.send(channel, f"{me(env).mention} what is 1 + 1?")
         mine = [m for m in answers(channel) if m.author.id == me(env).id]
-        assert len(mine) == 2
+        assert len(mine) == 3
         await ana.send(channel, "what is 2 + 2?")
         await other.send(channel, f"{me(env).mention} what is 1 + 1?")
         mine = [m for m in answers(channel) if m.author.id == me(env).id]
-        assert len(mine) == 4
+        assert len(mine) == 5
 
 
 async def test_webhooks_and_system_messages_are_not_people(tmp_path: Path) -> None:
@@ -171,7 +164,9 @@ async def test_webhooks_and_system_messages_are_not_people(tmp_path: Path) -> No
         guild = env.create_guild()
         channel = guild.create_text_channel("advice-life")
         await guild.create_webhook(channel).send("what is 6 * 7?")
-        assert (await w.store.counts()).messages == 0
+        (session,) = await w.store.sessions()
+        (line,) = await w.store.messages(session.id)
+        assert (line.sender.type, line.text) == ("bot", "what is 6 * 7?")
 
 
 async def test_a_missing_permission_is_survived(tmp_path: Path) -> None:
@@ -239,8 +234,7 @@ async def fronted(
     token = Secret(variable="TOKEN", value=bot.token)
     config = settings(name=bot.name, root=root, discord={"token": token, "edit_interval": 0.5})
     async with world(config, root=root, provider=model) as w:
-        known = {"refusals_file": root / "refusals", "clock": time.time, "ticks": time.monotonic, "report": _ignore}
-        front = Front(w.bot, **{**known, **more})
+        front = front_of(w, root, **more)
         with pointed_at(server):
             serving = asyncio.ensure_future(front.serve())
             try:
@@ -377,10 +371,11 @@ async def test_two_of_our_bots_that_answer_each_other_come_to_an_end(tmp_path: P
         ):
             await server.until_ready(one)
             await server.until_ready(two)
+            await server.say(server.add_person("ben"), channel, "talk to each other")
             await server.say(two, channel, "hello", mentions=[one])
             # Each answers three lines of the other, since every answer replies to the line before.
-            await server.until(lambda: len(server.messages(channel)) == 7)
+            await server.until(lambda: len(server.messages(channel)) == 8)
             last = server.messages(channel)[-1]
             again = await server.say(server.add_person("ana"), channel, "and I?", mentions=[last.author])
             await server.answer_to(again)
-            assert server.messages(channel)[7] is again
+            assert server.messages(channel)[8] is again

@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+import storage
 from bots import wiring
 from bots.errors import TroupeError
+from bots.sessions import UNSET, Sessions, Unset
 from storage.amendments import Deleted
-from storage.model import ChannelKind, Session
+from storage.errors import Unavailable
+from storage.model import Channel, ChannelKind, Message, Session, Text
+from tests.postgres import fresh_name, postgres_url
 
+from .test_trouble import pages
 from .world import ANA, BEN, CAI, TESTER, Clock, World, persona, settings, world
 
 
@@ -264,3 +269,56 @@ async def test_a_bot_that_cannot_reach_its_attachments_opens_no_store(
         async with wiring.build(config):
             pass
     assert not (tmp_path / "sage").exists()
+
+
+async def test_a_change_is_not_lost_to_an_answer_under_way_where_several_processes_write(tmp_path: Path) -> None:
+    store = await storage.connect(fresh_name(), tmp_path, type="postgres", url=postgres_url())
+    sessions = Sessions(store, settings(), chance=itertools.count().__next__)
+    channel, at = Channel(front="discord", id="1", kind="channel", name="general"), Clock().now()
+    try:
+        asked, _ = await sessions.place(channel, ANA.sender, at, None)
+        await store.append(asked, _line(asked, "asked"))
+        await sessions.change(asked.id, lambda now: now.model_copy(update={"title": "A title"}))
+        await store.append(sessions.latest(asked), _line(asked, "answered"))
+        kept = await store.session(asked.id)
+        assert kept is not None
+        assert kept.title == "A title"
+        await store.save_session(kept.model_copy(update={"title": "Another process's"}))
+        kept = await store.session(asked.id)
+        assert kept is not None
+        assert sessions.latest(kept).title == "Another process's"
+    finally:
+        await store.close()
+
+
+async def test_a_change_that_storage_refuses_leaves_the_session_as_it_was(tmp_path: Path) -> None:
+    async with world(root=tmp_path) as w:
+        room = w.room()
+        await room.say(ANA, "hello")
+        session = await room.session()
+        await pages(w, 1)
+        with pytest.raises(Unavailable):
+            await w.bot.sessions.change(session.id, lambda now: now.model_copy(update={"title": "too long " * 9999}))
+        await pages(w, 1_000_000)
+        await room.say(ANA, "still there?")
+        assert (await room.session()).title == ""
+
+
+async def test_a_guilds_gap_is_about_its_channels_and_new_settings_are_taken_at_once() -> None:
+    async with world() as w:
+        gaps: dict[str | None, float | Unset | None] = {"g1": 900, "g3": None}
+        sessions = Sessions(w.store, settings(), chance=lambda: 1, guild_gap=lambda guild: gaps.get(guild, UNSET))
+        room, thread = w.room().channel, w.room("plans", "thread").channel
+        assert sessions.gap(room) == (900, "guild")
+        assert sessions.gap(thread) == (None, "settings")
+        assert sessions.gap(w.room(guild="g2").channel) == (300, "settings")
+        assert sessions.gap(w.room(guild="g3").channel) == (None, "guild")
+        sessions.rule(room.key, 60)
+        assert sessions.gap(room) == (60, "channel")
+        sessions.adopt(settings(storage={"path": "unused", "session_gap": 10}))
+        assert sessions.gap(w.room("other", guild="g2").channel) == (10, "settings")
+
+
+def _line(session: Session, name: str) -> Message:
+    parts = (Text(text=name),)
+    return Message(id=name, session_id=session.id, role="user", sender=ANA.sender, parts=parts, at=session.last_at)

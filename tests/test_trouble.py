@@ -150,7 +150,7 @@ async def test_roots_that_cannot_be_used_stop_only_their_own_bot(tmp_path: Path)
 
 async def test_without_the_message_content_intent_a_bot_hears_what_addresses_it(tmp_path: Path) -> None:
     async with stage(tmp_path) as here:
-        without = 1 << 0 | 1 << 9 | 1 << 12
+        without = 1 << 0 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13
         shy = here.discord.add_bot("token-shy", "shy", intents_allowed=without)
         ana, guild = here.discord.add_person("ana"), here.discord.add_guild("Home")
         more: dict[str, Any] = {"message_content": False, "channels": {"always": ["*"]}}

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import storage
@@ -18,7 +19,9 @@ from bots.providers import Provider
 from bots.providers.offline import Offline
 from bots.settings import BotSettings
 from storage.backend import Store
+from storage.blobs import Blobs
 from storage.model import Attachment, Channel, ChannelKind, Message, Receipt, Sender, Session
+from storage.place import Folder
 
 _NUMBERS = itertools.count(1)
 """Ids and chances: none comes twice in a run."""
@@ -167,10 +170,23 @@ async def world(
     clock = Clock()
     store = await storage.connect(config.name, root or Path("unused"), enabled=root is not None)
     asked = provider or Offline(None, now=clock.now)
-    bot = Bot(config, store, asked, now=clock.now, ticks=clock.ticks, chance=lambda: next(_NUMBERS))
-    try:
-        yield World(bot, store, clock)
-    finally:
-        await bot.close()
-        await asked.close()
-        await store.close()
+    with TemporaryDirectory() as folder:
+        if root is None:
+            nowhere = config.storage.model_copy(update={"path": folder})
+            config = config.model_copy(update={"storage": nowhere})
+        bot = Bot(
+            config,
+            store,
+            asked,
+            now=clock.now,
+            ticks=clock.ticks,
+            chance=lambda: next(_NUMBERS),
+            blobs=Blobs(Folder(Path(folder)), Path(folder)),
+        )
+        try:
+            await bot.start()
+            yield World(bot, store, clock)
+        finally:
+            await bot.close()
+            await asked.close()
+            await store.close()

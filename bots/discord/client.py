@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,23 @@ from discord import gateway, http
 from discord.utils import MISSING
 from yarl import URL
 
-from storage.errors import StorageError
-from storage.model import Receipt
+from storage.model import Message
 
 from ..bot import Bot
 from ..errors import Fatal
-from ..pieces import Done
+from ..operations import Operations
+from ..pieces import Piece
 from ..settings import DiscordSettings
 from ..status import Report
-from .delivery import Delivery
+from .catchup import Catchup, LastHeard
+from .commands import build
+from .faces import Faces
+from .files import Files
 from .limits import Identifies, Pace, Refusals, trace
-from .translate import Ears, place
+from .sync import sync
+from .talks import Talks
+from .translate import Ears
+from .views import BUTTONS
 
 log = structlog.get_logger()
 
@@ -35,9 +41,6 @@ discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds before Discord is tried again at the start; every further pause is twice as long."""
 _OUT_OF_REACH = (OSError, TimeoutError, aiohttp.ClientError, discord.HTTPException, discord.GatewayNotFound)
-_CANNOT_KEEP = (
-    "-# I cannot keep this conversation right now, so I am not answering. An admin has to look at my storage."
-)
 
 
 class Front(discord.Client):
@@ -51,6 +54,8 @@ class Front(discord.Client):
         clock: Callable[[], float],
         ticks: Callable[[], float],
         report: Report,
+        operations: Operations,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -67,22 +72,29 @@ class Front(discord.Client):
         )
         parsers = self._connection.parsers
         parsers.update({name: _survived(name, parse) for name, parse in parsers.items()})
-        self._bot = bot
+        self.bot = bot
         self._identifies = Identifies(bot.settings.root / "identifies", clock)
-        self._ears = Ears(bot.settings, bot.router)
+        self.faces = Faces(self, bot.settings, worn=bot.settings.root / "worn.json", ticks=ticks)
+        self.ears = Ears(bot.settings, bot.router, bot.guilds, self.faces.can)
+        self.operations = operations
+        self.tree = build(self)
+        self.add_dynamic_items(*BUTTONS)
+        self._files = Files(bot.settings.discord, self)
+        bot.media.source("discord", self._files.fetch)
+        self.catchup = Catchup(self, LastHeard(bot.settings.root / "heard"), now, wait)
+        self._syncing: asyncio.Task[None] | None = None
         self._report = report
         self._wait = wait
         self._chance = chance
-        self._talks: set[asyncio.Task[Any]] = set()
-        self._asked_by: dict[int, list[int]] = {}
+        self.talks = Talks(bot, self, self._pace, self._refusals, report, now, self.faces)
 
     async def serve(self) -> None:
         """Connects and stays connected until cancelled. Raises `Fatal` when only a person can mend it."""
-        settings = self._bot.settings.discord
+        settings = self.bot.settings.discord
         _aim(settings)
         token = settings.token
         if token is None or not token:
-            raise Fatal(f"{self._bot.settings.name} has no Discord token.")
+            raise Fatal(f"{self.bot.settings.name} has no Discord token.")
         if not token.value.isascii() or not token.value.isprintable():
             raise Fatal(f"The token in {token.variable} holds a line break or another character that no token has.")
         try:
@@ -98,7 +110,12 @@ class Front(discord.Client):
                 raise Fatal(f"Discord refuses the connection with code {closed.code}: {closed.reason}.") from None
             raise
         finally:
-            await self._leave()
+            self.catchup.note()
+            await self.talks.leave()
+            if self._syncing is not None:
+                self._syncing.cancel()
+            await self._files.close()
+            await self.close()
 
     async def _stay(self, token: str) -> None:
         """Connects, however long Discord is out of reach; discord.py itself tries again only once it has been in."""
@@ -127,12 +144,31 @@ class Front(discord.Client):
         """Paces every identify of this account, whoever restarted it."""
         await asyncio.sleep(self._identifies.book())
 
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        await self.bot.privacy.leaving(str(guild.id))
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        await self.bot.privacy.came_back(str(guild.id))
+        await self.faces.dress(guild)
+
+    async def setup_hook(self) -> None:
+        self._syncing = asyncio.create_task(self._sync())
+
+    async def _sync(self) -> None:
+        """Tells Discord about commands that have changed; people are answered meanwhile."""
+        assert self.application_id is not None
+        self._synced = await sync(self.tree, self.bot.settings.root, self.application_id, self.http, self._wait)
+
     async def on_connect(self) -> None:
+        self.catchup.shut()
         self._report({"discord": "connected"})
 
     async def on_ready(self) -> None:
         log.info("discord.ready", account=str(self.user), guilds=len(self.guilds))
         self._report({"discord": "ready", "guilds": len(self.guilds)})
+        for guild in self.guilds:
+            await self.faces.dress(guild)
+        await self.catchup.run()
 
     async def on_resumed(self) -> None:
         log.info("discord.resumed")
@@ -142,76 +178,47 @@ class Front(discord.Client):
         self._report({"discord": "reconnecting"})
 
     async def on_message(self, event: discord.Message) -> None:
-        """Hears one message and, when an answer is due, delivers it."""
+        await self.catchup.passed(event.channel.id)
         if self.user is None:
             return
-        asked = self._asked_by.get(event.channel.id, [])
-        incoming = self._ears.translate(event, self.user, event.author.id in asked)
-        if incoming is None:
-            return
-        task = asyncio.current_task()
-        if task is not None:
-            self._talks.add(task)
-            task.add_done_callback(self._talks.discard)
-        delivery: Delivery | None = None
-        try:
-            async for piece in self._bot.receive(incoming):
-                if delivery is None:
-                    delivery = self._delivery(event)
-                    self._asked_by.setdefault(event.channel.id, []).append(event.author.id)
-                delivery.hear(piece)
-                if isinstance(piece, Done):
-                    # While the lane is still held: nobody's next answer may start between this one's pages.
-                    whole, delivery = delivery, None
-                    await self._bot.delivered(piece.message.id, await self._brought(whole, event))
-        except StorageError as error:
-            log.error("storage.refused", error=str(error))
-            self._report({"last_error": str(error)})
-            if incoming.answer and not self._refusals.exhausted:
-                with suppress(*_OUT_OF_REACH):
-                    await event.channel.send(_CANNOT_KEEP)
-        finally:
-            if delivery is not None:
-                await self._brought(delivery, event)
+        heard = self.ears.translate(event, self.user, self.talks.asked(event.channel.id, event.author.id))
+        if heard is not None:
+            await self.talks.hear(event, *heard)
+
+    async def deliver(
+        self, pieces: AsyncIterator[Piece], question: discord.Message | discord.PartialMessage, asker_id: int
+    ) -> Message | None:
+        """Shows an answer: see `Talks.deliver`."""
+        return await self.talks.deliver(pieces, question, asker_id)
+
+    async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
+        if "content" in event.data:
+            await self.talks.edited(event.message)
+
+    async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
+        await self.talks.deleted(event.channel_id, (event.message_id,))
+
+    async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        await self.talks.deleted(event.channel_id, event.message_ids)
+
+    async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
+        await self.talks.reacted(event, on=True)
+
+    async def on_raw_reaction_remove(self, event: discord.RawReactionActionEvent) -> None:
+        await self.talks.reacted(event, on=False)
 
     async def on_guild_channel_update(self, _before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
-        await self._renamed(after)
+        await self.talks.renamed(after)
 
     async def on_thread_update(self, _before: discord.Thread, after: discord.Thread) -> None:
-        await self._renamed(after)
+        await self.talks.renamed(after)
 
     async def on_guild_update(self, _before: discord.Guild, after: discord.Guild) -> None:
         for channel in (*after.text_channels, *after.threads):
-            await self._renamed(channel)
+            await self.talks.renamed(channel)
 
     async def on_error(self, event_method: str, /, *_args: object, **_kwargs: object) -> None:
         log.exception("discord.event_failed", event_method=event_method)
-
-    def _delivery(self, event: discord.Message) -> Delivery:
-        interval = self._bot.settings.discord.edit_interval
-        return Delivery(event, interval=interval, pace=self._pace, refusals=self._refusals)
-
-    async def _brought(self, delivery: Delivery, event: discord.Message) -> tuple[Receipt, ...]:
-        """Finishes a delivery; whatever comes of it, its asker waits no longer."""
-        try:
-            return await delivery.finish()
-        finally:
-            asked = self._asked_by[event.channel.id]
-            asked.remove(event.author.id)
-            if not asked:
-                del self._asked_by[event.channel.id]
-
-    async def _renamed(self, channel: Any) -> None:
-        now = place(channel)
-        if self._bot.knows(now.key) is not None:
-            await self._bot.know(now)
-
-    async def _leave(self) -> None:
-        """Lets answers under way reach their channels, then goes offline."""
-        await self._bot.close()
-        if self._talks:
-            await asyncio.wait(self._talks, timeout=5)
-        await self.close()
 
 
 _RENEW = "Make a new one in the Developer Portal (your application, Bot, Reset Token), set it and start the bot again."
@@ -236,6 +243,7 @@ def _survived(name: str, parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _intents(settings: DiscordSettings) -> discord.Intents:
     intents = discord.Intents.none()
     intents.guilds = intents.guild_messages = intents.dm_messages = True
+    intents.guild_reactions = intents.dm_reactions = True
     intents.message_content = settings.message_content
     return intents
 

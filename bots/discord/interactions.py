@@ -10,32 +10,55 @@ import structlog
 from discord import app_commands
 
 from storage.errors import StorageError
-from storage.model import Channel, Sender
+from storage.model import Channel
 
 from ..errors import TroupeError
-from .text import LIMIT, pages, safe_name
-from .translate import place
+from .text import LIMIT, pages
+from .translate import origin, place, roles, who
 
 log = structlog.get_logger()
 
+__all__ = ["PUBLIC", "Tree", "announce", "answer", "inert", "quoted", "roles", "told_wrong", "where", "who"]
 PUBLIC = {"public": True}
 """`extras` of a command whose answer everybody sees; without it only the asker does."""
 _LONGEST = 3
 """Pages beyond which an answer goes out as a file."""
+_ALWAYS = {"help", "privacy", "Show what you know", "usage", "admin"}
+"""Commands for those, too, whom the bot does not answer: what they are, what is kept of them, or rules of their own."""
 
 
 class Tree(app_commands.CommandTree[Any]):
     """The bot's commands. Each is deferred before its handler runs, so that no handler can be too late."""
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        if interaction.type is discord.InteractionType.application_command and interaction.command is not None:
-            private = not interaction.command.extras.get("public", False)
-            await interaction.response.defer(ephemeral=private, thinking=True)
-        return True
+        command = interaction.command
+        if interaction.type is not discord.InteractionType.application_command or command is None:
+            return True
+        root = command.root_parent if isinstance(command, app_commands.Command) else None
+        refusal = "" if (root or command).name in _ALWAYS else refused(interaction)
+        private = bool(refusal) or not command.extras.get("public", False)
+        await interaction.response.defer(ephemeral=private, thinking=True)
+        if refusal:
+            await answer(interaction, refusal)
+        return not refusal
 
     async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         await told_wrong(interaction, cause)
+
+
+def refused(interaction: discord.Interaction[Any]) -> str:
+    """Why the bot does not talk with the asker there; empty where it does."""
+    bot = interaction.client.bot
+    dms = bot.settings.discord.dms
+    let_in = dms.policy == "everyone" or (dms.policy == "allowlist" and str(interaction.user.id) in dms.allow)
+    if interaction.guild_id is None and not let_in:
+        return "I do not talk privately here; use me in a channel of a server."
+    channel = interaction.channel
+    if channel is None or isinstance(channel, discord.ForumChannel | discord.CategoryChannel):
+        return ""
+    grant = bot.admission.access.grant(place(channel, interaction.user), who(interaction.user), roles(interaction.user))
+    return "" if grant.allowed else f"I may not answer you here: {grant.why}."
 
 
 async def told_wrong(interaction: discord.Interaction[Any], error: BaseException) -> None:
@@ -53,9 +76,10 @@ async def answer(
     *,
     file: tuple[str, bytes] | None = None,
     view: discord.ui.View | None = None,
+    silent: bool = False,
 ) -> discord.Message:
     """Answers an interaction that was deferred, or one that was not, for its asker alone; long texts become pages or a
-    file. `file` is a name and its bytes. Returns the first message."""
+    file. `file` is a name and its bytes; a `silent` answer notifies nobody. Returns the first message."""
     if not interaction.response.is_done():
         await interaction.response.defer(ephemeral=True, thinking=True)
     shown = [page.shown for page in pages(text)] or ["-"]
@@ -67,8 +91,16 @@ async def answer(
     sent: list[discord.Message] = []
     for number, page in enumerate(shown):
         more: dict[str, Any] = {"files": files, **({"view": view} if view else {})} if number == last else {}
-        sent.append(await interaction.followup.send(page, wait=True, allowed_mentions=_NOBODY, **more))
+        send = interaction.followup.send(page, wait=True, allowed_mentions=_NOBODY, silent=silent, **more)
+        sent.append(await send)
     return sent[0]
+
+
+async def announce(interaction: discord.Interaction[Any], text: str) -> None:
+    """Tells everybody in the place what a command has changed, without notifying anybody, and keeps the words."""
+    here = where(interaction)
+    sent = await interaction.followup.send(text, wait=True, silent=True, ephemeral=False, allowed_mentions=_NOBODY)
+    await interaction.client.bot.said(here, text, origin=origin(int(here.id), sent.id))
 
 
 def where(interaction: discord.Interaction[Any]) -> Channel:
@@ -79,15 +111,14 @@ def where(interaction: discord.Interaction[Any]) -> Channel:
     return place(channel, interaction.user)
 
 
-def who(user: discord.abc.User) -> Sender:
-    """A person or program, in storage's terms."""
-    return Sender(type="bot" if user.bot else "user", id=str(user.id), name=safe_name(user.display_name))
+def inert(text: str) -> str:
+    """Somebody's words in one line of ours: shown as they are, doing nothing."""
+    return discord.utils.escape_markdown(" ".join(text.split()))
 
 
-def roles(user: discord.abc.User) -> tuple[str, ...]:
-    """The ids and names of a member's roles; nothing outside guilds."""
-    found = getattr(user, "roles", ())
-    return tuple(text for role in found if not role.is_default() for text in (str(role.id), role.name))
+def quoted(text: str) -> str:
+    """Somebody's words as a quotation, line by line, so that none of them can pass for ours or another's."""
+    return "\n".join(f"> {line}" for line in text.splitlines() or [""])
 
 
 _NOBODY = discord.AllowedMentions.none()

@@ -20,11 +20,11 @@ from ..errors import Fatal
 
 log = structlog.get_logger()
 
-_MESSAGES = re.compile(r"/channels/(\d+)/messages(/\d+)?$")
+_MESSAGES = re.compile(r"/(?:channels/(\d+)/messages|webhooks/(\d+)/[^/]+(?:/messages(?=/))?)(/\d+)?$")
 
 
 class Pace:
-    """How soon a channel takes another message or edit, from the headers of what it took before."""
+    """How soon a channel, or a webhook, takes another message or edit, from the headers of what it took before."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
         self._ticks = ticks
@@ -35,7 +35,7 @@ class Pace:
         found = _MESSAGES.search(path)
         if found is None or method not in ("POST", "PATCH"):
             return
-        key = (int(found[1]), found[2] is not None)
+        key = (int(found[1] or found[2]), found[3] is not None)
         try:
             spare, reset = int(headers["X-RateLimit-Remaining"]), float(headers["X-RateLimit-Reset-After"])
         except (KeyError, ValueError):
@@ -45,10 +45,11 @@ class Pace:
         else:
             self._free_at.pop(key, None)
 
-    def wait(self, channel_id: int) -> float:
-        """Seconds to hold back a passing edit, so that one call is always left for the final one."""
+    def wait(self, place_id: int) -> float:
+        """Seconds to hold back a passing edit in a channel or through a webhook, so that one call is always left for
+        the final one."""
         now = self._ticks()
-        return max(0.0, *(self._free_at.get((channel_id, edit), now) - now for edit in (False, True)))
+        return max(0.0, *(self._free_at.get((place_id, edit), now) - now for edit in (False, True)))
 
 
 def host_file() -> Path:

@@ -2,73 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import discord
 
 from storage.model import Attachment, Channel, ChannelKind, Sender
 
-from ..bot import Incoming, is_stop
+from ..guilds import Guilds
+from ..incoming import Incoming, is_stop
+from ..manners import Choice, Heard, Mode, choose
 from ..router import ContextRouter, called
 from ..settings import BotSettings
 from .text import safe_name, strip_mention
 
-Mode = Literal["always", "mention", "listen"]
+Place: TypeAlias = "discord.abc.MessageableChannel"
 
 
 class Ears:
-    """Decides about every event that one account sees. `siblings` are the names of the fleet's other bots."""
+    """Decides about every event that one account sees."""
 
-    def __init__(self, settings: BotSettings, router: ContextRouter) -> None:
+    def __init__(
+        self,
+        settings: BotSettings,
+        router: ContextRouter,
+        guilds: Guilds,
+        faces: Callable[[Place], bool] = lambda _channel: False,
+    ) -> None:
+        """`faces`: whether a persona can speak with a face of its own in a channel."""
         self._settings = settings
         self._router = router
+        self._guilds = guilds
+        self._faces = faces
         self._siblings = called(settings.siblings)
         self._bot_lines: dict[int, int] = {}
+        """How many lines of other bots were answered in a row, in the channels where a person has spoken."""
 
-    def translate(self, event: discord.Message, me: discord.ClientUser, busy_for_author: bool) -> Incoming | None:
-        """The line, or None when it is none of this bot's business. `busy_for_author`: an answer to the author is
-        on its way here, so that a bare "stop" needs no mention."""
+    def translate(
+        self, event: discord.Message, me: discord.ClientUser, busy_for_author: bool
+    ) -> tuple[Choice, Incoming] | None:
+        """What to do with a line, and the line; None when it is none of this bot's business. `busy_for_author`: an
+        answer to the author is on its way here, so that a bare "stop" needs no mention."""
         if not self._heard(event, me):
             return None
-        text = _words(event, me, self._settings.display)
+        text = words(event, me, self._settings.display)
+        attachments = tuple(attachment(file) for file in event.attachments)
         direct = self._direct(event, me, text)
-        if event.author.bot and not (direct and self._bot_may(event)):
-            return None
-        attachments = tuple(_attachment(file) for file in event.attachments)
         if not direct and not text and not attachments:
             return None
-        answer = direct or (busy_for_author and is_stop(text))
-        if not answer:
-            mode = self._mode(event.channel)
-            if mode == "mention" or self._siblings.search(text):
-                return None
-            answer = mode == "always" and not _aimed_at_others(event)
-        return Incoming(
+        choice = choose(
+            Heard(
+                text=text,
+                direct=direct,
+                mode=self.mode(event.channel)[0],
+                by_bot=event.author.bot,
+                bot_lines_left=self._bot_lines_left(event.channel.id),
+                for_sibling=self._siblings.search(text) is not None,
+                sibling_speaks=_matching(event.channel, self._settings.ahead) is not None,
+                for_others=_aimed_at_others(event),
+                stops=busy_for_author and is_stop(text),
+            ),
+            reactions=self._settings.discord.reactions,
+        )
+        if choice.act == "ignore":
+            return None
+        if event.author.bot and choice.act == "speak":
+            self._bot_lines[event.channel.id] += 1
+        line = Incoming(
             origin=origin(event.channel.id, event.id),
             channel=place(event.channel, event.author),
-            sender=Sender(
-                type="bot" if event.author.bot else "user",
-                id=str(event.author.id),
-                name=safe_name(event.author.display_name),
-            ),
+            sender=who(event.author),
             text=text,
             at=event.created_at,
             attachments=attachments,
             reply_to=_replied(event),
-            answer=answer,
+            answer=choice.act == "speak",
+            roles=roles(event.author),
+            faces=self._faces(event.channel),
+            shown=_beside_the_replied(event),
         )
+        return choice, line
+
+    def mode(self, channel: Place) -> tuple[Mode, str]:
+        """How the bot takes part in a channel, and what says so."""
+        if isinstance(channel, discord.Thread) and channel.me is not None:
+            return "always", "it has joined the thread"
+        home = channel.parent if isinstance(channel, discord.Thread) else channel
+        guild = getattr(channel, "guild", None)
+        if home is None or guild is None:
+            return "mention", "no list of channels names it"
+        ruling = self._guilds.ruling(str(guild.id), str(getattr(home, "name", "")), str(home.id))
+        return ruling.mode, ruling.why
 
     def _heard(self, event: discord.Message, me: discord.ClientUser) -> bool:
         spoken = event.type in (discord.MessageType.default, discord.MessageType.reply)
-        if not spoken or event.author.id == me.id or event.webhook_id is not None:
+        if not spoken or event.author.id == me.id or event.application_id == me.id:
             return False
         if not event.author.bot:
-            self._bot_lines.pop(event.channel.id, None)
-        if event.guild is not None:
-            return True
-        dms = self._settings.discord.dms
-        return dms.policy == "everyone" or (dms.policy == "allowlist" and str(event.author.id) in dms.allow)
+            self._bot_lines[event.channel.id] = 0
+        return event.guild is not None or self._settings.discord.dms.lets_in(str(event.author.id))
 
     def _direct(self, event: discord.Message, me: discord.ClientUser, text: str) -> bool:
         """Whether the line is meant for this bot: a DM, a mention, a reply to it, or a call by name."""
@@ -77,31 +110,14 @@ class Ears:
         if any(role.is_bot_managed() and role in event.guild.me.roles for role in event.role_mentions):
             return True
         replied = event.reference.resolved if event.reference else None
-        if isinstance(replied, discord.Message) and replied.author.id == me.id:
+        if isinstance(replied, discord.Message) and me.id in (replied.author.id, replied.application_id):
             return True
         return not event.author.bot and self._router.addressed(text)
 
-    def _bot_may(self, event: discord.Message) -> bool:
-        """Whether another program's line may still be answered: a few in a row, then a person has to speak."""
-        answered = self._bot_lines.get(event.channel.id, 0)
-        self._bot_lines[event.channel.id] = answered + 1
-        return answered < self._settings.discord.bot_turns
-
-    def _mode(self, channel: discord.abc.MessageableChannel) -> Mode:
-        if isinstance(channel, discord.Thread) and channel.me is not None:
-            return "always"
-        parent = channel.parent if isinstance(channel, discord.Thread) else channel
-        name = str(getattr(parent, "name", "")).casefold()
-        patterns = self._settings.discord.channels
-        lists: tuple[tuple[Mode, tuple[str, ...]], ...] = (
-            ("always", patterns.always),
-            ("mention", patterns.mention),
-            ("listen", patterns.listen),
-        )
-        for mode, wanted in lists:
-            if any(fnmatchcase(name, pattern.casefold()) for pattern in wanted):
-                return mode
-        return "mention"
+    def _bot_lines_left(self, channel_id: int) -> int:
+        """How many more lines of other bots may be answered: a few in a row after a person has spoken."""
+        limit = self._settings.discord.bot_turns
+        return limit - self._bot_lines.get(channel_id, limit)
 
 
 def origin(channel_id: int, message_id: int) -> str:
@@ -109,7 +125,7 @@ def origin(channel_id: int, message_id: int) -> str:
     return f"discord:{channel_id}:{message_id}"
 
 
-def place(channel: discord.abc.MessageableChannel, author: discord.abc.User | None = None) -> Channel:
+def place(channel: Place, author: discord.abc.User | None = None) -> Channel:
     """A Discord channel in storage's terms; a DM is named after the person."""
     kind: ChannelKind = "channel"
     name, parent = str(getattr(channel, "name", "")), None
@@ -130,7 +146,8 @@ def place(channel: discord.abc.MessageableChannel, author: discord.abc.User | No
     )
 
 
-def _words(event: discord.Message, me: discord.ClientUser, name: str) -> str:
+def words(event: discord.Message, me: discord.ClientUser, name: str) -> str:
+    """What a message says, with mentions as names: the bot's own is taken out."""
     text = strip_mention(event.content, str(me.id), name)
     for user in event.mentions:
         text = text.replace(f"<@{user.id}>", f"@{safe_name(user.display_name)}")
@@ -143,6 +160,29 @@ def _aimed_at_others(event: discord.Message) -> bool:
     return bool(event.mentions) or isinstance(replied, discord.Message)
 
 
+def who(user: discord.abc.User) -> Sender:
+    """A person or program, in storage's terms."""
+    return Sender(type="bot" if user.bot else "user", id=str(user.id), name=safe_name(user.display_name))
+
+
+def roles(user: discord.abc.User) -> tuple[str, ...]:
+    """The ids and names of a member's roles; nothing outside guilds."""
+    found = getattr(user, "roles", ())
+    return tuple(text for role in found if not role.is_default() for text in (str(role.id), role.name))
+
+
+def _beside_the_replied(event: discord.Message) -> tuple[Attachment, ...]:
+    replied = event.reference.resolved if event.reference else None
+    return tuple(map(attachment, replied.attachments)) if isinstance(replied, discord.Message) else ()
+
+
+def _matching(channel: Place, patterns: tuple[str, ...]) -> str | None:
+    """The first pattern that a channel's name matches; a thread goes by its channel's."""
+    parent = channel.parent if isinstance(channel, discord.Thread) else channel
+    name = str(getattr(parent, "name", "")).casefold()
+    return next((pattern for pattern in patterns if fnmatchcase(name, pattern.casefold())), None)
+
+
 def _replied(event: discord.Message) -> str | None:
     reference = event.reference
     if reference is None or reference.message_id is None or event.type != discord.MessageType.reply:
@@ -150,7 +190,8 @@ def _replied(event: discord.Message) -> str | None:
     return origin(reference.channel_id, reference.message_id)
 
 
-def _attachment(file: discord.Attachment) -> Attachment:
+def attachment(file: discord.Attachment) -> Attachment:
+    """A file beside a message, in storage's terms."""
     media = (file.content_type or "").partition(";")[0]
     kinds: dict[str, Literal["image", "audio", "video"]] = {"image": "image", "audio": "audio", "video": "video"}
     return Attachment(

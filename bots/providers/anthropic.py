@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from storage.model import Usage
 
 from ..errors import ProviderError
-from . import Chunk, Line, Prompt, in_turns
+from . import Chunk, Image, Line, Prompt, in_turns
 from .failures import Temper, provider_error
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class Anthropic:
 
     name = "anthropic"
 
-    def __init__(self, model: str, api_key: str = "", base_url: str | None = None) -> None:
-        """`base_url` names any compatible server; one that wants no key gets none of ours.
+    def __init__(self, model: str, api_key: str = "", base_url: str | None = None, *, vision: bool = True) -> None:
+        """`base_url` names any compatible server; one that wants no key gets none of ours. Without `vision` the model
+        is shown no images.
 
         Imports the SDK, which takes about a second: to be called before a bot is open to people."""
         import httpx2
@@ -43,6 +45,7 @@ class Anthropic:
 
         self.model = model
         self._key = api_key
+        self._vision = vision
         self._temper = Temper()
         self._client = AsyncAnthropic(
             # Never None: the SDK would look both up in the environment and in the home folder.
@@ -85,8 +88,9 @@ class Anthropic:
         if self._temper.wanted(prompt):
             # The SDK's own argument is gone; models that take a temperature still read it from the body.
             options["extra_body"] = {"temperature": prompt.temperature}
+        shown = messages(prompt.lines, vision=self._vision)
         stream: AsyncStream[RawMessageStreamEvent] = await self._messages.create(
-            model=self.model, max_tokens=prompt.max_tokens, messages=messages(prompt.lines), stream=True, **options
+            model=self.model, max_tokens=prompt.max_tokens, messages=shown, stream=True, **options
         )
         return stream
 
@@ -102,8 +106,8 @@ class Anthropic:
         )
 
 
-def messages(lines: Sequence[Line]) -> list[Any]:
-    """The lines as the API wants them: a user first, roles in turn.
+def messages(lines: Sequence[Line], *, vision: bool = True) -> list[Any]:
+    """The lines as the API wants them: a user first, roles in turn; with `vision` what stands beside them.
 
     In a long conversation the last message before the question is marked for the cache. Every message is a block
     whether marked or not, so that the same beginning is the same bytes in the next turn."""
@@ -111,8 +115,20 @@ def messages(lines: Sequence[Line]) -> list[Any]:
     merged = in_turns((*first, *lines))
     marked = len(merged) - 2 if len(merged) >= _LONG else None
     return [
-        {"role": line.role, "content": [_block(line.text, cached=place == marked)]} for place, line in enumerate(merged)
+        {
+            "role": line.role,
+            "content": [
+                *(_picture(image) for image in line.images if vision and line.role == "user"),
+                _block(line.text, cached=place == marked),
+            ],
+        }
+        for place, line in enumerate(merged)
     ]
+
+
+def _picture(image: Image) -> dict[str, Any]:
+    data = base64.b64encode(image.data).decode()
+    return {"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": data}}
 
 
 def _block(text: str, *, cached: bool) -> dict[str, Any]:

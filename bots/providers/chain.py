@@ -17,15 +17,17 @@ _WHY: dict[ProviderFailure, str] = {
 }
 """The failures that another model can make good. The rest is about the question: it would fail there too, or get
 an answer that the first model refused to give."""
+_NOT_ALLOWED = "The models that may be asked here are not available; this is the offline answer."
 
 Failed = tuple[Provider, ProviderError]
 
 
 class Chain:
-    """Asks its providers in order until one says a first word.
+    """Asks those of its providers that may be asked, in order, until one says a first word.
 
-    When it is not the first of them, a notice comes ahead of its words. A failure after the first word is raised:
-    what was said stands. When all have failed, the first one's failure is raised, with the details of all."""
+    When one that may be asked has failed before it, or only the offline one may be, a notice comes ahead of its words.
+    A failure after the first word is raised: what was said stands. When all have failed, the first one's failure is
+    raised, with the details of all."""
 
     def __init__(self, providers: Sequence[Provider]) -> None:
         self.providers = tuple(providers)
@@ -33,14 +35,18 @@ class Chain:
         self.model = self.providers[0].model
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        asked = [provider for provider in self.providers if _may_be_asked(provider, prompt)]
+        if not asked:
+            raise ProviderError("unavailable", "none of the models that may be asked is in the chain")
+        ahead = _NOT_ALLOWED if len(asked) < len(self.providers) and asked[0].name == "offline" else ""
         failed: list[Failed] = []
-        for provider in self.providers:
+        for provider in asked:
             said = False
             try:
                 async with aclosing(cast("AsyncGenerator[Chunk, None]", provider.stream(prompt))) as chunks:
                     async for chunk in chunks:
-                        if not said and failed:
-                            yield Chunk(notice=notice(failed, provider))
+                        if not said and (told := notice(failed, provider) if failed else ahead):
+                            yield Chunk(notice=told)
                         said = True
                         yield chunk
                 return
@@ -53,6 +59,10 @@ class Chain:
     async def close(self) -> None:
         for provider in self.providers:
             await provider.close()
+
+
+def _may_be_asked(provider: Provider, prompt: Prompt) -> bool:
+    return prompt.models is None or provider.name == "offline" or provider.model in prompt.models
 
 
 def notice(failed: Sequence[Failed], answering: Provider) -> str:

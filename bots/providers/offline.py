@@ -19,7 +19,7 @@ from ..offline.quoting import closed, excerpt, quoted
 from ..offline.smalltalk import reply
 from ..offline.transcript import Transcript
 from ..terms import telling
-from . import Chunk, Prompt
+from . import Chunk, Line, Prompt
 
 CLOSING = (
     "-# Offline: no model is configured or reachable. I can quote my notes, recall this chat, and do sums and dates."
@@ -83,6 +83,8 @@ class Offline:
         transcript = Transcript(prompt.lines, question, name)
         before = next((line.text for line in reversed(prompt.lines) if line.role == "assistant"), "")
         said_so = any(line.role == "assistant" and _QUOTES.search(line.text) for line in prompt.lines)
+        if not question and (beside := _beside(prompt)):
+            return f"{beside}\n{CLOSING}"
         if everything := self._everything(asked, transcript):
             return _ended(everything, said_so)
         answer = (
@@ -201,6 +203,14 @@ def _ended(answer: str, said_so: bool) -> str:
     return f"{answer}\n\n{CLOSING}" if not said_so and _QUOTES.match(answer) else answer
 
 
+def _beside(prompt: Prompt) -> str:
+    """What to say to somebody who sent files without a word; nothing where there are none."""
+    last = prompt.lines[-1] if prompt.lines else Line("user", "")
+    if last.images or "[image: " in last.text:
+        return "I cannot look at pictures without a model."
+    return "I cannot read files without a model." if _FILE.search(last.text) else ""
+
+
 def _persona(system: str) -> str:
     """The name a persona's prompt gives it; empty where it gives none."""
     match = _NAME_GIVEN.search(system[:600])
@@ -222,6 +232,7 @@ def _pieces(answer: str) -> Iterator[str]:
     return (match[0] for match in re.finditer(r"\S{1,24}\s*|\s+", answer))
 
 
+_FILE = re.compile(r"\[(?:file|audio|video): ")
 _QUOTES = re.compile(r"^From (?:my notes, |this chat:)", re.MULTILINE)
 _COIN = re.compile(r"(?:flip|toss|throw)(?: me)? a coin|(?:a )?coin ?(?:flip|toss)|heads or tails")
 _DICE = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from storage.model import Usage
 
 from ..errors import ProviderError
-from . import Chunk, Prompt, in_turns
+from . import Chunk, Image, Line, Prompt, in_turns
 from .failures import Temper, provider_error, told
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ class OpenAI:
 
     name = "openai"
 
-    def __init__(self, model: str, api_key: str = "", base_url: str | None = None) -> None:
-        """`base_url` names any compatible server; one that wants no key gets none of ours.
+    def __init__(self, model: str, api_key: str = "", base_url: str | None = None, *, vision: bool = True) -> None:
+        """`base_url` names any compatible server; one that wants no key gets none of ours. Without `vision` the model
+        is shown no images.
 
         Imports the SDK, which takes about half a second: to be called before a bot is open to people."""
         import httpx2
@@ -38,6 +40,7 @@ class OpenAI:
 
         self.model = model
         self._key = api_key
+        self._vision = vision
         # OpenAI's newer models know only the one name, most other servers only the other.
         self._longest = "max_completion_tokens" if base_url is None else "max_tokens"
         self._temper = Temper()
@@ -80,8 +83,8 @@ class OpenAI:
         await self._client.close()
 
     async def _asked(self, prompt: Prompt) -> AsyncAPIResponse[Any]:
-        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        messages += [{"role": line.role, "content": line.text} for line in in_turns(prompt.lines)]
+        messages: list[dict[str, Any]] = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        messages += [{"role": line.role, "content": self._content(line)} for line in in_turns(prompt.lines)]
         body: dict[str, Any] = {"messages": messages, self._longest: prompt.max_tokens}
         if self._temper.wanted(prompt):
             body["temperature"] = prompt.temperature
@@ -91,6 +94,16 @@ class OpenAI:
         )
         return await asking.__aenter__()  # left again by `response.close()`, which is all that its exit does
 
+    def _content(self, line: Line) -> str | list[dict[str, Any]]:
+        """A line's text, and in parts of its own what stands beside it; many servers take only the bare text."""
+        if not (line.images and self._vision and line.role == "user"):
+            return line.text
+        # Behind the text, so that the beginning stays the same whether there are images or not.
+        return [
+            {"type": "text", "text": line.text},
+            *({"type": "image_url", "image_url": {"url": _data_url(image)}} for image in line.images),
+        ]
+
     def _usage(self, usage: object) -> Usage:
         return Usage(
             provider=self.name,
@@ -99,6 +112,10 @@ class OpenAI:
             tokens_out=_count(usage, "completion_tokens"),
             cache_read=_count(_field(usage, "prompt_tokens_details"), "cached_tokens"),
         )
+
+
+def _data_url(image: Image) -> str:
+    return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
 
 
 def _words(said: object) -> str:

@@ -57,6 +57,13 @@ class RemoveSessions:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveChannels:
+    """Answered with how many went."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KeepRecords:
     records: tuple[Record, ...]
 
@@ -71,7 +78,7 @@ class RemoveRecords:
 
 Plain = KeepChannel | SaveSession | Append | KeepReceipts
 """What can be written without reading first."""
-Change = Plain | Amend | RemoveMessages | RemoveSessions | KeepRecords | RemoveRecords
+Change = Plain | Amend | RemoveMessages | RemoveSessions | RemoveChannels | KeepRecords | RemoveRecords
 
 
 def located(at: datetime) -> datetime:

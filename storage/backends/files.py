@@ -93,6 +93,11 @@ class FilesStore(SqliteStore):
         self._writer.recount()
         return catching_up.problems
 
+    async def scrub(self) -> None:
+        self._refuse_closed()
+        await self._writing.run(lambda _: self._files.scrub())
+        await super().scrub()
+
     async def _close(self) -> None:
         try:
             await self._writer.drain()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Unavailable
-from ..model import Channel, Message, Session, storable
+from ..model import Message, Session, storable
 from ..records import Spent
 from . import sqlite_rows
 from .changes import (
@@ -27,6 +27,7 @@ from .changes import (
     KeepChannel,
     KeepReceipts,
     KeepRecords,
+    RemoveChannels,
     RemoveMessages,
     RemoveRecords,
     RemoveSessions,
@@ -34,14 +35,13 @@ from .changes import (
 )
 from .files_attachments import Attachments
 from .files_disk import Disk, state
+from .files_homes import Homes
 from .files_layout import (
     CHANNEL,
     MESSAGES,
     META,
     Unreadable,
     about,
-    channel_folder,
-    document,
     line,
     lines,
     meta,
@@ -93,6 +93,7 @@ class Files:
         self._lists = Lists(root, index, self._disk)
         self._attachments = Attachments(root, index, self._disk)
         self._seen = Seen(root, index, self._disk)
+        self._homes = Homes(root, index, self._disk, self._seen)
         self._records = Records(root, index, self._disk, self._seen)
         self._metas: dict[str, dict[str, Any]] = {}
         self._changed: dict[str, None] = {}
@@ -133,6 +134,15 @@ class Files:
         """Rewrites lists of records that grew too long, before anything is put; trouble is let pass."""
         with contextlib.suppress(Unavailable, sqlite3.Error):
             self._transact(self._records.compact)
+
+    def scrub(self) -> None:
+        """Rewrites every file that still tells what was changed or taken back since, between two batches. Raises
+        `Unavailable`."""
+        stale = self._index.execute("SELECT session_id FROM folders WHERE changes > 0").fetchall()
+        for (session_id,) in stale:
+            self._transact(lambda session_id=session_id: self._compact(session_id))  # type: ignore[misc]
+        self._transact(lambda: self._records.compact(slack=0))
+        self.write_lists(anew=True)
 
     def write_lists(self, *, anew: bool = False) -> None:
         """Brings the lists for people up to date, if they are not; `anew` where nobody can tell."""
@@ -192,6 +202,10 @@ class Files:
             case RemoveSessions(ids):
                 for session_id in map(storable, ids):
                     self._remove_session(session_id)
+            case RemoveChannels(keys):
+                for key in keys:
+                    self._homes.remove(key)
+                self._lists.changed += 1
             case KeepRecords(records):
                 self._records.keep(records)
             case RemoveRecords(kind, ids):
@@ -227,7 +241,7 @@ class Files:
             noted.clear()
 
     def _keep_meta(self, session: Session) -> None:
-        if self._home(session.channel) is None:
+        if self._homes.of(session.channel.key) is None:
             self._keep_channel(session.channel.key)
         path = self._place(session)
         self._disk.replace(self._root / path / META, [meta(session)])
@@ -242,9 +256,8 @@ class Files:
         """The session's folder, made or renamed as it should be; one that somebody moved stays where it was put."""
         row = self._index.execute("SELECT path FROM folders WHERE session_id = ?", (session.id,)).fetchone()
         mine = row and str(row[0])
-        home = (
-            str(Path(mine).parent) if mine else self._home(session.channel) or self._keep_channel(session.channel.key)
-        )
+        key = session.channel.key
+        home = str(Path(mine).parent) if mine else self._homes.of(key) or self._keep_channel(key)
         wanted = f"{home}/{session_name(session)}"
         if wanted != mine and os.path.lexists(self._root / wanted):
             wanted += f"~{tail(session.id)}"
@@ -257,24 +270,9 @@ class Files:
             self._index.execute("UPDATE folders SET path = ? WHERE session_id = ?", (wanted, session.id))
         return wanted
 
-    def _home(self, channel: Channel) -> str | None:
-        row = self._index.execute("SELECT path FROM homes WHERE channel_key = ?", (storable(channel.key),)).fetchone()
-        return row and str(row[0])
-
     def _keep_channel(self, key: str) -> str:
-        """Writes a channel's own file, as it stands in the index; returns its folder."""
-        found = self._index.execute(sqlite_rows.CHANNEL_BY_KEY, (storable(key),)).fetchone()[0]
-        (channel,) = sqlite_rows.CHANNELS.validate_json(found)
-        path = self._home(channel)
-        if path is None:
-            path = str(channel_folder(channel))
-            if os.path.lexists(self._root / path):
-                path += f"~{tail(channel.key)}"
-            self._disk.make(self._root / path)
-            self._index.execute("INSERT INTO homes VALUES (?, ?)", (channel.key, path))
-        self._seen.replace(Path(path) / CHANNEL, [document(channel)])
         self._lists.changed += 1
-        return path
+        return self._homes.keep(key)
 
     def _append(self, session_id: str, told: list[bytes]) -> None:
         query = "SELECT path, lines, folders.last_at, sessions.last_at FROM folders JOIN sessions USING (session_id)"

@@ -4,6 +4,7 @@
     channels/<name>_<id>/<session>/               session_meta.json  messages.jsonl  attachments/
     dms/<name>_<id>/                              the same
     users/<id>/profile.json                       memory/memories.jsonl  runs.jsonl  audit.jsonl  usage.jsonl
+    settings.jsonl  tombstones.jsonl              what people have set, and who wants to be forgotten
     channels.json  session_index.json  index.db   can be made anew from the rest
 
 A line of `messages.jsonl` is a message in the model's JSON, or something that happened: `{"amend": id, "change": …}`,
@@ -28,7 +29,7 @@ from pydantic_core import to_jsonable_python
 
 from ..amendments import AMENDMENT
 from ..model import Attachment, Channel, Message, Receipt, Session, storable
-from ..records import AuditEntry, Memory, Record, Run, Spent
+from ..records import AuditEntry, Memory, Record, Run, Setting, Spent, Tombstone
 from .changes import Amend, Append, Change, KeepReceipts, located
 from .files_disk import state
 
@@ -41,6 +42,8 @@ LISTS: dict[type[Record], str] = {
     Run: "runs.jsonl",
     AuditEntry: "audit.jsonl",
     Spent: "usage.jsonl",
+    Setting: "settings.jsonl",
+    Tombstone: "tombstones.jsonl",
 }
 PROFILES = "users"
 _LONGEST = 100

@@ -52,13 +52,14 @@ class Records:
             self._disk.remove((self._root / path).parent)
             self._seen.forget(path)
 
-    def compact(self) -> None:
-        """Rewrites the lists of which more than half is void, since later lines tell the same records anew."""
+    def compact(self, slack: int | None = None) -> None:
+        """Rewrites the lists of which more than half is void, since later lines tell the same records anew; with
+        `slack` those that have more than so many such lines."""
         for kind, name in LISTS.items():
             (many,) = self._index.execute("SELECT count(*) FROM records WHERE kind = ?", (kind.kind,)).fetchone()
             told = self._index.execute("SELECT lines FROM told WHERE path = ?", (name,)).fetchone()
             before = state(self._root / name)
-            if told and told[0] > 2 * many + _SLACK and before:
+            if told and told[0] > (2 * many + _SLACK if slack is None else many + slack) and before:
                 self._disk.replace(self._root / name, self._latest(self._root / name, kind))
                 self._seen.see(name, before)
                 self._index.execute("INSERT OR REPLACE INTO told VALUES (?, ?)", (name, many))

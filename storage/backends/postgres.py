@@ -18,6 +18,7 @@ from ..errors import Unavailable
 from ..model import Channel, Counts, Found, Message, Receipt, Session, Spending
 from ..progress import Tell, silent
 from ..records import Memory, Record, Vector
+from . import postgres_people as people
 from . import postgres_rows as rows
 from . import postgres_sums as sums
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
@@ -130,6 +131,9 @@ class PostgresStore:
     async def remove_sessions(self, ids: Sequence[str]) -> int:
         return await self._remove("SELECT bot.remove_sessions($1)", list(ids))
 
+    async def remove_channels(self, keys: Sequence[str]) -> int:
+        return await self._remove(people.REMOVE_CHANNELS, list(keys))
+
     async def session(self, session_id: str) -> Session | None:
         return _first(await self._read(_SESSIONS, rows.SESSION_BY_ID, session_id))
 
@@ -146,8 +150,7 @@ class PostgresStore:
         if channel_key is not None:
             values.append(channel_key)
             where.append(f"s.channel_key = ${len(values) + 1}")
-        shown = (sums.SESSIONS, " AND ".join(where), values, rows.sessions_where)
-        return await self._page(_SESSIONS, shown, cursor, (int, int), limit, newest_first=True)
+        return await self._browsed(" AND ".join(where), values, cursor, limit)
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
         return await self._read(_SESSIONS, rows.SESSIONS_IDLE, located(before), min(max(0, limit), 2**31))
@@ -164,8 +167,7 @@ class PostgresStore:
         if session_id is not None:
             values.append(session_id)
             where.append(f"m.session_id = ${len(values) + 1}")
-        shown = (sums.MESSAGES, " AND ".join(where), values, rows.messages_where)
-        return await self._page(_MESSAGES, shown, cursor, (int,), limit, newest_first=False)
+        return await self._leafed(" AND ".join(where), values, cursor, limit)
 
     async def message(self, message_id: str) -> Message | None:
         return _first(await self._read(_MESSAGES, rows.MESSAGE_BY_ID, message_id))
@@ -195,6 +197,15 @@ class PostgresStore:
 
     async def sizes(self, session_ids: Sequence[str]) -> dict[str, int]:
         return await self._read(_HOW_MANY, sums.SIZES, list(session_ids))
+
+    async def talk_of(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Message]:
+        return await self._leafed(people.TALK_OF, [user_id], cursor, limit)
+
+    async def marked_by(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Message]:
+        return await self._leafed(people.MARKED_BY, [user_id], cursor, limit)
+
+    async def sessions_with(self, user_id: str, *, cursor: str | None = None, limit: int = 50) -> Page[Session]:
+        return await self._browsed(people.SESSIONS_WITH, [user_id], cursor, limit)
 
     async def deleted_messages(self, before: datetime, limit: int = 100) -> list[Message]:
         return await self._read(_MESSAGES, rows.MESSAGES_DELETED, located(before), min(max(0, limit), 2**31))
@@ -251,6 +262,10 @@ class PostgresStore:
     ) -> list[Spending]:
         return await self._read(_SPENDINGS, sums.SPENDING[by], located(since), located(until))
 
+    async def scrub(self) -> None:
+        self._refuse_closed()
+        await self._writer.vacuum()
+
     async def counts(self) -> Counts:
         return await self._read(_COUNTS, sums.HOW_MUCH)
 
@@ -292,6 +307,14 @@ class PostgresStore:
         ((found, keys),) = await self._fetch(rows.MESSAGES_BY_NUMBER, numbers)
         messages = self._parsed(_MESSAGES, found)
         return {number: message for (number,), message in zip(json.loads(keys), messages, strict=True)}
+
+    async def _leafed(self, where: str, values: list[Any], cursor: str | None, limit: int) -> Page[Message]:
+        shown = (sums.MESSAGES, where, values, rows.messages_where)
+        return await self._page(_MESSAGES, shown, cursor, (int,), limit, newest_first=False)
+
+    async def _browsed(self, where: str, values: list[Any], cursor: str | None, limit: int) -> Page[Session]:
+        shown = (sums.SESSIONS, where, values, rows.sessions_where)
+        return await self._page(_SESSIONS, shown, cursor, (int, int), limit, newest_first=True)
 
     async def _page(
         self,

@@ -120,7 +120,7 @@ class Writer:
                 said = [json_text(each) if each else None for each in (after.edits, after.reactions, after.annotations)]
                 values = (content, parts, spelt, *said, after.pinned, after.deleted_at)
                 await connection.execute(put, before.id, *values)
-                if after.edits != before.edits:
+                if after.blobs != before.blobs:
                     await connection.execute(refer, before.id, sorted(map(storable_all, after.blobs)))
                 (found, _) = await connection.fetchrow(find, before.id)
                 return MESSAGES.validate_json(found)[0]
@@ -176,6 +176,19 @@ class Writer:
         numbers, contents = [number for number, _ in found], [content for _, content in found]
         await self._ask(_RESPELL, numbers, contents, list(map(words.tsvector, contents)))
         return int(numbers[-1])
+
+    async def vacuum(self) -> None:
+        """Has the server give up what was removed; in its backups and its log it stays for as long as those do."""
+
+        async def work(connection: Any) -> None:
+            await connection.execute("SET statement_timeout = 0")  # over years of talk
+            try:
+                for table in ("conversations", "sessions", "channels", "records", "vectors", "attachments", "receipts"):
+                    await connection.execute(self._schema.spelt(f"VACUUM bot.{table}"), timeout=STEP)
+            finally:
+                await connection.execute("RESET statement_timeout")
+
+        await self._way.write(work)
 
     async def _ask(self, sql: str, *values: Any) -> Any:
         return await self._way.write(lambda connection: connection.fetchval(self._schema.spelt(sql), *values))

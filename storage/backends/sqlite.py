@@ -19,7 +19,7 @@ from ..errors import Unavailable
 from ..model import Channel, Counts, Found, Message, Receipt, Session, Spending
 from ..progress import Tell, silent
 from ..records import Memory, Record, Vector
-from . import changes, sqlite_rows
+from . import changes, sqlite_people, sqlite_rows
 from .cursors import nothing, understood, written
 from .json_text import storable_all
 from .sqlite_file import Connection, make_room, reader, snapshot, unreadable, writer
@@ -118,6 +118,9 @@ class SqliteStore:
     async def remove_sessions(self, ids: Sequence[str]) -> int:
         return cast(int, await self._put(changes.RemoveSessions(tuple(ids))))
 
+    async def remove_channels(self, keys: Sequence[str]) -> int:
+        return cast(int, await self._put(changes.RemoveChannels(tuple(keys))))
+
     async def session(self, session_id: str) -> Session | None:
         return _first(await self._read(SESSIONS, sqlite_rows.SESSION_BY_ID, session_id))
 
@@ -131,10 +134,7 @@ class SqliteStore:
         where = "FROM sessions WHERE true"
         where += "" if channel_key is None else " AND channel_key = :channel"
         where += "" if deleted else " AND deleted_at IS NULL"
-        at = understood(cursor, (str, int))
-        select = sqlite_rows.sessions_where
-        found = await self._page(SESSIONS, select, where, "last_at, id", at, limit, channel=channel_key)
-        return Page(found.items[::-1], found.older, found.newer)
+        return await self._browsed(where, cursor, limit, channel=channel_key)
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
         return await self._read(SESSIONS, sqlite_rows.SESSIONS_IDLE, stamp(before), _most(limit))
@@ -152,8 +152,7 @@ class SqliteStore:
         if not deleted:
             where += " AND deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = session"
             where += " AND sessions.deleted_at IS NOT NULL)"
-        at = understood(cursor, (int,))
-        return await self._page(MESSAGES, sqlite_rows.messages_where, where, "id", at, limit, session=session_id)
+        return await self._leafed(where, cursor, limit, session=session_id)
 
     async def message(self, message_id: str) -> Message | None:
         return _first(await self._read(MESSAGES, sqlite_rows.MESSAGE_BY_ID, message_id))
@@ -192,6 +191,15 @@ class SqliteStore:
 
     async def sizes(self, session_ids: Sequence[str]) -> dict[str, int]:
         return dict(await self._rows(SIZES, session_ids))
+
+    async def talk_of(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Message]:
+        return await self._leafed(sqlite_people.TALK_OF, cursor, limit, user=user_id)
+
+    async def marked_by(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Message]:
+        return await self._leafed(sqlite_people.MARKED_BY, cursor, limit, user=user_id)
+
+    async def sessions_with(self, user_id: str, *, cursor: str | None = None, limit: int = 50) -> Page[Session]:
+        return await self._browsed(sqlite_people.SESSIONS_WITH, cursor, limit, user=user_id)
 
     async def deleted_messages(self, before: datetime, limit: int = 100) -> list[Message]:
         return await self._study(MESSAGES, sqlite_rows.MESSAGES_DELETED, micros(before), _most(limit))
@@ -235,6 +243,10 @@ class SqliteStore:
     ) -> list[Spending]:
         return await self._study(SPENDINGS, sqlite_rows.SPENDING[by], micros(since), micros(until))
 
+    async def scrub(self) -> None:
+        self._refuse_closed()
+        await self._writer.scrub()
+
     async def counts(self) -> Counts:
         return await self._study(COUNTS, sqlite_rows.HOW_MUCH)
 
@@ -273,6 +285,15 @@ class SqliteStore:
             return shape.validate_json(found)
         except ValidationError as error:
             raise unreadable(self._reading.path, error) from error
+
+    async def _leafed(self, where: str, cursor: str | None, limit: int, **named: Any) -> Page[Message]:
+        at = understood(cursor, (int,))
+        return await self._page(MESSAGES, sqlite_rows.messages_where, where, "id", at, limit, **named)
+
+    async def _browsed(self, where: str, cursor: str | None, limit: int, **named: Any) -> Page[Session]:
+        at = understood(cursor, (str, int))
+        found = await self._page(SESSIONS, sqlite_rows.sessions_where, where, "last_at, id", at, limit, **named)
+        return Page(found.items[::-1], found.older, found.newer)
 
     async def _page(
         self, shape: TypeAdapter[list[Item]], select: Any, where: str, order: str, at: Any, limit: int, **named: Any

@@ -157,6 +157,7 @@ def writer(connection: sqlite3.Connection, path: Path | None, tell: Tell = silen
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.executescript((SCHEMA / "writing.sql").read_text("utf-8"))
 

@@ -76,6 +76,13 @@ class Index:
         if new is not None:
             self._connection.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (number, words.words(new)))
 
+    def merge(self, *, anew: bool) -> bool:
+        """Brings the index nearer to one piece, which holds nothing of what was removed; `anew` is for the first of
+        several goes. False when there was nothing more to do. Inside a transaction."""
+        before = self._connection.total_changes
+        self._connection.execute(_MERGE, (-_PAGES if anew else _PAGES,))
+        return self._connection.total_changes - before > 1
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction around what is done inside, unless there is one already."""
@@ -102,5 +109,8 @@ class Index:
         return int(behind)
 
 
+_PAGES = 500
+"""Of the index, that are merged in one go."""
+_MERGE = "INSERT INTO search (search, rank) VALUES ('merge', ?)"
 _REACHED = "SELECT value FROM facts WHERE name = 'indexed'"
 _WAITING = f"SELECT id, content FROM messages WHERE id > ({_REACHED}) ORDER BY id LIMIT ?"

@@ -20,6 +20,7 @@ from .changes import (
     KeepChannel,
     KeepReceipts,
     KeepRecords,
+    RemoveChannels,
     RemoveMessages,
     RemoveRecords,
     RemoveSessions,
@@ -96,6 +97,15 @@ class Writer:
     def recount(self) -> None:
         """On the connection's thread, after everything was taken in: the search learns how much is new to it."""
         self._index.recount()
+
+    async def scrub(self) -> None:
+        """Forgets the names of those who say nothing any more, takes removed words out of the search index too, and
+        empties the log: what is deleted is overwritten anyway (`secure_delete`)."""
+        await self._changes.put(self._forget_names)
+        first = True
+        while await self._changes.put(lambda first=first: self._index.merge(anew=first)):  # type: ignore[misc]
+            first = False
+        await self._connection.run(lambda inner: inner.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     async def drain(self) -> None:
         """Waits for everything accepted so far."""
@@ -216,6 +226,9 @@ class Writer:
                 return self._remove("SELECT id FROM messages WHERE message_id IN (SELECT value FROM json_each(?))", ids)
             case RemoveSessions(ids):
                 return self._remove_sessions(ids)
+            case RemoveChannels(keys):
+                self._batches.forget()
+                return self._connection.inner.execute(_EMPTY_CHANNELS, (json.dumps(storable_all(list(keys))),)).rowcount
             case KeepRecords(records):
                 for record in records:
                     self._keep(record)
@@ -267,6 +280,10 @@ class Writer:
         self._remove(f"SELECT id FROM messages WHERE session IN ({of_sessions})", ids)
         asked = json.dumps(storable_all(list(ids)))
         return self._connection.inner.execute(f"DELETE FROM sessions WHERE id IN ({of_sessions})", (asked,)).rowcount
+
+    def _forget_names(self) -> None:
+        self._batches.forget()
+        self._connection.inner.execute("DELETE FROM senders WHERE id NOT IN (SELECT sender FROM messages)")
 
     def _keep(self, record: Record) -> None:
         vector = record.vector if isinstance(record, Memory) else None
@@ -327,6 +344,9 @@ _CONTENT = "SELECT content FROM messages WHERE id = ?"
 _AMEND = """
 UPDATE messages SET content = ?, parts = ?, edits = ?, reactions = ?, annotations = ?, pinned = ?, deleted_at = ?
 WHERE id = ?
+"""
+_EMPTY_CHANNELS = """
+DELETE FROM channels WHERE key IN (SELECT value FROM json_each(?)) AND key NOT IN (SELECT channel_key FROM sessions)
 """
 _KEEP = """
 INSERT INTO records (kind, id, at, about, body, bot_name) VALUES (?, ?, ?, ?, ?, ?)

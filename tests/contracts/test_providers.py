@@ -10,7 +10,7 @@ from contextlib import aclosing
 import pytest
 
 from bots.errors import ProviderError, ProviderFailure
-from bots.providers import Chunk, Line, Prompt, Provider
+from bots.providers import Chunk, Image, Line, Prompt, Provider
 from bots.providers.anthropic import Anthropic
 from bots.providers.openai import OpenAI
 from storage.model import Usage
@@ -21,6 +21,10 @@ Make = Callable[[ProviderServer, str], Provider]
 WIRED: dict[str, Make] = {
     "openai": lambda server, key: OpenAI("gpt-4o", key, server.openai_url),
     "anthropic": lambda server, key: Anthropic("claude-sonnet-5-5", key, server.anthropic_url),
+}
+BLIND: dict[str, Make] = {
+    "openai": lambda server, key: OpenAI("gpt-4o", key, server.openai_url, vision=False),
+    "anthropic": lambda server, key: Anthropic("claude-sonnet-5-5", key, server.anthropic_url, vision=False),
 }
 EVERY: dict[str, Make] = {**WIRED}
 
@@ -99,6 +103,32 @@ async def test_the_server_sees_who_speaks_and_within_which_limits(wired: Provide
     assert (seen.model, seen.system, seen.streaming) == (wired.model, "You are Ada.", True)
     assert seen.lines == (*lines, Line("user", "Bo: and now?"))
     assert (seen.body["max_tokens"], seen.body["temperature"]) == (99, 0.3)
+
+
+async def test_pictures_reach_a_model_that_sees_beside_the_line_they_belong_to(
+    wired: Provider, server: ProviderServer
+) -> None:
+    cat, dog = Image("image/png", b"\x89PNG cat"), Image("image/jpeg", b"\xff\xd8 dog")
+    lines = (Line("user", "Bo: hi"), Line("assistant", "Hi Bo.", (dog,)), Line("user", "Bo: look", (cat, dog)))
+    await heard(wired, Prompt("You are Ada.", lines, "look"))
+    assert server.asks[0].lines == (lines[0], Line("assistant", "Hi Bo."), lines[2])
+
+
+@pytest.mark.parametrize("name", BLIND)
+async def test_a_model_that_cannot_see_gets_the_words_alone(server: ProviderServer, name: str) -> None:
+    provider = BLIND[name](server, KEY)
+    await heard(provider, Prompt("You are Ada.", (Line("user", "Bo: look", (Image("image/png", b"cat"),)),), "look"))
+    await provider.close()
+    assert server.asks[0].lines == (Line("user", "Bo: look"),)
+
+
+async def test_a_picture_leaves_the_beginning_as_it_is(wired: Provider, server: ProviderServer) -> None:
+    before = tuple(Line(role, f"{role} {n}") for n in range(4) for role in ("user", "assistant"))
+    for images in ((), (Image("image/png", b"cat"),)):
+        await heard(wired, Prompt("You are Ada.", (*before, Line("user", "Bo: look", images)), "look"))
+    first, second = (server.asks[n].body for n in range(2))
+    assert first["messages"][:-1] == second["messages"][:-1]
+    assert first.get("system") == second.get("system")
 
 
 async def test_no_temperature_is_sent_unless_one_is_set(wired: Provider, server: ProviderServer) -> None:

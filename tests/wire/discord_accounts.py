@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
@@ -14,6 +15,7 @@ class Intents(IntFlag):
 
     GUILDS = 1 << 0
     GUILD_MEMBERS = 1 << 1
+    GUILD_WEBHOOKS = 1 << 5
     GUILD_PRESENCES = 1 << 8
     GUILD_MESSAGES = 1 << 9
     GUILD_MESSAGE_REACTIONS = 1 << 10
@@ -57,6 +59,21 @@ class Person(Account):
 
 
 @dataclass(eq=False)
+class Face(Account):
+    """Who a webhook's message seems to be from; its id is the webhook's."""
+
+    avatar_url: str | None = None
+
+    @property
+    def bot(self) -> bool:
+        return True
+
+    def as_json(self) -> Json:
+        avatar = hashlib.md5(self.avatar_url.encode()).hexdigest() if self.avatar_url else None
+        return {**super().as_json(), "discriminator": "0000", "avatar": avatar}
+
+
+@dataclass(eq=False)
 class BotAccount(Account):
     """A bot: its account and its application, which share one id."""
 
@@ -64,6 +81,8 @@ class BotAccount(Account):
     intents_allowed: int = ALL_INTENTS
     commands: dict[int | None, list[Json]] = field(default_factory=dict)
     """Application commands by guild id; None holds the global ones."""
+    creates_left: int = 200
+    """How many new commands Discord takes from it today."""
 
     @property
     def reads_content(self) -> bool:

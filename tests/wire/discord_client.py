@@ -78,11 +78,29 @@ class Client(discord.Client):
     async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
         self.heard.put_nowait(("reaction", event))
 
+    async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        self.heard.put_nowait(("bulk delete", event))
+
+    async def on_raw_reaction_remove(self, event: discord.RawReactionActionEvent) -> None:
+        self.heard.put_nowait(("reaction gone", event))
+
+    async def on_member_update(self, before: discord.Member, after: discord.Member) -> None:
+        self.heard.put_nowait(("member", after))
+
+    async def on_guild_channel_create(self, channel: Any) -> None:
+        self.heard.put_nowait(("channel", channel))
+
     async def on_guild_channel_delete(self, channel: Any) -> None:
         self.heard.put_nowait(("channel gone", channel))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         self.heard.put_nowait(("guild gone", guild))
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        self.heard.put_nowait(("guild", guild))
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        self.heard.put_nowait(("interaction", interaction))
 
     async def next(self, kind: str) -> Any:
         """The next thing heard of this kind, whatever came before it."""

@@ -133,7 +133,7 @@ class Violation:
     bot: BotAccount
     where: str
     problem: str
-    body: Json
+    body: Any
 
 
 class Bodies:
@@ -143,11 +143,13 @@ class Bodies:
         self.violations: list[Violation] = []
         self._validators = _compiled() if validate else {}
 
-    def check(self, bot: BotAccount, where: str, schema: str, body: Json) -> None:
+    def check(self, bot: BotAccount, where: str, schema: str, body: Any) -> None:
         """Refuses a malformed body and records it."""
         try:
             self._check_schema(schema, body)
-            _check_lengths(body)
+            for part in (body, body.get("data")) if isinstance(body, dict) else ():
+                if isinstance(part, dict):
+                    _check_lengths(part)
         except Refusal as refusal:
             problem = json.dumps(refusal.body.get("errors"))
             self.violations.append(Violation(bot, where, problem, body))
@@ -187,5 +189,4 @@ def _compiled() -> dict[str, Draft202012Validator]:
     definitions: dict[str, Any] = json.loads(SCHEMA.read_text())["$defs"]
     # Discord describes ids as strings and takes numbers as well, which is how discord.py sends some.
     definitions["SnowflakeType"] = {"anyOf": [definitions["SnowflakeType"], {"type": "integer", "minimum": 0}]}
-    names = ("MessageCreateRequest", "MessageEditRequestPartial")
-    return {name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": definitions}) for name in names}
+    return {name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": definitions}) for name in definitions}

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tests.wire.discord_accounts import Account, BotAccount, Intents, Json
+from tests.wire.discord_accounts import Account, BotAccount, Face, Intents, Json
+from tests.wire.discord_roles import EVERYDAY, EVERYTHING, Overwrite, Role, bits, permitted
 
 PUBLIC_THREAD, PRIVATE_THREAD = 11, 12
 KINDS = {
@@ -24,9 +25,7 @@ KINDS = {
 # Kinds of channel without messages of their own.
 SILENT_TYPES = frozenset({4, 15, 16})
 THREAD_TYPES = frozenset({10, PUBLIC_THREAD, PRIVATE_THREAD})
-ADMINISTRATOR = 1 << 3
-# What Discord gives @everyone in a new guild.
-EVERYDAY_PERMISSIONS = 2248473465835073
+EPHEMERAL, LOADING = 1 << 6, 1 << 7
 
 
 @dataclass(eq=False)
@@ -44,6 +43,16 @@ class Guild:
     admins: set[int] = field(default_factory=set)
     channels: dict[int, Channel] = field(default_factory=dict)
     threads: dict[int, Channel] = field(default_factory=dict)
+    everyone: int = EVERYDAY
+    """What all members may do."""
+    roles: dict[int, Role] = field(default_factory=dict)
+    """The roles beside @everyone and admin."""
+    bot_roles: dict[int, Role] = field(default_factory=dict)
+    """The role of each bot that is no longer an admin."""
+    member_roles: dict[int, list[Role]] = field(default_factory=dict)
+    faces: dict[int, Json] = field(default_factory=dict)
+    """What members changed about themselves here: `nick` and `avatar`."""
+    upload_limit: int = 10 * 1024 * 1024
 
     def add_channel(self, name: str, kind: str = "text", *, category: Channel | None = None) -> Channel:
         """Opens a channel of a kind named in `KINDS`; connected bots hear of it."""
@@ -53,8 +62,23 @@ class Guild:
     def bots(self) -> list[BotAccount]:
         return [member for member in self.members.values() if isinstance(member, BotAccount)]
 
+    def roles_of(self, account: Account) -> list[Role]:
+        own = list(self.member_roles.get(account.id, ()))
+        if account.id in self.bot_roles:
+            return [*own, self.bot_roles[account.id]]
+        admin = Role(self.admin_role, "admin", EVERYTHING)
+        return [*own, admin] if account.bot or account.id in self.admins else own
+
+    def permissions_of(self, account: Account, channel: Channel | None = None) -> int:
+        """What a member may do in the guild, or in one channel of it."""
+        if account is self.owner:
+            return EVERYTHING
+        place = channel.parent if channel is not None and channel.is_thread else channel
+        roles = [Role(self.id, "@everyone", self.everyone), *self.roles_of(account)]
+        return permitted(roles, place.overwrites if place is not None else {}, account.id)
+
     def member_json(self, account: Account, *, user: bool = True) -> Json:
-        roles = [str(self.admin_role)] if account.bot or account.id in self.admins else []
+        roles = [str(role.id) for role in self.roles_of(account)]
         found: Json = {
             "roles": roles,
             "joined_at": self.joined_at,
@@ -65,17 +89,17 @@ class Guild:
             "deaf": False,
             "mute": False,
             "flags": 0,
+            **self.faces.get(account.id, {}),
         }
         return {**found, "user": account.as_json()} if user else found
 
     def as_json(self) -> Json:
-        everyone = _role_json(self.id, "@everyone", 0, EVERYDAY_PERMISSIONS)
         return {
             "id": str(self.id),
             "name": self.name,
             "owner_id": str(self.owner.id),
             "icon": None,
-            "roles": [everyone, _role_json(self.admin_role, "admin", 1, ADMINISTRATOR)],
+            "roles": self.roles_json(),
             "emojis": [],
             "stickers": [],
             "features": [],
@@ -91,6 +115,11 @@ class Guild:
             "system_channel_id": None,
             "system_channel_flags": 0,
         }
+
+    def roles_json(self) -> list[Json]:
+        everyone = Role(self.id, "@everyone", self.everyone, position=0)
+        admin = Role(self.admin_role, "admin", bits("administrator"))
+        return [role.as_json() for role in (everyone, admin, *self.roles.values(), *self.bot_roles.values())]
 
     def create_json(self, bot: BotAccount, intents: int) -> Json:
         """The body of GUILD_CREATE; without the presence intent Discord names no member but the bot itself."""
@@ -112,21 +141,6 @@ class Guild:
         }
 
 
-def _role_json(role_id: int, name: str, position: int, permissions: int) -> Json:
-    return {
-        "id": str(role_id),
-        "name": name,
-        "position": position,
-        "permissions": str(permissions),
-        "color": 0,
-        "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
-        "hoist": False,
-        "managed": False,
-        "mentionable": False,
-        "flags": 0,
-    }
-
-
 @dataclass(eq=False)
 class Channel:
     """Anywhere messages can be: a guild channel, a thread, or a DM between a person and a bot."""
@@ -142,6 +156,7 @@ class Channel:
     locked: bool = False
     created_at: str = ""
     last_message_id: int | None = None
+    overwrites: dict[int, Overwrite] = field(default_factory=dict)
     messages: dict[int, Message] = field(default_factory=dict)
 
     @property
@@ -156,8 +171,13 @@ class Channel:
     def bots(self) -> list[BotAccount]:
         """The bots entitled to see what happens here."""
         if self.guild is not None:
-            return self.guild.bots
+            return [bot for bot in self.guild.bots if self.allows(bot, "view_channel")]
         return [account for account in self.recipients if isinstance(account, BotAccount)]
+
+    def allows(self, account: Account, *names: str) -> bool:
+        """Whether an account has all these permissions here; in a DM everything that exists there is allowed."""
+        wanted = bits(*names)
+        return self.guild is None or self.guild.permissions_of(account, self) & wanted == wanted
 
     def as_json(self, viewer: BotAccount | None = None) -> Json:
         found: Json = {
@@ -177,7 +197,8 @@ class Channel:
         return found | (self._thread_json() if self.is_thread else self._place_json())
 
     def _place_json(self) -> Json:
-        found: Json = {"position": 0, "permission_overwrites": [], "nsfw": False, "topic": None}
+        rules = [rule.as_json(whose) for whose, rule in self.overwrites.items()]
+        found: Json = {"position": 0, "permission_overwrites": rules, "nsfw": False, "topic": None}
         if self.type in (2, 13):
             found |= {"bitrate": 64000, "user_limit": 0, "rtc_region": None}
         if self.type in (15, 16):
@@ -236,6 +257,14 @@ class Message:
     thread: Channel | None = None
     edited_at: datetime | None = None
     deleted: bool = False
+    webhook_id: int | None = None
+    application: BotAccount | None = None
+    """The bot whose webhook or interaction it came by."""
+    private_to: Account | None = None
+    """The only person who sees it; such a message is in no channel's history."""
+    kind: int = 0
+    interaction: Json | None = None
+    """What it answers, as `interaction_metadata` tells it."""
 
     @property
     def content(self) -> str:
@@ -261,7 +290,7 @@ class Message:
         found: Json = {
             "id": str(self.id),
             "channel_id": str(self.channel.id),
-            "type": 19 if self.reference_id else 0,
+            "type": 19 if self.reference_id else self.kind,
             "author": self.author.as_json(),
             "content": "" if blank else self.content,
             "timestamp": iso(self.sent_at),
@@ -279,7 +308,14 @@ class Message:
         }
         if event and guild is not None:
             found["guild_id"] = str(guild.id)
-            found["member"] = guild.member_json(self.author, user=False)
+            if not isinstance(self.author, Face):
+                found["member"] = guild.member_json(self.author, user=False)
+        if self.webhook_id is not None:
+            found["webhook_id"] = str(self.webhook_id)
+        if self.application is not None:
+            found["application_id"] = str(self.application.id)
+        if self.interaction is not None:
+            found["interaction_metadata"] = self.interaction
         if self.poll and not blank:
             found["poll"] = self.poll
         if self.thread is not None:
@@ -301,6 +337,34 @@ class Message:
         if guild is None or account.id not in guild.members:
             return account.as_json()
         return {**account.as_json(), "member": guild.member_json(account, user=False)}
+
+
+@dataclass(eq=False)
+class Webhook:
+    """A way into a channel for whoever has its token."""
+
+    id: int
+    token: str
+    channel: Channel
+    name: str
+    creator: Account
+    application: BotAccount | None = None
+    """The bot that made it and so owns it."""
+    avatar: str | None = None
+
+    def as_json(self, *, token: bool = True) -> Json:
+        guild = self.channel.guild
+        found: Json = {
+            "id": str(self.id),
+            "type": 1,
+            "guild_id": str(guild.id) if guild else None,
+            "channel_id": str(self.channel.id),
+            "name": self.name,
+            "avatar": self.avatar,
+            "application_id": str(self.application.id) if self.application else None,
+            "user": self.creator.as_json(),
+        }
+        return {**found, "token": self.token} if token else found
 
 
 def emoji_json(emoji: str) -> Json:

@@ -12,8 +12,10 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 
 from tests.wire.discord_accounts import BotAccount
+from tests.wire.discord_calls import Act, Call
 from tests.wire.discord_limits import Bodies, Faults, RateLimits, Refusal
-from tests.wire.discord_routes import Act, Call, Routes
+from tests.wire.discord_routes import Routes
+from tests.wire.discord_webhooks import bearer
 from tests.wire.discord_world import World
 
 PREFIX = "/api/v10"
@@ -34,6 +36,10 @@ class Request:
     status: int = 500
     """Stays so if the route itself broke; aiohttp then logs why."""
     seconds: float = 0.0
+
+    @property
+    def line(self) -> str:
+        return f"{self.method} {self.path}"
 
     def __str__(self) -> str:
         return f"{self.bot.name if self.bot else '?'} {self.method} {self.path} -> {self.status}"
@@ -67,10 +73,10 @@ class Rest:
         headers: dict[str, str] = {}
         try:
             call = await self._read(http, request)
-            is_message = "/messages" in path and http.method in ("POST", "PATCH") and "channel" in call.params
-            self.faults.strike(call.line, is_message=is_message)
-            if is_message:
-                headers = self.limits.take(call.bot, http.method, call.params["channel"])
+            place = self._limited_by(call, http.method)
+            self.faults.strike(call.line, is_message=place is not None)
+            if place is not None:
+                headers = self.limits.take(call.bot, http.method, place)
             found = act(call)
             request.status = 204 if found is None else 200
         except Refusal as refusal:
@@ -86,12 +92,24 @@ class Rest:
         headers["Content-Type"] = "application/json"
         return web.Response(status=request.status, body=json.dumps(found).encode(), headers=headers)
 
+    def _limited_by(self, call: Call, method: str) -> str | None:
+        """What the rate limit of a message's post or edit is counted for; interactions' answers are exempt."""
+        if method not in ("POST", "PATCH") or call.params.get("token") in self.world.interactions:
+            return None
+        if "/messages" in call.line and "channel" in call.params:
+            return call.params["channel"]
+        is_webhook = "token" in call.params and (method == "POST" or "/messages/" in call.line)
+        return call.params["webhook"] if is_webhook and "webhook" in call.params else None
+
     async def _read(self, http: web.Request, request: Request) -> Call:
         body, uploads = await self._read_body(http)
         request.body = body
         request.files = [(name, len(content)) for name, content, _ in uploads]
         request.bot = self.world.bots.get(http.headers.get("Authorization", "").removeprefix("Bot "))
-        if request.bot is None and request.path != "/gateway":
+        token = http.match_info.get("token")
+        if token is not None:
+            request.bot = bearer(self.world, http.match_info.get("webhook", ""), token)
+        elif request.bot is None and request.path != "/gateway":
             raise Refusal(401, 0, "401: Unauthorized")
         bot = request.bot or BotAccount(0, "nobody")
         line = f"{request.method} {request.path}"
@@ -121,6 +139,7 @@ class Rest:
 
     async def _download(self, http: web.Request) -> web.Response:
         found = self.world.files.get(http.path)
-        if found is None:
+        age = self.world.link_ages.get(http.path, 0)
+        if found is None or int(http.query.get("hm", "0"), 16) < age:
             return web.Response(status=404, text="This content is no longer available.")
         return web.Response(body=found[0], content_type=found[1])

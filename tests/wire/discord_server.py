@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
 from aiohttp import web
 
-from tests.wire.discord_accounts import Account, BotAccount
+from tests.wire.discord_accounts import BotAccount
 from tests.wire.discord_gateway import Gateway
+from tests.wire.discord_invoking import Invoking
 from tests.wire.discord_limits import Failure, RateLimits, Violation
-from tests.wire.discord_model import Channel, Guild, Message
+from tests.wire.discord_model import Channel, Message
 from tests.wire.discord_rest import PREFIX, Request, Rest
-from tests.wire.discord_world import World
 
 T = TypeVar("T")
-Upload = tuple[str, bytes] | tuple[str, bytes, str]
 
 MAX_BODY = 110 * 1024 * 1024
 
 
-class DiscordServer(World):
+class DiscordServer(Invoking):
     """Discord on a free port, for as long as the `async with` lasts.
 
     `rate_limits` is how many messages, and how many edits, a bot may send per channel in `rate_window` seconds;
@@ -75,48 +75,6 @@ class DiscordServer(World):
     def gateway_url(self) -> str:
         """For `discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY`, as a yarl.URL."""
         return self.origin.replace("http", "ws", 1) + "/gateway"
-
-    # -- what people do
-
-    async def say(
-        self,
-        person: Account,
-        channel: Channel,
-        text: str,
-        *,
-        reply_to: Message | None = None,
-        ping: bool = True,
-        mentions: Iterable[Account] = (),
-        attachments: Sequence[Upload] = (),
-        nonce: str | None = None,
-    ) -> Message:
-        """Posts as a person; `attachments` are (name, bytes[, media type]), `ping` is whether a reply mentions."""
-        text = " ".join([*(one.mention for one in mentions), text])
-        files = [
-            self.store_file(channel, one[0], one[1], one[2] if len(one) == 3 else "application/octet-stream")
-            for one in attachments
-        ]
-        allowed = None if ping else {"parse": ["users", "everyone"], "replied_user": False}
-        return self.post(
-            channel, person, text, reference=reply_to, attachments=files, allowed_mentions=allowed, nonce=nonce
-        )
-
-    async def edit(self, message: Message, text: str) -> None:
-        """Edits a message as its author."""
-        self.change(message, text)
-
-    async def delete(self, message: Message) -> None:
-        """Deletes a message as its author."""
-        self.erase(message)
-
-    async def rename(self, place: Guild | Channel, name: str) -> None:
-        """Renames a guild, a channel or a thread."""
-        place.name = name
-        self.refresh(place)
-
-    async def remove(self, channel: Channel) -> None:
-        """Removes a channel or a thread."""
-        self.close_channel(channel)
 
     # -- what goes wrong
 
@@ -185,6 +143,10 @@ class DiscordServer(World):
         """Answers of 401, 403 and 429 by bot; None stands for callers without a good token."""
         return self.rest.invalid_requests
 
+    def count(self, pattern: str) -> int:
+        """How many requests that were granted match a pattern as `METHOD /path`."""
+        return sum(one.status < 300 and bool(re.search(pattern, one.line)) for one in self.requests)
+
     async def until(self, predicate: Callable[[], T | None], timeout: float = 10.0) -> T:
         """What `predicate` gives as soon as that is true; asked again at every change of anything here."""
         try:
@@ -205,6 +167,15 @@ class DiscordServer(World):
         def found() -> Message | None:
             replies = (one for one in message.channel.messages.values() if one.reference_id == message.id)
             return next((one for one in replies if one.author.bot and by in (None, one.author)), None)
+
+        return await self.until(found, timeout)
+
+    async def said_after(self, message: Message, timeout: float = 10.0, *, by: BotAccount | None = None) -> Message:
+        """The first message after this one in its channel that a bot wrote, as itself or through its webhook."""
+
+        def found() -> Message | None:
+            later = (one for one in message.channel.messages.values() if one.id > message.id and one.author.bot)
+            return next((one for one in later if by in (None, one.author, one.application)), None)
 
         return await self.until(found, timeout)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from functools import cached_property
 from typing import Any
 
 from tests.wire.discord_accounts import ALL_INTENTS, Account, BotAccount, Intents, Json, Person
-from tests.wire.discord_model import KINDS, PUBLIC_THREAD, Channel, Guild, Message, Version, emoji_json, iso
+from tests.wire.discord_interactions import Interaction
+from tests.wire.discord_model import KINDS, PUBLIC_THREAD, Channel, Guild, Message, Version, Webhook, emoji_json, iso
+from tests.wire.discord_roles import Role
 
 Observer = Callable[[str, Json], None]
 
@@ -36,9 +39,16 @@ class World:
         self.channels: dict[int, Channel] = {}
         self.files: dict[str, tuple[bytes, str]] = {}
         """Attachments by path: their bytes and media type."""
+        self.webhooks: dict[int, Webhook] = {}
+        self.interactions: dict[str, Interaction] = {}
+        """By token."""
+        self.patience = 3.0
+        """Seconds within which a bot must answer an interaction first."""
         self.origin = ""
         """Scheme, host and port under which this world is served."""
         self.tell: Callable[[BotAccount, Event], None] = _nobody_listens
+        self.link_ages: dict[str, int] = {}
+        """How often the links to a file have expired, by its path."""
         self._dms: dict[frozenset[int], Channel] = {}
         self._last_id = 0
         self._change = asyncio.Event()
@@ -116,9 +126,21 @@ class World:
         number = self.new_id()
         path = f"/attachments/{channel.id}/{number}/{name}"
         self.files[path] = (content, media_type)
-        url = f"{self.origin}{path}?ex=ffffffff&is=0&hm=0"
         found: Json = {"id": str(number), "filename": name, "size": len(content), "content_type": media_type}
-        return found | {"url": url, "proxy_url": url}
+        return found | self._link(path, 0)
+
+    def expire_links(self, messages: Iterable[Message] | None = None) -> None:
+        """Makes the links given out for these messages' attachments (or for all there are) worthless: 404. Whoever
+        fetches the message gets fresh ones."""
+        for message in messages or [one for channel in self.channels.values() for one in channel.messages.values()]:
+            for number, attachment in enumerate(message.attachments):
+                path = "/" + attachment["url"].split("?")[0].split("/", 3)[3]
+                self.link_ages[path] = self.link_ages.get(path, 0) + 1
+                message.attachments[number] = attachment | self._link(path, self.link_ages[path])
+
+    def _link(self, path: str, age: int) -> Json:
+        url = f"{self.origin}{path}?ex=ffffffff&is=0&hm={age:x}"
+        return {"url": url, "proxy_url": url}
 
     # -- what happens
 
@@ -133,9 +155,10 @@ class World:
         )
         message.reference_id = reply_to.id if reply_to else None
         self._read_mentions(message)
-        channel.messages[message.id] = message
-        channel.last_message_id = message.id
-        channel.archived = False
+        if message.private_to is None:
+            channel.messages[message.id] = message
+            channel.last_message_id = message.id
+            channel.archived = False
         self._tell_message("MESSAGE_CREATE", message)
         self.note("message", message=message)
         return message
@@ -155,9 +178,20 @@ class World:
         """Deletes a message."""
         message.deleted = True
         message.channel.messages.pop(message.id, None)
-        data: Json = {"id": str(message.id), "channel_id": str(message.channel.id)}
-        self._announce("MESSAGE_DELETE", message.channel, data, _message_intent(message.channel))
+        if message.private_to is None:
+            data: Json = {"id": str(message.id), "channel_id": str(message.channel.id)}
+            self._announce("MESSAGE_DELETE", message.channel, data, _message_intent(message.channel))
         self.note("delete", message=message)
+
+    def erase_many(self, channel: Channel, messages: Iterable[Message]) -> None:
+        """Deletes several messages of one channel at one stroke."""
+        gone = list(messages)
+        for message in gone:
+            message.deleted = True
+            channel.messages.pop(message.id, None)
+        data: Json = {"ids": [str(one.id) for one in gone], "channel_id": str(channel.id)}
+        self._announce("MESSAGE_DELETE_BULK", channel, data, _message_intent(channel))
+        self.note("delete", messages=gone)
 
     def react(self, account: Account, message: Message, emoji: str, *, on: bool = True) -> None:
         """Adds a reaction, or takes it back."""
@@ -170,6 +204,8 @@ class World:
         data |= {"channel_id": str(message.channel.id), "burst": False, "type": 0}
         if guild is not None and on and account.id in guild.members:
             data["member"] = guild.member_json(account)
+        if on:
+            data["message_author_id"] = str(message.author.id)
         needed = Intents.DIRECT_MESSAGE_REACTIONS if guild is None else Intents.GUILD_MESSAGE_REACTIONS
         self._announce(f"MESSAGE_REACTION_{'ADD' if on else 'REMOVE'}", message.channel, data, needed)
         self.note("reaction", message=message)
@@ -193,6 +229,8 @@ class World:
             self.close_channel(thread)
         self.channels.pop(channel.id)
         (guild.threads if channel.is_thread else guild.channels).pop(channel.id)
+        for webhook in [one for one in self.webhooks.values() if one.channel is channel]:
+            del self.webhooks[webhook.id]
         name = "THREAD_DELETE" if channel.is_thread else "CHANNEL_DELETE"
         self._announce(name, channel, channel.as_json(), Intents.GUILDS)
 
@@ -209,9 +247,43 @@ class World:
         for bot in others:
             self.tell(bot, Event("GUILD_MEMBER_ADD", data, Intents.GUILD_MEMBERS, guild.id))
 
+    def tell_member(self, account: Account, guild: Guild) -> None:
+        """Tells the bots that a member's roles, nickname or avatar changed; every bot hears of itself."""
+        data = {**guild.member_json(account), "guild_id": str(guild.id)}
+        for bot in guild.bots:
+            intent = 0 if bot is account else Intents.GUILD_MEMBERS
+            self.tell(bot, Event("GUILD_MEMBER_UPDATE", data, intent, guild.id))
+        self.note("member", member=account)
+
+    def add_webhook(self, channel: Channel, name: str, creator: Account | None = None) -> Webhook:
+        """A webhook, owned by a bot's application if a bot creates it."""
+        creator = creator or self.admin
+        owner = creator if isinstance(creator, BotAccount) else None
+        webhook = Webhook(self.new_id(), secrets.token_urlsafe(32), channel, name, creator, owner)
+        self.webhooks[webhook.id] = webhook
+        self.tell_webhooks(channel)
+        return webhook
+
+    def drop_webhook(self, webhook: Webhook) -> None:
+        """Deletes a webhook; what it posted stays."""
+        del self.webhooks[webhook.id]
+        self.tell_webhooks(webhook.channel)
+
+    def tell_webhooks(self, channel: Channel) -> None:
+        """Tells the bots that a channel's webhooks changed."""
+        self._announce("WEBHOOKS_UPDATE", channel, {"channel_id": str(channel.id)}, Intents.GUILD_WEBHOOKS)
+
+    def tell_role(self, name: str, guild: Guild, role: Role) -> None:
+        """Sends GUILD_ROLE_CREATE or GUILD_ROLE_UPDATE."""
+        data = {"guild_id": str(guild.id), "role": role.as_json()}
+        for bot in guild.bots:
+            self.tell(bot, Event(name, data, Intents.GUILDS, guild.id))
+
     def leave(self, account: Account, guild: Guild) -> None:
         """Takes an account out of a guild."""
         del guild.members[account.id]
+        guild.member_roles.pop(account.id, None)
+        guild.bot_roles.pop(account.id, None)
         if isinstance(account, BotAccount):
             self.tell(account, Event("GUILD_DELETE", {"id": str(guild.id)}, Intents.GUILDS, guild.id))
         data = {"user": account.as_json(), "guild_id": str(guild.id)}
@@ -263,6 +335,8 @@ class World:
         )
 
     def _tell_message(self, name: str, message: Message) -> None:
+        if message.private_to is not None:
+            return
         guild_id = message.channel.guild.id if message.channel.guild else None
         event = Event(name, {}, _message_intent(message.channel), guild_id, message)
         for bot in message.channel.bots:

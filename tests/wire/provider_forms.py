@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from bots.providers import Line
+from bots.providers import Image, Line
 
 
 class Wish(Protocol):
@@ -172,16 +173,31 @@ def refusal(wire: str, status: int, message: str) -> dict[str, Any]:
 
 
 def heard(wire: str, body: dict[str, Any]) -> tuple[str, tuple[Line, ...]]:
-    """The system prompt and the lines of a request, blocks joined."""
+    """The system prompt and the lines of a request, blocks joined, with the images beside them."""
     messages = body.get("messages", [])
     system = _text(body.get("system", ""))
     if wire == "openai":
         system = "\n".join(_text(m["content"]) for m in messages if m["role"] in ("system", "developer"))
-    return system, tuple(Line(m["role"], _text(m["content"])) for m in messages if m["role"] in ("user", "assistant"))
+    said = (m for m in messages if m["role"] in ("user", "assistant"))
+    return system, tuple(Line(m["role"], _text(m["content"]), _images(m["content"])) for m in said)
 
 
 def _text(content: str | list[dict[str, Any]]) -> str:
     return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
+
+
+def _images(content: str | list[dict[str, Any]]) -> tuple[Image, ...]:
+    blocks = [] if isinstance(content, str) else content
+    return tuple(_image(block) for block in blocks if block["type"] in ("image", "image_url"))
+
+
+def _image(block: dict[str, Any]) -> Image:
+    if block["type"] == "image":
+        assert block["source"]["type"] == "base64"
+        return Image(block["source"]["media_type"], base64.b64decode(block["source"]["data"], validate=True))
+    head, _, data = block["image_url"]["url"].partition(";base64,")
+    assert head.startswith("data:image/")
+    return Image(head.removeprefix("data:"), base64.b64decode(data, validate=True))
 
 
 def _words(*texts: str) -> int:

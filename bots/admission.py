@@ -1,0 +1,64 @@
+"""On what terms somebody is answered: whether at all, by whom, by which models, and within which budget."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from storage.model import Channel, Message, Sender
+
+from .access import Access
+from .guilds import Guilds
+from .lanes import Terms
+from .quotas import Quotas
+
+
+class Admission:
+    """Access rules, budgets and what a guild has set, asked together."""
+
+    def __init__(self, access: Access, quotas: Quotas, guilds: Guilds) -> None:
+        self.access = access
+        self._quotas = quotas
+        self._guilds = guilds
+
+    def welcome(self, channel: Channel, sender: Sender, roles: Collection[str]) -> bool:
+        """Whether the bot answers somebody in a place at all."""
+        return self.access.grant(channel, sender, roles).allowed
+
+    def terms(
+        self,
+        channel: Channel,
+        sender: Sender,
+        roles: Collection[str],
+        *,
+        faces: bool = False,
+        persona: str | None = None,
+    ) -> Terms | None:
+        """The terms of one answer, which is counted from now on: `settle` must follow. None where somebody is not
+        answered, or was told a moment ago why not."""
+        grant = self.access.grant(channel, sender, roles)
+        if not grant.allowed:
+            return None
+        verdict = self._quotas.ask(channel, sender, roles)
+        if verdict.quiet:
+            return None
+        models = verdict.models or grant.models
+        if grant.models is not None and verdict.models is not None:
+            models = grant.models & verdict.models or grant.models
+        return Terms(
+            persona=persona,
+            default=self._guilds.of(channel.guild_id).persona,
+            personas=grant.personas,
+            models=models,
+            faces=faces,
+            declined=verdict.declined,
+            notice=verdict.notice,
+        )
+
+    def settle(self, channel: Channel, sender: Sender, terms: Terms, answer: Message | None) -> None:
+        """What became of an answer that was counted."""
+        if terms.declined:
+            return
+        if answer is None or not answer.words:
+            self._quotas.undone(channel, sender)
+        else:
+            self._quotas.spent(channel, sender, answer.usage)

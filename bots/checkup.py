@@ -1,0 +1,146 @@
+"""What `troupe doctor` looks at beside Discord: providers and their keys, the root, the disk, the clock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import aiohttp
+
+from storage.retention import amount
+
+from .settings import BotSettings, ModelSettings
+from .status import BotStatus
+
+State = Literal["ok", "note", "off", "wrong"]
+Answer = tuple[int | str, Any]
+"""A provider's HTTP status and what it told, or the name of the error that kept it from answering."""
+
+_HOMES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+_LEAST_FREE, _LITTLE_FREE = 256 << 20, 2 << 30
+"""Bytes of a disk below which something is wrong, or worth a note."""
+_SKEW = 5.0
+"""Seconds by which a clock may be off: Discord's ids tell times that sessions are cut by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    state: State
+    """`off` is what nobody has set up; only `wrong` needs somebody."""
+    what: str
+    """A short name of its kind, for programs."""
+    where: str
+    sentence: str
+    remedy: str = ""
+    """What to do, where there is something to do."""
+
+
+async def providers(settings: BotSettings, session: aiohttp.ClientSession) -> AsyncIterator[Check]:
+    """Asks every provider once for its list of models: whether it is there, takes the key and knows the models."""
+    known: dict[tuple[str, str], Answer] = {}
+    for model in settings.models:
+        where = f"{model.provider} {model.model}".strip()
+        if model.provider == "offline":
+            yield Check("ok", "provider", where, "It needs neither key nor network.")
+        elif not model.ready:
+            remedy = (
+                f"Set {model.api_key.variable}." if model.api_key is not None else "Write `api_key: ${VARIABLE:-}`."
+            )
+            yield Check("off", "provider", where, "It has no key.", remedy)
+        else:
+            key = (model.provider + (model.base_url or ""), model.api_key.value if model.api_key else "")
+            if key not in known:
+                known[key] = await _asked(model, session)
+            yield _judged(model, where, *known[key])
+
+
+def place(settings: BotSettings) -> Iterator[Check]:
+    """The bot's root and the disk it is on."""
+    root = settings.root
+    there = next(path for path in (root, *root.parents) if path.exists())
+    if not settings.storage.enabled:
+        yield Check("off", "storage", str(root), "Nothing is kept: `storage.enabled` is false.")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"\0")
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        remedy = f"Give this account (user {os.getuid()}) the right to write there, and the disk room."
+        yield Check("wrong", "storage", str(there), f"It cannot be written to ({error.strerror}).", remedy)
+        return
+    state: State = "wrong" if free < _LEAST_FREE else "note" if free < _LITTLE_FREE else "ok"
+    remedy = "Make room: `troupe cleanup --dry-run` says what retention would remove." if state != "ok" else ""
+    yield Check(state, "disk", str(there), f"{amount(free)} are free.", remedy)
+
+
+def clock(date: str | None, now: datetime) -> Check:
+    """This machine's clock beside the `Date` that Discord's answer carries, a whole second."""
+    try:
+        skew = (now - parsedate_to_datetime(date or "")).total_seconds()
+    except (TypeError, ValueError):
+        return Check("note", "clock", "this machine", "Discord did not say what time it is.")
+    if abs(skew) > _SKEW:
+        sentence = f"It is {abs(skew):,.0f} seconds {'ahead of' if skew > 0 else 'behind'} Discord's."
+        remedy = "Turn time synchronisation on (`timedatectl set-ntp true`): sessions are cut by these times."
+        return Check("wrong", "clock", "this machine", sentence, remedy)
+    return Check("ok", "clock", "this machine", "It agrees with Discord's.")
+
+
+def process(settings: BotSettings, status: BotStatus) -> Iterator[Check]:
+    """What the bot says of itself, or said last."""
+    name = settings.name
+    if status.running:
+        yield Check("ok", "process", name, f"It is {status.state} as process {status.pid}.")
+    else:
+        state: State = "wrong" if status.state in ("fatal", "died") else "note"
+        yield Check(state, "process", name, f"It is not running ({status.state}).", "`troupe up` starts it.")
+    for trouble in (status.last_error, status.job_trouble, status.config_trouble, status.backup_alarm):
+        if trouble:
+            yield Check("wrong", "status", name, trouble)
+    if status.left_behind:
+        yield Check("note", "status", name, status.left_behind)
+
+
+async def _asked(model: ModelSettings, session: aiohttp.ClientSession) -> Answer:
+    home = (model.base_url or _HOMES[model.provider]).rstrip("/")
+    key = model.api_key.value if model.api_key else ""
+    if model.provider == "anthropic":
+        url, headers = f"{home}/v1/models?limit=1000", {"anthropic-version": "2023-06-01", "x-api-key": key}
+    else:
+        url, headers = f"{home}/models", {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        # A redirect would take the key somewhere else.
+        async with session.get(url, headers=headers, allow_redirects=False) as reply:
+            return reply.status, await reply.json(content_type=None) if reply.status == 200 else None
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        return type(error).__name__, None
+
+
+def _judged(model: ModelSettings, where: str, status: int | str, told: Any) -> Check:
+    if isinstance(status, str):
+        remedy = "Check the network, a firewall, and `base_url` if one is set."
+        return Check("wrong", "provider", where, f"It cannot be reached ({status}).", remedy)
+    if status in (401, 403):
+        variable = model.api_key.variable if model.api_key is not None else "its key"
+        sentence = f"It does not accept the key in {variable} (HTTP {status})."
+        return Check("wrong", "provider", where, sentence, f"Make a new key there, put it into {variable}, restart.")
+    if status in (404, 405):
+        return Check("ok", "provider", where, "It is there; it lists no models, so that the key is unproven.")
+    if status != 200:
+        sentence = f"It answers with HTTP {status}."
+        return Check("note" if status == 429 else "wrong", "provider", where, sentence, "Try again in a minute.")
+    listed = told.get("data") if isinstance(told, dict) else None
+    names = [each.get("id") for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    if names and model.model not in names and not told.get("has_more"):
+        remedy = "Check its name; an alias may work though it is not listed."
+        return Check("note", "provider", where, "It accepts the key, and does not list this model.", remedy)
+    return Check("ok", "provider", where, "It accepts the key.")

@@ -1,0 +1,386 @@
+"""What people do with sessions, behind any front: find, take up again, name, branch, merge, clear, remember."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from datetime import datetime
+from typing import Literal
+
+from storage.backend import OLDEST, Page, Store
+from storage.model import Channel, Found, Message, Sender, Session, message_id, session_id, storable
+from storage.records import AuditEntry, Memory, Setting
+
+from .carrying import carried, carrying, copied, may_carry, newest, speakers
+from .errors import TroupeError
+from .exporting import Form, export
+from .outlook import Outlook
+from .prompt import tokens
+from .providers import Prompt
+from .sessions import CLEARED, KEPT, MERGED, UNSET, Sessions, Unset, short, summary, without
+from .summing import LINES, by_model
+
+_PAGE = 25
+_PAGES = 4
+"""Pages of a listing read at once while few sessions hold the text sought."""
+_TITLE = 100
+_TITLE_FROM_WORDS = 60
+_KNOWN = 50
+_KNOWN_LETTERS = 500
+"""Things a session has in mind, and the letters of each."""
+_MEMORY_LETTERS = 4_000
+_SHORTEST_GAP, _LONGEST_GAP = 1, 31_536_000
+_EXPORT_BYTES = 64 * 1_048_576
+_BY_MODEL = "summarised"
+"""In a session's metadata: a model wrote its summary."""
+_NOTHING_YET = "Nothing has been said to me here yet."
+
+
+class Conversations:
+    """What people do with one bot's sessions. Every mistake is a `TroupeError` with a sentence.
+
+    Who may see a session is the front's to know: an id that somebody typed goes through `show` with the keys of the
+    channels that person may read; the other methods take ids that went through it. `changed` is told the id of a
+    session whose messages are not what they were; `ask` answers a prompt with a model, where there is one.
+
+    `resume`, `keep`, `speak_as`, `clear`, `merge`, `archive` and `branch` (of the channel branched into) must not
+    overlap with one another or with `Sessions.place` in the same channel; the others may at any time."""
+
+    def __init__(
+        self,
+        store: Store,
+        sessions: Sessions,
+        *,
+        now: Callable[[], datetime],
+        chance: Callable[[], int],
+        changed: Callable[[str], None],
+        ask: Callable[[Prompt], Awaitable[str]] | None = None,
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._now = now
+        self._chance = chance
+        self._tell_changed = changed
+        self._ask = ask
+
+    async def start(self) -> None:
+        """Brings the gaps that people have set back into force."""
+        cursor: str | None = None
+        while True:
+            page = await self._store.records(Setting, cursor=cursor)
+            for setting in page.items:
+                place, _, key = setting.id.partition(":")
+                if place == "channel":
+                    self._sessions.rule(key, _gap(setting))
+            cursor = page.older
+            if cursor is None:
+                return
+
+    async def listing(
+        self, channel_key: str, *, text: str = "", archived: bool = False, cursor: str | None = None
+    ) -> Page[Session]:
+        """About 25 sessions of a channel, the one a person spoke in last first, each with a title: its own or the
+        first words said. With `text` those whose title or id holds it; with `archived` also those that were archived
+        or cleared, all of which can be resumed."""
+        wanted = text.strip().casefold()
+        found: list[Session] = []
+        newer: str | None = None
+        for number in range(_PAGES):
+            page = await self._store.browse(channel_key, cursor=cursor, limit=_PAGE, deleted=archived)
+            newer = newer if number else page.newer
+            for session in page.items:
+                if _in_sight(session) if archived else not session.archived:
+                    titled = await self._titled(session)
+                    if wanted in titled.title.casefold() or wanted in titled.id:
+                        found.append(titled)
+            cursor = page.older
+            if cursor is None or len(found) >= _PAGE:
+                break
+        return Page(tuple(found), cursor, newer)
+
+    async def show(self, session_id: str, keys: Collection[str]) -> Session:
+        """The session with a title, if it belongs to one of these channels; a cleared one as well."""
+        session = await self._store.session(session_id.strip())
+        if session is None or session.channel.key not in keys or not _in_sight(session):
+            raise _absent(session_id)
+        return await self._titled(session)
+
+    async def search(self, query: str, keys: Collection[str], *, limit: int = 20, skip: int = 0) -> list[Found]:
+        """Messages of these channels that hold the words, the best first."""
+        if not query.strip():
+            raise TroupeError("Say which words to look for.")
+        return await self._store.search(query, channel_keys=keys, limit=limit, skip=skip) if keys else []
+
+    async def context(self, channel: Channel) -> Outlook:
+        """What a model would be shown with the next line in a channel, in numbers and names."""
+        session = await self._current(channel)
+        gap, decided = self._sessions.gap(channel)
+        over = self._sessions.over(session, self._now())
+        lines = [] if over else await self._store.messages(session.id, limit=self._sessions.max_history)
+        words = [line.words for line in lines if line.words.strip()]
+        before = "" if over else await self._sessions.carry_over(session)
+        weight = sum(map(tokens, words))
+        return Outlook(session, over, gap, decided, len(words), weight, before)
+
+    async def rename(self, session_id: str, title: str) -> Session:
+        """Gives a session a title of at most 100 letters."""
+        wanted = " ".join(storable(title).split())
+        if not wanted or len(wanted) > _TITLE:
+            raise TroupeError(f"A title has between 1 and {_TITLE} letters; this one has {len(wanted)}.")
+        return await self._change(session_id, lambda now: now.model_copy(update={"title": wanted}))
+
+    async def star(self, session_id: str, on: bool) -> Session:
+        """Keeps a session whatever retention says, or no longer."""
+        return await self._change(session_id, lambda now: now.model_copy(update={"starred": on}))
+
+    async def archive(self, session_id: str, on: bool) -> Session:
+        """Puts a session out of people's way, or back. The next line in its channel begins a new one."""
+        at = self._now()
+
+        def put(now: Session) -> Session:
+            closed_at = now.closed_at or at if on else now.closed_at
+            kept = without(now, KEPT) if on else now
+            return kept.model_copy(update={"archived": on, "closed_at": closed_at})
+
+        return await self._change(session_id, put)
+
+    async def resume(self, channel: Channel, session_id: str) -> Session:
+        """Makes an older session of the channel the current one, also one that was archived or cleared: the next line
+        continues it, whenever it comes."""
+        session = await self.show(session_id, {channel.key})
+        resumed = await self._sessions.resume(channel, session.id, self._now())
+        if resumed is None:
+            raise _absent(session_id)
+        self._tell_changed(resumed.id)
+        return resumed
+
+    async def keep(self, channel: Channel) -> Session:
+        """Lets the next line in a channel continue its session, however long the silence; once."""
+        session = await self._current(channel)
+        return await self._change(session.id, _kept)
+
+    async def policy(self, channel: Channel, gap: float | Literal["off"] | None, by: Sender) -> None:
+        """Sets how many seconds of silence begin a new session in a channel: `off` for never, None for what the guild
+        or the configuration says."""
+        if isinstance(gap, float | int) and not _SHORTEST_GAP <= gap <= _LONGEST_GAP:
+            raise TroupeError(f"A silence of {gap:g} seconds cannot begin a session: between a second and a year can.")
+        name, at = f"channel:{channel.key}", self._now()
+        known = await self._store.record(Setting, name)
+        before = known.values if known else {}
+        values = {key: value for key, value in before.items() if key != "session_gap"}
+        if gap is not None:
+            values["session_gap"] = gap
+        setting = Setting(id=name, at=at, values=values, before=before, by=by)
+        entry = AuditEntry(
+            id=message_id(at, self._chance()),
+            at=at,
+            actor=by,
+            action="session policy",
+            target=name,
+            details={"session_gap": gap, "before": before.get("session_gap")},
+        )
+        await self._store.keep(setting, entry)
+        self._sessions.rule(channel.key, _gap(setting))
+
+    async def speak_as(self, channel: Channel, persona: str | None) -> Session:
+        """Lets a persona speak in a channel's session from now on, a new one where there is none to go on with; None
+        leaves it to whoever fits."""
+        session = await self._sessions.current(channel)
+        if session is None or self._sessions.over(session, self._now()):
+            session = await self._sessions.begin(channel, self._now())
+        return await self._change(session.id, lambda now: now.model_copy(update={"persona": persona}))
+
+    async def branch(self, source_id: str, after: str | None, into: Channel) -> Session:
+        """A new session that knows what was said in another one up to a message (its id; None for the last), the
+        newest 1,000 lines of it; the current one of the channel it is made in, which is the same or one of the same
+        guild."""
+        source = await self._kept(source_id)
+        may_carry(source.channel, into)
+        if after is not None:
+            message = await self._store.message(after)
+            if message is None or message.session_id != source.id or message.deleted_at is not None:
+                raise TroupeError("That message is not part of the session, or was deleted: choose another one.")
+        lines = await newest(self._store, source.id, until=after)
+        if not lines:
+            raise TroupeError("There is nothing in that session yet that a branch could know.")
+        at, titled = self._now(), await self._titled(source)
+        branch = Session(
+            id=session_id(at, self._chance()),
+            channel=into,
+            title=short(f"Branch of {titled.title}", _TITLE),
+            persona=source.persona,
+            participants=speakers((), lines),
+            context=source.context.model_copy(update={"summary": ""}),
+            opened_at=at,
+            last_at=at,
+            follows=source.follows if into.key == source.channel.key else None,
+            parent_id=source.id,
+            branched_at=lines[-1].id,
+            deleted_at=at,  # out of sight until it is complete
+        )
+        await self._change(source.id, lambda now: carrying(now, branch.id))
+        await self._store.save_session(branch)
+        await copied(self._store, lines, branch, self._sessions.latest)
+        return await self._sessions.resume(into, branch.id, at) or branch
+
+    async def merge(self, channel: Channel, other_id: str, keys: Collection[str] = ()) -> int:
+        """Copies the newest 1,000 lines of another session behind those of the channel's current one, and archives
+        the other. Returns how many lines came; those that are there already do not come again. Beside the channel's
+        own sessions those of `keys` may be merged, which the asker may read."""
+        into = await self._current(channel)
+        other = await self.show(other_id, {channel.key, *keys})
+        may_carry(other.channel, channel)
+        if other.id == into.id:
+            raise TroupeError("That is the session under way here: choose another one to bring into it.")
+        if other.metadata.get(MERGED) == into.id:
+            raise TroupeError("What was said in that session is part of this one already.")
+        await self._change(other.id, lambda now: carrying(now, into.id))
+        lines = await newest(self._store, other.id)
+        came = await carried(self._store, lines, other, into, self._sessions.latest)
+
+        def joined(now: Session) -> Session:
+            known = tuple(dict.fromkeys((*now.context.shared_knowledge, *other.context.shared_knowledge)))[-_KNOWN:]
+            context = now.context.model_copy(update={"summary": "", "shared_knowledge": known})
+            people = speakers(now.participants, lines)
+            return _kept(now).model_copy(update={"context": context, "participants": people})
+
+        def put_away(now: Session) -> Session:
+            metadata = {**without(now, KEPT).metadata, MERGED: into.id}
+            closed_at = now.closed_at or self._now()
+            return now.model_copy(update={"archived": True, "closed_at": closed_at, "metadata": metadata})
+
+        await self._change(into.id, joined)
+        await self._change(other.id, put_away)
+        self._tell_changed(into.id)
+        return came
+
+    async def clear(self, channel: Channel) -> Session:
+        """Takes the current session out of sight and begins a new one that knows nothing of it. Returns the old one:
+        resuming it brings it back, until retention removes it."""
+        at, session = self._now(), await self._current(channel)
+        # The new one first: should the second step fail, nothing is taken away, and nothing old is shown either.
+        await self._sessions.begin(channel, at, carry_over=False)
+
+        def cleared(now: Session) -> Session:
+            return now.model_copy(update={"deleted_at": at, "metadata": {**now.metadata, CLEARED: "yes"}})
+
+        gone = await self._change(session.id, cleared)
+        self._tell_changed(session.id)
+        return gone
+
+    async def remember(self, message_id: str, by: Sender) -> Memory:
+        """Keeps in mind what a message says: in the current session of its place, and as a memory that only those of
+        the place may be told."""
+        message = await self._store.message(message_id)
+        if message is None or message.deleted_at is not None:
+            raise TroupeError("I have not kept that message, or it was deleted.")
+        words = message.words.strip()
+        if not words:
+            raise TroupeError("There are no words in that message that I could remember.")
+        said = f"{message.sender.name}: {short(words, _KNOWN_LETTERS)}"
+
+        def knowing(now: Session) -> Session:
+            known = tuple(dict.fromkeys((*now.context.shared_knowledge, said)))[-_KNOWN:]
+            return now.model_copy(update={"context": now.context.model_copy(update={"shared_knowledge": known})})
+
+        session = await self._kept(message.session_id)
+        place = session.channel
+        await self._change((await self._sessions.current(place) or session).id, knowing)
+        person = message.sender if message.sender.type == "user" else by
+        memory = Memory(
+            id=f"remembered {message.id}",  # the same message is remembered once
+            at=self._now(),
+            type="semantic",
+            audience=f"user:{place.parent_id or by.id}" if place.kind == "dm" else place.key,
+            subject=f"user:{person.id}",
+            text=short(words, _MEMORY_LETTERS),
+            source=message.id,
+        )
+        await self._store.keep(memory)
+        return memory
+
+    async def summary(self, session_id: str) -> str:
+        """What a session is about, by a model where one can be asked, else from its last lines; kept with it until
+        somebody speaks in it again. Words of people, not to be trusted; empty when nothing was said."""
+        session = await self._kept(session_id)
+        if session.context.summary and _BY_MODEL in session.metadata:
+            return session.context.summary
+        told = await by_model(self._ask, (await newest(self._store, session.id))[-LINES:]) if self._ask else ""
+        mark = {_BY_MODEL: "yes"} if told else {}
+        told = told or summary(session, await self._store.messages(session.id, limit=8))
+
+        def summed_up(now: Session) -> Session:
+            if now.last_at > session.last_at:
+                return now
+            context = now.context.model_copy(update={"summary": told})
+            metadata = {**without(now, _BY_MODEL).metadata, **mark}
+            return now.model_copy(update={"context": context, "metadata": metadata})
+
+        await self._change(session.id, summed_up)
+        return told
+
+    async def export(self, session_id: str, form: Form) -> bytes:
+        """The session as a file's content."""
+        session = await self._titled(await self._kept(session_id))
+        taken: list[bytes] = []
+        size = 0
+        async for piece in export(session, self._lines(session.id), form):
+            taken.append(piece)
+            size += len(piece)
+            if size > _EXPORT_BYTES:
+                raise TroupeError("This session is too long to be exported here: ask whoever runs this bot.")
+        return b"".join(taken)
+
+    async def _lines(self, session_id: str) -> AsyncIterator[Message]:
+        cursor: str | None = OLDEST
+        while cursor is not None:
+            page = await self._store.read(session_id, cursor=cursor)
+            for message in page.items:
+                yield message
+            cursor = page.newer if page.items else None
+
+    async def _current(self, channel: Channel) -> Session:
+        session = await self._sessions.current(channel)
+        if session is None:
+            raise TroupeError(_NOTHING_YET)
+        return session
+
+    async def _kept(self, session_id: str) -> Session:
+        session = await self._store.session(session_id)
+        if session is None or session.deleted_at is not None:
+            if session is not None and CLEARED in session.metadata:
+                raise TroupeError("That session was cleared: take it up again first, and nothing of it is lost.")
+            raise _absent(session_id)
+        return session
+
+    async def _change(self, session_id: str, alter: Callable[[Session], Session]) -> Session:
+        changed = await self._sessions.change(session_id, alter)
+        if changed is None:
+            raise _absent(session_id)
+        return changed
+
+    async def _titled(self, session: Session) -> Session:
+        if session.title:
+            return session
+        page = await self._store.read(session.id, cursor=OLDEST, limit=5, deleted=session.deleted_at is not None)
+        said = (line.words for line in page.items if line.role == "user" and line.deleted_at is None)
+        first = next((words for words in said if words.strip()), "")
+        return session.model_copy(update={"title": short(first, _TITLE_FROM_WORDS)})
+
+
+def _kept(session: Session) -> Session:
+    return session.model_copy(update={"metadata": {**session.metadata, KEPT: "yes"}})
+
+
+def _in_sight(session: Session) -> bool:
+    return session.deleted_at is None or CLEARED in session.metadata
+
+
+def _gap(setting: Setting) -> float | Unset | None:
+    gap = setting.values.get("session_gap", UNSET)
+    if gap == "off":
+        return None
+    return float(gap) if isinstance(gap, int | float) else UNSET
+
+
+def _absent(session_id: str) -> TroupeError:
+    return TroupeError(f"There is no session '{short(session_id, 40)}' here: choose one from the list of sessions.")

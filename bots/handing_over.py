@@ -1,0 +1,218 @@
+"""Hands over what is kept about one person: a zip that is written while it is read, whatever its size."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import IO
+
+from pydantic import BaseModel
+
+from storage.backend import OLDEST, Store
+from storage.blobs import Blobs, Damaged
+from storage.durable import in_thread
+from storage.forgetting import is_theirs, memories_of, pages
+from storage.model import Annotation, Attachment, Message, Reaction, Session
+from storage.place import Missing
+from storage.records import Profile
+
+_PAGE = 200
+_README = """\
+What is kept about you
+======================
+
+Everything that this bot keeps about the user {user_id}, as it was on {at:%Y-%m-%d %H:%M} UTC.
+
+messages.md     what you said and what was answered, for reading
+messages.json   the same with every detail, for programs
+sessions.json   the conversations that you took part in
+marks.json      your reactions and notes on what others said
+memories.json   what is remembered about you, or from what you said
+profile.json    your profile, if there is one
+attachments/    the files beside the messages{files}
+
+What others said is not in here, but for the answers to you.
+"""
+
+
+async def packed(store: Store, blobs: Blobs, user_id: str, at: datetime, *, files: bool) -> AsyncGenerator[bytes, None]:
+    """The zip in chunks, with or without the attachments. Raises `StorageError` on the way."""
+    draft = _Draft(at)
+    try:
+        async with aclosing(_members(store, blobs, user_id, at, files)) as members:
+            async for name, pieces in members:
+                draft.begin(name)
+                async for piece in pieces:
+                    if chunk := await in_thread(draft.write, piece):
+                        yield chunk
+        yield await in_thread(draft.finish)
+    finally:
+        draft.drop()
+
+
+async def _members(
+    store: Store, blobs: Blobs, user_id: str, at: datetime, files: bool
+) -> AsyncGenerator[tuple[str, AsyncIterable[bytes]], None]:
+    told = {"user_id": user_id, "at": at.astimezone(UTC), "files": "" if files else ", which were left out this time"}
+    yield "README.txt", _once(_README.format(**told))
+    yield "messages.md", _for_reading(store, user_id)
+    yield "messages.json", _array(_talk(store, user_id))
+    yield "sessions.json", _array(_sessions(store, user_id))
+    yield "marks.json", _array(_marks(store, user_id))
+    yield "memories.json", _array(memories_of(store, user_id))
+    profile = await store.record(Profile, user_id)
+    if profile is not None:
+        yield "profile.json", _once(profile.model_dump_json(indent=2) + "\n")
+    given: set[str] = set()
+    async for messages in _talk(store, user_id):
+        for file in (file for message in messages for file in _files(message) if files):
+            hash = file.blob or ""
+            if hash not in given and await blobs.size(hash) is not None:
+                given.add(hash)
+                yield f"attachments/{hash[:12]}_{_plain(file.name)}", _bytes(blobs, hash)
+
+
+async def _talk(store: Store, user_id: str) -> AsyncIterator[tuple[Message, ...]]:
+    """What they said and what was answered, the oldest first."""
+    cursor: str | None = OLDEST
+    while cursor is not None:
+        page = await store.talk_of(user_id, cursor=cursor, limit=_PAGE)
+        if page.items:
+            yield page.items
+        cursor = page.newer
+
+
+async def _for_reading(store: Store, user_id: str) -> AsyncIterator[bytes]:
+    within = ""
+    yield b"# What you said, and what was answered\n"
+    async for messages in _talk(store, user_id):
+        for message in messages:
+            if message.session_id != within:
+                within = message.session_id
+                session = await store.session(within)
+                name = session.channel.name if session is not None else within
+                yield f"\n## {_line(name)}, {message.at.astimezone(UTC):%Y-%m-%d}\n".encode()
+            gone = " (deleted)" if message.deleted_at else ""
+            files = "".join(f"\n[file: {_line(file.name)}]" for file in message.attachments)
+            at = message.at.astimezone(UTC)
+            yield f"\n**{_line(message.sender.name)}** {at:%Y-%m-%d %H:%M} UTC{gone}\n{message.text}{files}\n".encode()
+
+
+async def _sessions(store: Store, user_id: str) -> AsyncIterator[tuple[Session, ...]]:
+    async for sessions in pages(lambda cursor: store.sessions_with(user_id, cursor=cursor, limit=_PAGE)):
+        yield sessions
+
+
+async def _marks(store: Store, user_id: str) -> AsyncIterator[list[_Mark]]:
+    async for messages in pages(lambda cursor: store.marked_by(user_id, cursor=cursor, limit=_PAGE)):
+        yield [
+            _Mark(message=message.id, mark=mark)
+            for message in messages
+            for mark in _all_marks(message)
+            if is_theirs(mark.sender, user_id)
+        ]
+
+
+class _Mark(BaseModel):
+    """A reaction or a note, without what it is on."""
+
+    message: str
+    mark: Reaction | Annotation
+
+
+def _all_marks(message: Message) -> list[Reaction | Annotation]:
+    return [*message.reactions, *message.annotations]
+
+
+async def _array(stretches: AsyncIterable[Sequence[BaseModel]]) -> AsyncIterator[bytes]:
+    between = "[\n"
+    async for items in stretches:
+        for item in items:
+            yield (between + item.model_dump_json()).encode()
+            between = ",\n"
+    yield b"\n]\n" if between == ",\n" else b"[]\n"
+
+
+async def _bytes(blobs: Blobs, hash: str) -> AsyncIterator[bytes]:
+    """One that is damaged, or was removed a moment ago, is no reason to keep back the rest."""
+    try:
+        async with aclosing(blobs.read(hash)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    except (Damaged, Missing):
+        return
+
+
+async def _once(text: str) -> AsyncIterator[bytes]:
+    yield text.encode()
+
+
+def _files(message: Message) -> list[Attachment]:
+    wordings = (message.parts, *(edit.parts for edit in message.edits))
+    return [part for parts in wordings for part in parts if isinstance(part, Attachment) and part.blob]
+
+
+def _line(name: str) -> str:
+    return " ".join(name.split())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+|^\.+", "-", name)[:80]
+
+
+class _Draft:
+    """A zip being written into memory, from where it is taken piece by piece. One thread at a time."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at.astimezone(UTC)
+        self._sink = _Sink()
+        self._zip = zipfile.ZipFile(self._sink, "w")
+        self._member: IO[bytes] | None = None
+
+    def begin(self, name: str) -> None:
+        self._end()
+        entry = zipfile.ZipInfo(name, (max(self._at.year, 1980), *self._at.timetuple()[1:6]))
+        entry.compress_type = zipfile.ZIP_STORED if name.startswith("attachments/") else zipfile.ZIP_DEFLATED
+        self._member = self._zip.open(entry, "w", force_zip64=True)
+
+    def write(self, piece: bytes) -> bytes:
+        if self._member is not None:
+            self._member.write(piece)
+        return self._sink.taken()
+
+    def finish(self) -> bytes:
+        self.drop()
+        return self._sink.taken()
+
+    def drop(self) -> None:
+        self._end()
+        self._zip.close()
+
+    def _end(self) -> None:
+        member, self._member = self._member, None
+        if member is not None:
+            member.close()
+
+
+class _Sink:
+    """A file as a zip is written into it: forwards only."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def write(self, piece: bytes) -> int:
+        self._held += piece
+        return len(piece)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Its owner takes what there is."""
+
+    def taken(self) -> bytes:
+        held, self._held = bytes(self._held), bytearray()
+        return held

@@ -1,0 +1,68 @@
+"""What a model is shown of a session beside its lines, and what people are told about that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from storage.model import Session
+
+from .sessions import GapFrom
+
+_DECIDED: dict[GapFrom, str] = {
+    "channel": "set for this place",
+    "guild": "set for this server",
+    "settings": "by the bot's configuration",
+}
+_SPANS = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the next line in a channel meets."""
+
+    session: Session
+    over: bool
+    """Whether the next line begins a new session instead."""
+    gap: float | None
+    """The silence that ends a session, in seconds."""
+    decided: GapFrom
+    messages: int
+    """How many a model would be shown."""
+    tokens: int
+    """What they weigh, roughly."""
+    carry_over: str
+    """What a model is told about the session before; words of people."""
+
+    def told(self, inert: Callable[[str], str] = str) -> str:
+        """The same for people; `inert` makes names and words of people harmless where they are shown."""
+        context = self.session.context
+        people = ", ".join(inert(each.name) for each in self.session.participants if each.type == "user")
+        silence = "No silence ends a session" if self.gap is None else f"A session ends after {_span(self.gap)}"
+        lines = [
+            "The next line begins a new session."
+            if self.over
+            else f"I see {self.messages} messages, about {self.tokens} tokens.",
+            f"With {people or 'nobody yet'}.",
+            f"Persona: {inert(self.session.persona)}." if self.session.persona else "",
+            f"{silence} ({_DECIDED[self.decided]}).",
+            f"From before: {inert(self.carry_over)}" if self.carry_over else "",
+            f"Summary: {inert(context.summary)}" if context.summary else "",
+            *(f"In mind: {inert(each)}" for each in context.shared_knowledge),
+            *(f"Goal: {inert(each)}" for each in context.goals),
+            *(f"Constraint: {inert(each)}" for each in context.constraints),
+        ]
+        return "\n".join(filter(None, lines))
+
+
+def known(session: Session) -> str:
+    """What people asked to be kept in mind, for a prompt ahead of the history: words of people, one thing a line, so
+    that none can pose as another. Empty when there is nothing."""
+    things = [f"- {' '.join(each.split())}" for each in session.context.shared_knowledge]
+    return "\n".join(["(People here asked you to keep in mind what was said:", *things, ")"]) if things else ""
+
+
+def _span(seconds: float) -> str:
+    unit, size = next((unit, size) for unit, size in _SPANS.items() if seconds % size == 0 or size == 1)
+    count = seconds / size
+    return f"{count:g} {unit}{'' if count == 1 else 's'} of silence"

@@ -1,0 +1,300 @@
+"""Takes one person out of a store for good, and notes beside it that nobody may bring that person back.
+
+`forgotten.jsonl` stands in a bot's root and where its backups go: a line for each who asked to be forgotten, with the
+user's id and when. Whoever restores a backup from before that time reads it and takes the person out again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from .amendments import Unannotated, Unreacted
+from .backend import Page, Store
+from .backends.changes import located
+from .blobs import Blobs
+from .errors import StorageError
+from .model import Channel, Message, Sender, Session, SessionContext
+from .place import Missing, Place
+from .records import AuditEntry, Memory, Profile, Record, Run, Setting, Spent, Tombstone
+
+Item = TypeVar("Item")
+LIST = "forgotten.jsonl"
+SOMEBODY = Sender(type="user", id="", name="somebody who asked to be forgotten")
+_PAGE = 200
+
+
+@dataclass(slots=True)
+class Forgotten:
+    """How much was removed of one person."""
+
+    messages: int = 0
+    """What they said."""
+    answers: int = 0
+    """What was said to that."""
+    sessions: int = 0
+    """Private ones, which went as a whole."""
+    touched: int = 0
+    """Sessions with others, whose title and summary may have quoted them and are empty now."""
+    marks: int = 0
+    """Reactions and notes on what others said."""
+    memories: int = 0
+    records: int = 0
+    """Profiles, settings, and entries of the audit that named them."""
+    spendings: int = 0
+    """Answers whose cost stays known, but not for whom."""
+    files: int = 0
+
+    def all(self) -> dict[str, int]:
+        """What there was, by name."""
+        return {name: many for name, many in asdict(self).items() if many}
+
+
+async def forget(
+    store: Store,
+    user_id: str,
+    at: datetime,
+    *,
+    blobs: Blobs | None = None,
+    gone: Callable[[str], None] = lambda session_id: None,
+) -> Forgotten:
+    """Removes for good what is kept of a person up to a time, and leaves a `Tombstone`; nothing of it can be read off
+    the disk afterwards, as far as `Store.scrub` goes.
+
+    Of what is kept afterwards nothing is removed. `gone` hears the id of each session that is not whole any more, once
+    it is so. Where it was cut off the same call finishes it; the tombstone comes last. Raises `Unavailable`."""
+    forgetting = _Forgetting(store, user_id, at, blobs, gone)
+    await forgetting.memories()
+    await forgetting.sessions()
+    await forgetting.messages()
+    await forgetting.marks()
+    await forgetting.sessions()  # one that somebody was talking in may have been saved meanwhile
+    await forgetting.channels()
+    await forgetting.records()
+    await store.keep(Tombstone(id=user_id, at=at))
+    await store.scrub()
+    return forgetting.done
+
+
+async def memories_of(store: Store, user_id: str) -> AsyncGenerator[list[Memory], None]:
+    """The memories about somebody, for nobody else, or drawn from what they said or from a session they were in."""
+    there: set[str] = set()
+    async for sessions in pages(lambda cursor: store.sessions_with(user_id, cursor=cursor, limit=_PAGE)):
+        there.update(session.id for session in sessions)
+    person = f"user:{user_id}"
+    async for memories in pages(lambda cursor: store.records(Memory, cursor=cursor, limit=_PAGE)):
+        found = []
+        for memory in memories:
+            theirs = person in (memory.subject, memory.audience) or memory.source in there
+            if theirs or await _said(store, memory.source, user_id):
+                found.append(memory)
+        if found:
+            yield found
+
+
+async def _said(store: Store, source: str | None, user_id: str) -> bool:
+    """Whether a message is somebody's, or an answer to theirs."""
+    message = await store.message(source) if source else None
+    if message is None or is_theirs(message.sender, user_id):
+        return message is not None
+    asked = await store.message(message.reply_to) if message.reply_to and message.role != "user" else None
+    return asked is not None and is_theirs(asked.sender, user_id)
+
+
+async def pages(read: Callable[[str | None], Awaitable[Page[Item]]]) -> AsyncIterator[tuple[Item, ...]]:
+    """The items of a list, page by page, the newest page first; what is removed on the way may be."""
+    cursor: str | None = None
+    while True:
+        page = await read(cursor)
+        if page.items:
+            yield page.items
+        if page.older is None:
+            return
+        cursor = page.older
+
+
+def is_theirs(sender: Sender, user_id: str) -> bool:
+    """Whether it is that person, or program, rather than a voice of the bot."""
+    return sender.id == user_id and sender.type in ("user", "bot")
+
+
+def is_private(channel: Channel, user_id: str) -> bool:
+    """Whether it is a DM with that person."""
+    return channel.kind == "dm" and channel.parent_id == user_id
+
+
+class _Forgetting:
+    """One person being forgotten."""
+
+    def __init__(
+        self, store: Store, user_id: str, at: datetime, blobs: Blobs | None, gone: Callable[[str], None]
+    ) -> None:
+        self._store, self._user, self._at, self._blobs, self._gone = store, user_id, at, blobs, gone
+        self._private: set[str] = set()
+        """The keys of DMs with them."""
+        self._emptied: set[str] = set()
+        """The ids of sessions that have been emptied of what may quote them."""
+        self.done = Forgotten()
+
+    async def memories(self) -> None:
+        async with aclosing(memories_of(self._store, self._user)) as found:
+            async for memories in found:
+                old = [memory.id for memory in memories if memory.at <= self._at]
+                self.done.memories += await self._store.remove_records(Memory, old)
+
+    async def sessions(self) -> None:
+        """Private ones go; others lose the person, and what may quote them."""
+        async for sessions in pages(lambda cursor: self._store.sessions_with(self._user, cursor=cursor, limit=_PAGE)):
+            for session in sessions:
+                if session.opened_at > self._at:
+                    continue
+                if is_private(session.channel, self._user):
+                    await self._remove_session(session)
+                else:
+                    await self._strip(session.id)
+
+    async def _remove_session(self, session: Session) -> None:
+        def read(cursor: str | None) -> Awaitable[Page[Message]]:
+            return self._store.read(session.id, cursor=cursor, limit=_PAGE, deleted=True)
+
+        async for messages in pages(read):
+            await self._remove(messages)
+        async for runs in pages(lambda cursor: self._store.records(Run, about=session.id, cursor=cursor)):
+            self.done.records += await self._store.remove_records(Run, [run.id for run in runs])
+        self.done.sessions += await self._store.remove_sessions([session.id])
+        self._gone(session.id)
+
+    async def _strip(self, session_id: str) -> None:
+        self._gone(session_id)
+        session = await self._store.session(session_id)
+        if session is None:
+            return
+        others = tuple(each for each in session.participants if not is_theirs(each, self._user))
+        changes: dict[str, object] = {"participants": others}
+        if session_id not in self._emptied:
+            self._emptied.add(session_id)
+            self.done.touched += 1
+            changes |= {"title": "", "context": SessionContext(active_tools=session.context.active_tools)}
+        if any(getattr(session, name) != value for name, value in changes.items()):
+            await self._store.save_session(session.model_copy(update=changes))
+
+    async def messages(self) -> None:
+        """The newest first: an answer goes before its question, or with it, and so is always known for one."""
+        async for messages in pages(lambda cursor: self._store.talk_of(self._user, cursor=cursor, limit=_PAGE)):
+            await self._remove([message for message in messages if message.at <= self._at])
+        for session_id in self._emptied:
+            session = await self._store.session(session_id)
+            if session is not None and not session.message_count and session.deleted_at is None:
+                await self._store.save_session(session.model_copy(update={"deleted_at": self._at}))
+                self._gone(session_id)
+
+    async def _remove(self, messages: Collection[Message]) -> None:
+        await self._store.remove_messages([message.id for message in messages])
+        for message in messages:
+            theirs = is_theirs(message.sender, self._user)
+            self.done.messages += theirs
+            self.done.answers += not theirs
+        for session_id in {message.session_id for message in messages}:
+            self._gone(session_id)
+        hashes = sorted({hash for message in messages for hash in message.blobs})
+        if self._blobs is not None and hashes:
+            used = await self._store.references(hashes)
+            for hash in hashes:
+                if not used.get(hash):
+                    self.done.files += await self._blobs.remove(hash)
+
+    async def marks(self) -> None:
+        async for messages in pages(lambda cursor: self._store.marked_by(self._user, cursor=cursor, limit=_PAGE)):
+            for message in messages:
+                changes: list[Unreacted | Unannotated] = [
+                    *(Unreacted(emoji=each.emoji, sender_id=self._user) for each in self._old(message.reactions)),
+                    *(Unannotated(id=each.id) for each in self._old(message.annotations)),
+                ]
+                for change in changes:
+                    await self._store.amend(message.id, change)
+                self.done.marks += len(changes)
+                self._gone(message.session_id)
+
+    def _old(self, marks: Collection[Item]) -> list[Item]:
+        return [m for m in marks if is_theirs(m.sender, self._user) and m.at <= self._at]  # type: ignore[attr-defined]
+
+    async def channels(self) -> None:
+        """DMs with them, whose name is theirs, and what was set for them."""
+        keys, after = [f"user:{self._user}"], ""
+        while channels := await self._store.channels(after, _PAGE):
+            private = [each.key for each in channels if is_private(each, self._user)]
+            await self._store.remove_channels(private)
+            keys += [f"channel:{key}" for key in private]
+            after = channels[-1].key
+        self.done.records += await self._store.remove_records(Setting, keys)
+
+    async def records(self) -> None:
+        profile = await self._store.record(Profile, self._user)
+        if profile is not None and profile.at <= self._at:
+            self.done.records += await self._store.remove_records(Profile, [self._user])
+        async for spent in pages(lambda cursor: self._store.records(Spent, about=self._user, cursor=cursor)):
+            await self._keep([each.model_copy(update={"user_id": ""}) for each in spent if each.at <= self._at])
+            self.done.spendings += sum(each.at <= self._at for each in spent)
+        async for entries in pages(lambda cursor: self._store.records(AuditEntry, cursor=cursor, limit=_PAGE)):
+            named = [each for each in entries if is_theirs(each.actor, self._user) and each.at <= self._at]
+            await self._keep([each.model_copy(update={"actor": SOMEBODY}) for each in named])
+            self.done.records += len(named)
+        async for settings in pages(lambda cursor: self._store.records(Setting, cursor=cursor, limit=_PAGE)):
+            set_by = [each for each in settings if is_theirs(each.by, self._user) and each.at <= self._at]
+            await self._keep([each.model_copy(update={"by": SOMEBODY}) for each in set_by])
+            self.done.records += len(set_by)
+
+    async def _keep(self, records: Collection[Record]) -> None:
+        if records:
+            await self._store.keep(*records)
+
+
+async def listed(place: Place) -> dict[str, datetime]:
+    """Who is to be forgotten, by the list in a place: when, by the user's id. Raises `StorageError` where a line says
+    nothing: it might be somebody."""
+    text = bytearray()
+    try:
+        async with aclosing(place.get(LIST)) as chunks:
+            async for chunk in chunks:
+                text += chunk
+    except Missing:
+        return {}
+    found: dict[str, datetime] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            told = json.loads(line)
+            user_id, at = str(told["user_id"]), located(datetime.fromisoformat(told["at"]))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise StorageError(
+                f"Line {number} of {LIST} in {place} does not say who is to be forgotten: mend it "
+                '({"user_id": "…", "at": "2024-01-08T12:00:00+00:00"}), or remove it if it is nobody.'
+            ) from error
+        found[user_id] = max(at, found.get(user_id, at))
+    return found
+
+
+async def note(place: Place, people: dict[str, datetime]) -> None:
+    """Adds people to the list in a place; whoever is on it keeps the later time. Raises `StorageError`."""
+    known = await listed(place)
+    both = {**known, **{who: max(at, known.get(who, at)) for who, at in people.items()}}
+    if both != known:
+        lines = (json.dumps({"user_id": who, "at": at.isoformat()}) + "\n" for who, at in both.items())
+        await place.put(LIST, _once("".join(lines).encode()))
+
+
+async def _once(piece: bytes) -> AsyncIterator[bytes]:
+    yield piece
+
+
+async def forget_listed(store: Store, people: dict[str, datetime], blobs: Blobs | None) -> dict[str, Forgotten]:
+    """Forgets those of the people whom this store does not know to be forgotten by then, and says whom and what."""
+    done: dict[str, Forgotten] = {}
+    for who, at in people.items():
+        known = await store.record(Tombstone, who)
+        if known is None or known.at < at:
+            done[who] = await forget(store, who, at, blobs=blobs)
+    return done

@@ -1,0 +1,86 @@
+"""Who may do what where: of the rules that match, the last that speaks of a thing decides it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bots.access import Access, Grant
+from bots.community_settings import AccessRule
+from storage.model import Channel, Sender
+
+ANA = Sender(type="user", id="7", name="Ana")
+BEN = Sender(type="user", id="8", name="Ben")
+HALL = Channel(front="discord", id="100", kind="channel", name="Great-Hall", guild_id="1", guild_name="Troupers")
+THREAD = HALL.model_copy(update={"id": "101", "kind": "thread", "name": "tea", "parent_id": "100"})
+ELSEWHERE = Channel(front="discord", id="200", kind="channel", name="hall", guild_id="2", guild_name="Others")
+DM = Channel(front="discord", id="300", kind="dm", name="ana", parent_id="7")
+
+
+def grant(*rules: dict[str, Any], channel: Channel = HALL, sender: Sender = ANA, roles: tuple[str, ...] = ()) -> Grant:
+    return Access([AccessRule(**rule) for rule in rules]).grant(channel, sender, roles)
+
+
+def test_without_rules_everybody_may_do_everything() -> None:
+    assert grant() == Grant(allowed=True, personas=None, models=None, why="")
+
+
+@pytest.mark.parametrize(
+    ("place", "covered"),
+    [
+        ({}, [HALL, THREAD, ELSEWHERE, DM]),
+        ({"guild": "1"}, [HALL, THREAD]),
+        ({"guild": "tROUPERS"}, [HALL, THREAD]),
+        ({"channel": "100"}, [HALL, THREAD]),
+        ({"channel": "101"}, [THREAD]),
+        ({"channel": "great-*"}, [HALL]),
+        ({"channel": "TEA"}, [THREAD]),
+        ({"channel": "*hall"}, [HALL, ELSEWHERE]),
+        ({"channel": "*hall", "guild": "Others"}, [ELSEWHERE]),
+        ({"channel": "7"}, []),
+    ],
+    ids=str,
+)
+def test_a_rule_speaks_of_the_places_it_names(place: dict[str, str], covered: list[Channel]) -> None:
+    rule = {**place, "allow": False}
+    assert [each for each in (HALL, THREAD, ELSEWHERE, DM) if not grant(rule, channel=each).allowed] == covered
+
+
+@pytest.mark.parametrize(
+    ("person", "covered"),
+    [
+        ({"user": "7"}, True),
+        ({"user": "8"}, False),
+        ({"role": "55"}, True),
+        ({"role": "gUESTS"}, True),
+        ({"role": "Guest"}, False),
+    ],
+    ids=str,
+)
+def test_a_rule_speaks_of_the_people_it_names(person: dict[str, str], covered: bool) -> None:
+    assert grant({**person, "allow": False}, roles=("55", "Guests")).allowed is not covered
+
+
+def test_the_last_rule_that_speaks_of_a_thing_decides_it() -> None:
+    rules: tuple[dict[str, Any], ...] = (
+        {"allow": False},
+        {"channel": "great-*", "allow": True, "personas": ["sage"]},
+        {"role": "guests", "models": ["small"]},
+        {"user": "8", "allow": False},
+    )
+    mine = grant(*rules, roles=("Guests",))
+    assert mine.allowed
+    assert (mine.personas, mine.models) == (frozenset({"sage"}), frozenset({"small"}))
+    assert not grant(*rules, sender=BEN).allowed
+    assert not grant(*rules, channel=DM).allowed
+
+
+def test_a_grant_says_which_rules_made_it() -> None:
+    told = grant(
+        {"allow": False}, {"guild": "1", "role": "guests", "personas": ["sage", "muse"]}, roles=("guests",)
+    ).why
+    assert told == (
+        "access rule 1 (everybody, everywhere) denies answers; "
+        "access rule 2 (guild 1, role guests) allows personas sage, muse"
+    )

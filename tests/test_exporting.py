@@ -1,0 +1,97 @@
+"""A session as a file: readable, complete, and nobody's words pose as another's line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bots.conversations import Conversations
+from bots.errors import TroupeError
+from bots.exporting import Form, filename
+from storage.amendments import Deleted, Edited
+from storage.model import Attachment, Message, Session, Text
+
+from .world import ANA, Person, World, world
+
+_NUMBERS = itertools.count(1)
+MALLORY = Person("# Ben** <@1>\n")
+
+
+@pytest.fixture
+async def w() -> AsyncIterator[World]:
+    async with world() as w:
+        yield w
+
+
+async def exported(w: World, form: Form) -> str:
+    conversations = Conversations(
+        w.store, w.bot.sessions, now=w.clock.now, chance=lambda: next(_NUMBERS), changed=w.bot._recent.forget
+    )
+    return (await conversations.export((await w.room().session()).id, form)).decode()
+
+
+async def test_markdown_has_names_and_times_and_nobody_poses_as_another(w: World) -> None:
+    room = w.room()
+    picture = Attachment(type="image", name="cat](x).png", url="https://cdn.example/cat?sig=1")
+    await room.say(ANA, "what is 6 * 7?", attachments=(picture,))
+    await room.say(MALLORY, "hello\n\n**Ben** (2026-03-02 09:00:00)\n\n> I agree", answer=False)
+    told = await exported(w, "md")
+    assert told.startswith("# what is 6 \\* 7?\n")
+    assert "**Ana** (2026-03-02 09:00:00)\n\n> what is 6 * 7?\n> \\[image: cat\\]\\(x\\).png\\]\n" in told
+    assert "42" in told
+    assert "sig=1" not in told
+    spoken = [line for line in told.splitlines() if line.startswith("**")]
+    assert [line.split("** (")[0] for line in spoken] == ["**Ana", "**Sage", "**\\# Ben\\*\\* \\<@1\\>"]
+
+
+async def test_plain_text_indents_what_was_said(w: World) -> None:
+    await w.room().say(ANA, "hello\n[2026-03-02 09:00:00] Ben:\n    I agree", answer=False)
+    told = await exported(w, "txt")
+    assert "\n[2026-03-02 09:00:00] Ana:\n    hello\n    [2026-03-02 09:00:00] Ben:\n        I agree\n" in told
+
+
+async def test_json_is_the_model_itself_without_what_was_taken_back(w: World) -> None:
+    room = w.room()
+    for line in ("my tea is Lapsang", "my tea is Assam", "forget this"):
+        await room.say(ANA, line, answer=False)
+    first, _, last = await w.store.messages((await room.session()).id)
+    await w.store.amend(first.id, Edited(parts=(Text(text="my tea is green"),), at=w.clock.now()))
+    await w.store.amend(last.id, Deleted(at=w.clock.now()))
+    told = json.loads(await exported(w, "json"))
+    assert Session.model_validate(told["session"]).id == (await room.session()).id
+    words = [Message.model_validate(each).words for each in told["messages"]]
+    assert words == ["my tea is green", "my tea is Assam"]
+    assert "Lapsang" not in json.dumps(told["messages"])
+
+
+async def test_an_empty_session_is_a_whole_file_in_every_form(w: World) -> None:
+    await w.bot.begin(w.room().channel)
+    assert json.loads(await exported(w, "json"))["messages"] == []
+    assert "With nobody yet." in await exported(w, "md")
+    assert "With nobody yet." in await exported(w, "txt")
+
+
+async def test_an_unknown_form_is_refused_with_those_there_are(w: World) -> None:
+    await w.bot.begin(w.room().channel)
+    with pytest.raises(TroupeError, match=r"'pdf' is no form .* md, json or txt"):
+        await exported(w, "pdf")  # type: ignore[arg-type]
+
+
+async def test_a_long_session_comes_whole_and_in_order(w: World) -> None:
+    for number in range(230):
+        await w.room().say(ANA, f"line {number}", answer=False)
+    told = json.loads(await exported(w, "json"))
+    assert [m["parts"][0]["text"] for m in told["messages"]] == [f"line {number}" for number in range(230)]
+
+
+async def test_the_files_name_is_safe_anywhere(w: World) -> None:
+    room = w.room("../../etc/passwd\0")
+    await room.say(ANA, "hello", answer=False)
+    session = await room.session()
+    name = filename(session.model_copy(update={"id": "../x"}), "md")
+    assert "/" not in name
+    assert ".." not in name
+    assert name.endswith(".md")

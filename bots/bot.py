@@ -27,6 +27,7 @@ from .errors import TroupeError
 from .fetching import Fetching
 from .guilds import Guilds
 from .incoming import Incoming, is_stop
+from .keeping import Keeping
 from .lanes import Lanes, Turn
 from .media import Media
 from .pieces import Done, Piece
@@ -36,7 +37,6 @@ from .prompt import Prompts
 from .providers import Provider
 from .quotas import Quotas
 from .recall import Recent
-from .refused import Refused
 from .router import ContextRouter
 from .sessions import Sessions
 from .settings import BotSettings
@@ -46,6 +46,7 @@ from .turn import Turns
 log = structlog.get_logger()
 
 _ORIGINS = 10_000
+_STOPPED_WITHIN = 2.0
 
 
 class Bot:
@@ -91,13 +92,13 @@ class Bot:
             stop=self.stop,
             backups=backups,
         )
+        self._keeping = Keeping(store, self._recent, self.sessions.latest)
         self._lanes = Lanes(settings.sessions.burst)
-        self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, keep=self._keep)
+        self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, keep=self._keeping.keep)
         self._now = now
         self._ticks = ticks
         self._chance = chance
         self._showing: dict[str, Turn] = {}
-        self._refused = Refused()
         self._heard: OrderedDict[str, None] = OrderedDict()
         """The latest origins: an event that comes twice is dropped before it moves anything."""
         self._leaving = False
@@ -136,7 +137,7 @@ class Bot:
             provider,
             self._recent,
             self._fetching,
-            keep=self._keep,
+            keep=self._keeping.keep,
             after=self._after,
             now=self._now,
         )
@@ -152,7 +153,7 @@ class Bot:
         self._remember(incoming.origin)
         try:
             with suppress(StorageError):
-                await self._refused.try_again()
+                await self._keeping.try_again()
             turn = await self._accept(incoming)
             if turn is not None:
                 async with aclosing(self._answered(turn)) as pieces:
@@ -160,7 +161,7 @@ class Bot:
                         yield piece
         except StorageError:
             late = replace(incoming, answer=False)
-            self._refused.add(late.channel.key, late.origin, lambda: self._accept(late))
+            self._keeping.later(late.channel.key, late.origin, lambda: self._accept(late))
             raise
 
     async def again(
@@ -239,8 +240,14 @@ class Bot:
 
     async def stop(self, channel: Channel, asker: str | None = None) -> bool:
         """Ends answers under way in a channel at once, keeping what was said: the asker's own, or else whatever is
-        running. False if there are none."""
-        return self._lanes.stop(channel.key, asker)
+        running; returns once what was said is kept. False if there are none."""
+        stopped = self._lanes.stop(channel.key, asker)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOPPED_WITHIN):
+                for turn in stopped:
+                    if turn.running:
+                        await turn.over.wait()
+        return bool(stopped)
 
     async def stop_turn(self, turn_id: str) -> bool:
         """Ends one answer that is under way; False if it is not."""
@@ -264,7 +271,7 @@ class Bot:
                 at=now,
                 receipts=(Receipt(origin=origin, page=0),),
             )
-            await self._keep(session, message)
+            await self._keeping.keep(session, message)
             return message
 
     def changed(self, message: Message) -> None:
@@ -292,10 +299,11 @@ class Bot:
         self.sessions.forget(session_id)
 
     async def upkeep(self) -> None:
-        """What is due now: what storage refused is tried again, silent sessions are closed. Raises `StorageError`
-        when storage still refuses; then nothing is forgotten."""
-        await self._refused.try_again()
+        """What is due now: what storage refused is tried again, silent sessions are closed, and what
+        other processes used is counted. Raises `StorageError` when storage still refuses; then nothing is forgotten."""
+        await self._keeping.try_again()
         await self.sessions.expire(self._now())
+        await self.quotas.refresh()
 
     async def close(self) -> None:
         """Cuts what is being said short, so that it is kept as far as it got. Lines that still come are kept and
@@ -307,8 +315,8 @@ class Bot:
     async def settle(self) -> None:
         """A last try to keep what storage refused, once nobody is answered any more."""
         with suppress(StorageError):
-            await self._refused.try_again()
-        self._refused.give_up()
+            await self._keeping.try_again()
+        self._keeping.give_up()
 
     async def _accept(self, incoming: Incoming) -> Turn | None:
         """The turn that a line opens, if any. One line of a channel after the other, so that the order of keeping
@@ -322,7 +330,7 @@ class Bot:
             if incoming.answer and not self.admission.welcome(channel, incoming.sender, incoming.roles):
                 incoming = replace(incoming, answer=False)
             line = incoming.line(message_id(incoming.at, self._chance()), session.id)
-            kept = asyncio.ensure_future(self._keep(session, line))
+            kept = asyncio.ensure_future(self._keeping.keep(session, line))
             self._fetching.begin(line, kept)
             if closed is not None:
                 await kept
@@ -369,22 +377,6 @@ class Bot:
         if replaced is not None and replaced.deleted_at is None and answer is not None and answer.words:
             with suppress(StorageError):  # two answers to one question then, which is not worse than none
                 await self.afterwards.remove(replaced, self._now())
-
-    async def _keep(self, session: Session, message: Message) -> bool:
-        """Keeps a message. An answer that storage refuses is tried again later; a line is its hearer's affair."""
-        try:
-            kept = await self.store.append(session, message)
-        except StorageError:
-            if message.role == "assistant":
-                self._refused.add(session.channel.key, message.id, lambda: self._keep_again(session, message))
-            raise
-        if kept:
-            self._recent.heard(message)
-        return kept
-
-    async def _keep_again(self, session: Session, message: Message) -> None:
-        if await self.store.append(self.sessions.latest(session), message):
-            self._recent.heard(message)
 
     def new_id(self) -> str:
         """An id for a message that is said now."""

@@ -230,6 +230,11 @@ def restore(folder: Path, what: str, root: Path, type: str, name: str | None, ur
     )
     if done.lost:
         click.echo(f"{done.lost} attachments are missing or damaged in the backup and did not come back.", err=True)
+    if done.forgotten:
+        click.echo(
+            f"{done.forgotten} people have asked to be forgotten since that backup was made; {done.removed:,} messages "
+            "went with them."
+        )
     lines = f"path: {root}" if type == "sqlite" else f"type: {type}, path: {root}"
     click.echo(f"To run a bot on it, write `storage: {{{lines}}}` into its file in {folder}/bots/ and start it.")
 

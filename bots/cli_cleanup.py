@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 LISTED = 20
 """Lines of one bot that a terminal shows."""
-_UNITS = {"session": "sessions", "message": "messages", "memory": "memories", "run": "runs", "audit": "audit entries"}
+_UNITS = {
+    "session": "sessions",
+    "message": "messages",
+    "memory": "memories",
+    "run": "runs",
+    "audit": "audit entries",
+    "channel": "channels",
+    "setting": "settings",
+}
 Say = Callable[[str], Awaitable[None]]
 
 

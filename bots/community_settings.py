@@ -26,7 +26,7 @@ class AccessRule(Section):
     personas: tuple[Name, ...] | None = None
     """The personas that may answer."""
     models: Words | None = None
-    """The models that may be asked, by the names in `models`."""
+    """The models that may be asked, by the names in `models`; `offline` is for the answers without one."""
 
     @model_validator(mode="after")
     def _saying_something(self) -> AccessRule:
@@ -57,7 +57,7 @@ class Budget(Section):
     user: Id | None = None
     """Only for this user, by id."""
     cheaper: str | None = None
-    """From 80 % on, only this one of the bot's `models` is asked."""
+    """From 80 % on, only this one of the bot's `models` is asked, or `offline`."""
 
     @model_validator(mode="after")
     def _limiting_something(self) -> Budget:

@@ -264,7 +264,7 @@ class Guilds:
     def _strangers(self, overrides: Overrides) -> list[str]:
         """Personas and models that the bot does not have."""
         personas = [persona.name for persona in self._settings.personas]
-        models = [model.model for model in self._settings.models if model.model]
+        models = [*(model.model for model in self._settings.models if model.model), "offline"]
         found = []
         if overrides.persona is not None and overrides.persona not in personas:
             nearest = unknown(overrides.persona, personas)

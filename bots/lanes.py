@@ -149,15 +149,15 @@ class Lanes:
             else:
                 self._admit(turn.session.id)
 
-    def stop(self, channel_key: str, asker: str | None = None) -> bool:
+    def stop(self, channel_key: str, asker: str | None = None) -> list[Turn]:
         """Ends answers in a channel at once: the asker's own, running or waiting, or else whatever is running.
-        False when the bot is not at work there."""
+        Returns those that were at work there."""
         here = [turn for lane in self._lanes.values() for turn in lane if turn.session.channel.key == channel_key]
         own = [turn for turn in here if turn.asker == asker]
         for turn in own or [turn for turn in here if turn.running]:
             if not turn.settled:
                 turn.interrupt("stop")
-        return bool(here)
+        return here
 
     def find(self, turn_id: str) -> Turn | None:
         """The turn of that id, running or waiting."""

@@ -218,16 +218,23 @@ def _place(where: str | None, project: Path) -> str | None:
 
 
 def _strangers(draft: _Draft, personas: Mapping[str, object]) -> Iterator[str]:
-    """Personas without a file, and bindings to personas that the bot does not have."""
+    """Personas without a file, and what is said of personas and models that the bot does not have."""
     for item in draft.cast:
         if item.text not in personas and not item.problem:
             nearest = unknown(item.text, personas)
             yield f"{item.place}: found {shown(item.value)}, which names no file in personas/; {nearest}"
-    for binding in draft.entry.at("bindings").children:
-        persona = binding.at("persona")
-        if draft.cast and isinstance(persona.value, str) and persona.value not in draft.names and not persona.problem:
-            nearest = unknown(persona.value, draft.names)
-            yield f"{persona.place}: found {shown(persona.value)}, which is no persona of this bot; {nearest}"
+    rules = draft.entry.at("access").children
+    called = [binding.at("persona") for binding in draft.entry.at("bindings").children]
+    called += [item for rule in rules for item in rule.at("personas").children]
+    asked = [budget.at("cheaper") for budget in draft.entry.at("budgets").children]
+    asked += [item for rule in rules for item in rule.at("models").children]
+    models = [*filter(None, (model.at("model").text for model in draft.entry.at("models").children)), "offline"]
+    known = (("persona", called, draft.names if draft.cast else None), ("model", asked, models))
+    for kind, items, names in known:
+        for item in items:
+            if names is not None and isinstance(item.value, str) and item.value not in names and not item.problem:
+                nearest = unknown(item.value, names)
+                yield f"{item.place}: found {shown(item.value)}, which is no {kind} of this bot; {nearest}"
 
 
 def _namesakes(draft: _Draft, personas: Mapping[str, PersonaSettings | None]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -91,10 +91,10 @@ class Privacy:
 
     async def about(self, user_id: str) -> About:
         """How much there is, by kind. Raises `StorageError`."""
-        about = About()
+        about, files = About(), set[str]()
         async for messages in pages(lambda cursor: self._store.talk_of(user_id, cursor=cursor, limit=_PAGE)):
             for message in messages:
-                await self._count(about, message, user_id)
+                await self._count(about, message, user_id, files)
         async for sessions in pages(lambda cursor: self._store.sessions_with(user_id, cursor=cursor, limit=_PAGE)):
             about.sessions += len(sessions)
             about.private += sum(is_private(session.channel, user_id) for session in sessions)
@@ -139,6 +139,20 @@ class Privacy:
         log.info("privacy.forgotten", **done.all())
         return done
 
+    async def present(self, guild_ids: Collection[str]) -> None:
+        """The bot is in these guilds and in no other: what it heard of a guild that it left meanwhile has a clock, too.
+        Raises `StorageError`."""
+        heard: set[str] = set()
+        after = ""
+        while channels := await self._store.channels(after=after):
+            heard.update(channel.guild_id for channel in channels if channel.front == "discord" and channel.guild_id)
+            after = channels[-1].key
+        for guild_id in heard & set(guild_ids):
+            await self.came_back(guild_id)
+        for guild_id in heard - set(guild_ids):
+            if await self._store.record(Run, _left(guild_id)) is None:
+                await self.leaving(guild_id)
+
     async def leaving(self, guild_id: str) -> None:
         """The bot left a guild: from now on `storage.retention.left_guild` counts. Raises `StorageError`."""
         await self._store.keep(
@@ -150,7 +164,7 @@ class Privacy:
         if await self._store.record(Run, _left(guild_id)) is not None:
             await self._store.remove_records(Run, [_left(guild_id)])
 
-    async def _count(self, about: About, message: Message, user_id: str) -> None:
+    async def _count(self, about: About, message: Message, user_id: str, files: set[str]) -> None:
         theirs = is_theirs(message.sender, user_id)
         about.messages += theirs
         about.answers += not theirs
@@ -158,7 +172,8 @@ class Privacy:
         about.last = max(message.at, about.last or message.at)
         if theirs:
             about.names.add(message.sender.name)
-        for hash in message.blobs:
+        for hash in message.blobs - files:
+            files.add(hash)
             about.files += 1
             about.file_bytes += await self._blobs.size(hash) or 0
 

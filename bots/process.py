@@ -64,11 +64,17 @@ class Launch:
     """Whether the end of standard input, held open by whoever started this process, stops it."""
 
 
-async def house(settings: BotSettings, report: Report, folder: Path | None = None) -> None:
+async def house(settings: BotSettings, report: Report, launch: Launch = Launch()) -> None:
     """The bot itself."""
     from .wiring import build
 
-    async with build(settings, folder=folder) as house:
+    hidden = list(logs.secrets(settings))
+
+    def hide(changed: BotSettings) -> None:
+        hidden.extend(logs.secrets(changed))
+        logs.configure(settings.name, launch.log_level, secrets=hidden, tty=launch.tty)
+
+    async with build(settings, folder=launch.folder, stale=launch.restarts > 0, hide=hide) as house:
         # What start-up made stays; without this a full collection stops the loop for a tenth of a second.
         gc.collect()
         gc.freeze()
@@ -92,7 +98,7 @@ def main(settings: BotSettings, pipe: socket.socket | None, launch: Launch, prog
         _leave_when_orphaned(pipe.fileno(), launch.leave_within)
     elif launch.with_parent:
         _leave_when_orphaned(sys.stdin.fileno(), launch.leave_within, ask=True)
-    sys.exit(Life(settings, pipe, launch).live(program or partial(house, folder=launch.folder)))
+    sys.exit(Life(settings, pipe, launch).live(program or partial(house, launch=launch)))
 
 
 def _leave_when_orphaned(pipe: int, within: float, *, ask: bool = False) -> None:

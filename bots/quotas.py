@@ -9,12 +9,11 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Literal, get_args
 
-from storage.backend import Store
-from storage.model import Channel, Sender, Usage
+from storage.backend import ManyWriters, Store
+from storage.model import Channel, Sender, Spending, Usage
 
 from .access import covers_person, covers_place, home
 from .community_settings import Budget
-from .spending import answers
 
 Window = Literal["hour", "day", "month"]
 
@@ -22,6 +21,8 @@ _LEVELS = (50, 80)
 """Per cent of a budget at which people are told; from the last on, a cheaper model answers where one is named."""
 _PAUSE = timedelta(minutes=10)
 """For how long nobody in a place is told again that a budget is used up."""
+_AGAIN = timedelta(minutes=1)
+"""How often what other processes used is taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,12 @@ class Used:
         """What one answer took."""
         unpriced = usage.cost_micros is None
         return cls(1, usage.tokens_in + usage.tokens_out, usage.cost_micros or 0, int(unpriced))
+
+    @classmethod
+    def of(cls, spending: Spending) -> Used:
+        """What several answers took together."""
+        tokens = spending.tokens_in + spending.tokens_out
+        return cls(spending.answers, tokens, spending.cost_micros, spending.unpriced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +146,32 @@ class Quotas:
         self._under_way: Counter[tuple[str, str]] = Counter()
         """Answers asked for, by user id and channel key."""
         self._channels: dict[str, Channel] = {}
+        self._counted: datetime | None = None
 
     async def start(self) -> None:
         """Counts what was used in the windows under way. Raises `StorageError`."""
-        now = self._now()
-        tallies = {window: _Tally(*bounds(window, now)) for window in get_args(Window)}
-        month: _Tally = tallies["month"]
-        async for each in answers(self._store, month.since, month.until):
-            for tally in tallies.values():
-                if each.at >= tally.since:
-                    tally.add(each.user_id, each.channel_key, Used.by(each.usage))
-        for key in month.places:
+        self._counted = now = self._now()
+        tallies: dict[Window, _Tally] = {}
+        for window in get_args(Window):
+            tally = tallies[window] = _Tally(*bounds(window, now))
+            for spending in await self._store.spending("seat", tally.since, tally.until):
+                user_id, _, key = spending.key.partition("\n")
+                tally.add(user_id, key, Used.of(spending))
+        for key in tallies["month"].places.keys() - self._channels.keys():
             if channel := await self._store.channel(key):
                 self._channels[key] = channel
+        for window, tally in tallies.items():
+            before = self._tallies.get(window)
+            if before is not None and before.since == tally.since:
+                tally.warned, tally.told = before.warned, before.told
         self._tallies = tallies
+
+    async def refresh(self) -> None:
+        """Takes in what other processes of the bot used, where there may be any, once a minute. An answer that is
+        given meanwhile may count twice or not at all until the next time. Raises `StorageError`."""
+        due = self._counted is None or self._now() - self._counted >= _AGAIN
+        if due and isinstance(self._store, ManyWriters):
+            await self.start()
 
     def ask(self, channel: Channel, sender: Sender, roles: Collection[str]) -> Verdict:
         """Whether a person with these roles (ids and names) may have an answer; if so, it is counted, and either
@@ -175,8 +194,7 @@ class Quotas:
         return Verdict(models=models, notice=" ".join(notices))
 
     def spent(self, channel: Channel, sender: Sender, usage: Usage | None) -> None:
-        """Counts what an answer took that `ask` allowed. One whose usage nobody knows counts as an answer, until a
-        restart: the store does not count it."""
+        """Counts what an answer took that `ask` allowed. One whose usage nobody knows counts as an answer."""
         self.undone(channel, sender)
         used = Used.by(usage) if usage is not None else Used(answers=1)
         for window in get_args(Window):

@@ -20,7 +20,7 @@ from .lanes import Turn
 from .outlook import known
 from .pieces import Delta, Done, Opened, Reset
 from .prompt import Prompts
-from .providers import Prompt, Provider
+from .providers import Prompt, Provider, begun
 from .recall import Recent
 from .router import ContextRouter, Decision
 from .sessions import Sessions
@@ -240,7 +240,8 @@ class Turns:
             at=self._now(),
             reply_to=turn.lines[-1].id,
             outcome=_outcome(answer, turn.wish),
-            usage=answer.usage,
+            # Words that were cut off were paid for as well, and count.
+            usage=answer.usage or (begun(self._provider) if answer.words else None),
             metadata=_metadata(turn, answer),
         )
         turn.pieces.put_nowait(Done(answer.message))

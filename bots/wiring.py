@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -62,13 +62,17 @@ class House:
     chance: Callable[[], int]
     folder: Path | None = None
     """Where the configuration is, if it is to be read again when it changes."""
+    stale: bool = False
+    """Whether it may have changed since the settings were read."""
+    hide: Callable[[BotSettings], None] = lambda settings: None
+    """Keeps the secrets of changed settings out of the log."""
 
     async def run(self, report: Report) -> None:
         """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
         live sessions, the last error. Raises `Fatal` when only a person can help."""
         token = self.bot.settings.discord.token
         report({"discord": "connecting" if token else "off"})
-        reloading = Reloading(self.folder, self.bot.settings, self._adopt, report=report) if self.folder else None
+        reloading = self._reloading(self.folder, report) if self.folder else None
         try:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._upkeep(report))
@@ -81,8 +85,12 @@ class House:
         except* Exception as group:
             raise _first(group) from None
 
+    def _reloading(self, folder: Path, report: Report) -> Reloading:
+        return Reloading(folder, self.bot.settings, self._adopt, report=report, stale=self.stale)
+
     async def _adopt(self, settings: BotSettings) -> list[str]:
         """Goes by other settings from now on; the models before are let go of once nobody asks them any more."""
+        self.hide(settings)
         asked = patient(settings)
         before = self.bot.adopt(settings, answering(settings, asked, self.now))
         self.asked[:] = asked
@@ -165,13 +173,15 @@ async def build(
     ticks: Callable[[], float] = time.monotonic,
     chance: Callable[[], int] = lambda: secrets.randbits(50),
     folder: Path | None = None,
+    stale: bool = False,
+    hide: Callable[[BotSettings], None] = lambda settings: None,
 ) -> AsyncIterator[House]:
     """A bot over its own storage root; closing it keeps what is under way and lets go of the root."""
     kept = settings.storage
     with tempfile.TemporaryDirectory(prefix="troupe-") as passing:
         blobs = backing.attachments(settings) if kept.enabled else Blobs(Folder(Path(passing)), Path(passing))
-        async with _built(settings, blobs, now, ticks, chance, folder) as house:
-            yield house
+        async with _built(settings, blobs, now, ticks, chance) as house:
+            yield replace(house, folder=folder, stale=stale, hide=hide)
 
 
 @asynccontextmanager
@@ -181,7 +191,6 @@ async def _built(
     now: Callable[[], datetime],
     ticks: Callable[[], float],
     chance: Callable[[], int],
-    folder: Path | None,
 ) -> AsyncIterator[House]:
     kept = settings.storage
     store = await storage.connect(
@@ -208,7 +217,7 @@ async def _built(
     )
     try:
         await bot.start()
-        yield House(bot, store, cleaner, blobs, asked, now, chance, folder)
+        yield House(bot, store, cleaner, blobs, asked, now, chance)
     finally:
         await bot.close()
         await bot.settle()

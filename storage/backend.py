@@ -167,10 +167,10 @@ class Store(Protocol):
         the cosine of the angle between, best first."""
 
     async def spending(
-        self, by: Literal["day", "user", "channel", "persona", "model"], since: datetime, until: datetime
+        self, by: Literal["day", "user", "channel", "persona", "model", "seat"], since: datetime, until: datetime
     ) -> list[Spending]:
         """What answers kept from `since` to before `until` took, in the order of the keys; days are UTC's, a user is
-        the one who was answered."""
+        the one who was answered, a seat a user in a channel: the user's id, a line break and the channel's key."""
 
     async def scrub(self) -> None:
         """Takes what was removed or replaced so far off the disk as well, as far as that is in the store's power; what

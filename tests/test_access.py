@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bots.access import Access, Grant
 from bots.community_settings import AccessRule
+from bots.errors import ConfigError
+from bots.loading import load
 from storage.model import Channel, Sender
 
 ANA = Sender(type="user", id="7", name="Ana")
@@ -84,3 +87,31 @@ def test_a_grant_says_which_rules_made_it() -> None:
         "access rule 1 (everybody, everywhere) denies answers; "
         "access rule 2 (guild 1, role guests) allows personas sage, muse"
     )
+
+
+def test_rules_and_budgets_name_only_what_the_bot_has(tmp_path: Path) -> None:
+    for path, text in {
+        "personas/sage.yaml": "display: Sage\ndescription: one\nprompt: Be kind.\n",
+        "bots/sage.yaml": (
+            "personas: [sage]\n"
+            "models: [{provider: openai, model: small}]\n"
+            "access:\n"
+            "  - {role: guests, personas: [sage, saga], models: [small, offline]}\n"
+            "  - {role: guests, models: [smal]}\n"
+            "budgets:\n"
+            "  - {per: user, messages: 5, cheaper: offline}\n"
+            "  - {per: user, messages: 9, cheaper: large}\n"
+        ),
+    }.items():
+        (tmp_path / "config" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "config" / path).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "config", {})
+    file, models = "config/bots/sage.yaml", "allowed: offline, small"
+    assert sorted(caught.value.findings) == [
+        f"{file}:4: access[0].personas[1]: found 'saga' (text), which is no persona of this bot; "
+        "did you mean 'sage'? allowed: sage",
+        f"{file}:5: access[1].models[0]: found 'smal' (text), which is no model of this bot; "
+        f"did you mean 'small'? {models}",
+        f"{file}:8: budgets[1].cheaper: found 'large' (text), which is no model of this bot; {models}",
+    ]

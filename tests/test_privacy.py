@@ -54,23 +54,18 @@ class Place:
 async def place(root: Path, type: Literal["sqlite", "file"] = "sqlite") -> AsyncIterator[Place]:
     config = settings(root, storage={"path": str(root), "type": type})
     store, clock = await connect("sage", root, type=type), Clock()
-    asked = Offline(None, now=clock.now)
-    bot = Bot(config, store, asked, now=clock.now, ticks=clock.ticks, chance=itertools.count(1).__next__)
+    blobs = Blobs(Folder(root / "attachments"), root)
+    backups = Destination.at(str(root.parent / "backups"), spool=root)
+    asked, chance = Offline(None, now=clock.now), itertools.count(1).__next__
+    clocks = {"now": clock.now, "ticks": clock.ticks, "chance": chance}
+    bot = Bot(config, store, asked, **clocks, blobs=blobs, backups=backups.place)  # type: ignore[arg-type]
     try:
         await bot.start()
-        blobs = Blobs(Folder(root / "attachments"), root)
-        backups = Destination.at(str(root.parent / "backups"), spool=root)
-        yield Place(World(bot, store, clock), root, blobs, keeper(bot, clock, root, blobs, backups), backups)
+        yield Place(World(bot, store, clock), root, blobs, bot.privacy, backups)
     finally:
         await bot.close()
         await asked.close()
         await store.close()
-
-
-def keeper(bot: Bot, clock: Clock, root: Path, blobs: Blobs, backups: Destination) -> Privacy:
-    return Privacy(
-        bot.store, blobs, root, now=clock.now, forget_session=bot.forget, stop=bot.stop, backups=backups.place
-    )
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
@@ -181,7 +176,7 @@ async def test_what_is_told_about_somebody_counts_everything(tmp_path: Path) -> 
         about = await p.privacy.about(EVES)
         assert about.names == {EVE.name}
         assert (about.messages, about.sessions, about.private, about.marks, about.memories) == (31, 2, 1, 1, 3)
-        assert (about.profile, about.spendings, about.files) == (True, 1, 3)
+        assert (about.profile, about.spendings, about.files) == (True, 1, 2)
         assert about.first == about.last == p.w.clock.now()
         assert (await p.privacy.about("nobody")).nothing
 

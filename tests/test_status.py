@@ -132,6 +132,7 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "started": AT,
         "first_started": AT,
         "restarts": 2,
+        "config_trouble": "",
         "discord": "ready",
         "live_sessions": 4,
         "invalid_requests": 0,

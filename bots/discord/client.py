@@ -166,6 +166,7 @@ class Front(discord.Client):
     async def on_ready(self) -> None:
         log.info("discord.ready", account=str(self.user), guilds=len(self.guilds))
         self._report({"discord": "ready", "guilds": len(self.guilds)})
+        await self.bot.privacy.present({str(guild.id) for guild in self.guilds})
         for guild in self.guilds:
             await self.faces.dress(guild)
         await self.catchup.run()

@@ -23,7 +23,7 @@ PUBLIC = {"public": True}
 """`extras` of a command whose answer everybody sees; without it only the asker does."""
 _LONGEST = 3
 """Pages beyond which an answer goes out as a file."""
-_ALWAYS = {"help", "privacy", "Show what you know", "usage", "admin"}
+_ALWAYS = {"Show", "help", "privacy", "Show what you know", "usage", "admin"}
 """Commands for those, too, whom the bot does not answer: what they are, what is kept of them, or rules of their own."""
 
 
@@ -37,6 +37,7 @@ class Tree(app_commands.CommandTree[Any]):
         root = command.root_parent if isinstance(command, app_commands.Command) else None
         refusal = "" if (root or command).name in _ALWAYS else refused(interaction)
         private = bool(refusal) or not command.extras.get("public", False)
+        interaction.extras["private"] = private
         await interaction.response.defer(ephemeral=private, thinking=True)
         if refusal:
             await answer(interaction, refusal)
@@ -91,6 +92,8 @@ async def answer(
     sent: list[discord.Message] = []
     for number, page in enumerate(shown):
         more: dict[str, Any] = {"files": files, **({"view": view} if view else {})} if number == last else {}
+        # Only the first page is as private as its deferral by itself.
+        more["ephemeral"] = interaction.extras.get("private", True)
         send = interaction.followup.send(page, wait=True, allowed_mentions=_NOBODY, silent=silent, **more)
         sent.append(await send)
     return sent[0]

@@ -159,7 +159,7 @@ class Talks:
         if last is None or self._rows is None or self._refusals.exhausted:
             return
         _, channel_id, message_id = last.origin.split(":")
-        channel = self._client.get_channel(int(channel_id))
+        channel = self._client.get_channel(int(channel_id)) or self._client.get_partial_messageable(int(channel_id))
         try:
             await self._faces.change_row(channel, int(message_id), self._rows.edited(answer))
         except (discord.HTTPException, OSError) as error:

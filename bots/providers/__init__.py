@@ -47,7 +47,8 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of an answer: words, or a `notice` for people ahead of the words, or what it took at the end."""
+    """A piece of an answer: words, or a `notice` for people ahead of the words, or what it took, as far as that is
+    known by then; the last `usage` counts."""
 
     text: str = ""
     notice: str = ""
@@ -80,3 +81,8 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Lets go of connections."""
+
+
+def begun(provider: Provider) -> Usage:
+    """What an answer took of which nobody knows how much: that it was given, and by whom."""
+    return Usage(provider=provider.name, model=provider.model, cost_micros=0 if provider.name == "offline" else None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 from ..errors import ProviderError, ProviderFailure
-from . import Chunk, Prompt, Provider
+from . import Chunk, Prompt, Provider, begun
 
 _WHY: dict[ProviderFailure, str] = {
     "auth": "not set up",
@@ -26,8 +27,8 @@ class Chain:
     """Asks those of its providers that may be asked, in order, until one says a first word.
 
     When one that may be asked has failed before it, or only the offline one may be, a notice comes ahead of its words.
-    A failure after the first word is raised: what was said stands. When all have failed, the first one's failure is
-    raised, with the details of all."""
+    The first chunk of words tells by its usage who answers. A failure after it is raised: what was said stands. When
+    all have failed, the first one's failure is raised, with the details of all."""
 
     def __init__(self, providers: Sequence[Provider]) -> None:
         self.providers = tuple(providers)
@@ -38,17 +39,21 @@ class Chain:
         asked = [provider for provider in self.providers if _may_be_asked(provider, prompt)]
         if not asked:
             raise ProviderError("unavailable", "none of the models that may be asked is in the chain")
-        ahead = _NOT_ALLOWED if len(asked) < len(self.providers) and asked[0].name == "offline" else ""
+        wanted = len(asked) == len(self.providers) or "offline" in (prompt.models or ())
+        ahead = _NOT_ALLOWED if asked[0].name == "offline" and not wanted else ""
         failed: list[Failed] = []
         for provider in asked:
             said = False
             try:
                 async with aclosing(cast("AsyncGenerator[Chunk, None]", provider.stream(prompt))) as chunks:
                     async for chunk in chunks:
-                        if not said and (told := notice(failed, provider) if failed else ahead):
-                            yield Chunk(notice=told)
+                        if said:
+                            yield chunk
+                            continue
                         said = True
-                        yield chunk
+                        if told := notice(failed, provider) if failed else ahead:
+                            yield Chunk(notice=told)
+                        yield replace(chunk, usage=chunk.usage or begun(provider))
                 return
             except ProviderError as error:
                 if said or error.kind not in _WHY:

@@ -258,7 +258,7 @@ class PostgresStore:
         return [(memories[name], likeness) for name, likeness in best if name in memories]
 
     async def spending(
-        self, by: Literal["day", "user", "channel", "persona", "model"], since: datetime, until: datetime
+        self, by: Literal["day", "user", "channel", "persona", "model", "seat"], since: datetime, until: datetime
     ) -> list[Spending]:
         return await self._read(_SPENDINGS, sums.SPENDING[by], located(since), located(until))
 

@@ -76,6 +76,7 @@ _KEYS = {
     "channel": "channel_key",
     "persona": "persona",
     "model": "usage ->> 'model'",
+    "seat": "user_id || chr(10) || channel_key",
 }
 _SPENDING = """
 WITH spent AS (

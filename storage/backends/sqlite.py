@@ -239,7 +239,7 @@ class SqliteStore:
         return await self._ask(self._studying, lambda inner: self._memories.nearest(inner, vector, asked, limit))
 
     async def spending(
-        self, by: Literal["day", "user", "channel", "persona", "model"], since: datetime, until: datetime
+        self, by: Literal["day", "user", "channel", "persona", "model", "seat"], since: datetime, until: datetime
     ) -> list[Spending]:
         return await self._study(SPENDINGS, sqlite_rows.SPENDING[by], micros(since), micros(until))
 

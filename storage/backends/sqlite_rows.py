@@ -221,6 +221,7 @@ _KEYS = {
     "channel": "channel_key",
     "persona": "persona",
     "model": "usage ->> 'model'",
+    "seat": "user_id || char(10) || channel_key",
 }
 ASKER = """coalesce(m.asker, (
     SELECT user_id FROM messages AS q JOIN senders ON senders.id = q.sender WHERE q.message_id = m.reply_to

@@ -38,12 +38,13 @@ def names(page: Page[Message] | Page[Session]) -> list[str]:
 
 
 async def test_what_somebody_said_is_found_with_the_answers_to_it(store: Store) -> None:
-    ben = {"sender": BEN}
-    await tell(store, message(1), answer(2, 1), message(3, **ben), answer(4, 3), message(5, "s2", deleted_at=later(9)))
+    await tell(
+        store, message(1), answer(2, 1), message(3, sender=BEN), answer(4, 3), message(5, "s2", deleted_at=later(9))
+    )
     await tell(
         store, answer(6, 5, within="s2", usage=None), message(7, "s2", sender=Sender(type="bot", id="7", name=""))
     )
-    await tell(store, message(8, reply_to="m1", **ben))
+    await tell(store, message(8, reply_to="m1", sender=BEN))
     assert names(await store.talk_of("7")) == ["m1", "m2", "m5", "m6", "m7"]
     assert names(await store.talk_of("8")) == ["m3", "m4", "m8"]
     assert names(await store.talk_of("sage")) == names(await store.talk_of("9")) == []

@@ -14,7 +14,7 @@ from storage.records import Spent
 from tests.contracts.conftest import Door
 from tests.contracts.samples import BEN, GENERAL, NAIVE, NOON, PRIVATE, answer, later, message, session, usage, words
 
-By = Literal["day", "user", "channel", "persona", "model"]
+By = Literal["day", "user", "channel", "persona", "model", "seat"]
 EVER = (NOON - timedelta(days=400), NOON + timedelta(days=400))
 DAY = timedelta(days=1)
 
@@ -58,6 +58,11 @@ EXPECTED: dict[By, list[Spending]] = {
     "channel": [spending("discord:100", 120, 2), spending("discord:200", 0, 1, 1, 7)],
     "persona": [spending("muse", 0, 1, 1, 7), spending("sage", 120, 2)],
     "model": [spending("gpt", 120, 2), spending("local", 0, 1, 1, 7)],
+    "seat": [
+        spending("7\ndiscord:100", 100),
+        spending("8\ndiscord:100", 20),
+        spending("8\ndiscord:200", 0, 1, 1, 7),
+    ],
 }
 
 

@@ -1,4 +1,4 @@
-"""What storage would not take: tried again in order, each channel's for itself, until it does."""
+"""Keeping what is said: at once, or in its order as soon as storage takes it again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from storage.backend import Store
 from storage.errors import StorageError, Unavailable
+from storage.model import Message, Session
+
+from .recall import Recent
 
 log = structlog.get_logger()
 
@@ -23,14 +27,27 @@ class _Waiting:
     again: Callable[[], Awaitable[object]]
 
 
-class Refused:
-    """The queue of one bot."""
+class Keeping:
+    """What one bot keeps, and what storage would not take yet. `latest` gives a session as it stands now."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store, recent: Recent, latest: Callable[[Session], Session]) -> None:
+        self._store = store
+        self._recent = recent
+        self._latest = latest
         self._waiting: deque[_Waiting] = deque()
         self._one = asyncio.Lock()
 
-    def add(self, channel_key: str, name: str, again: Callable[[], Awaitable[object]]) -> None:
+    async def keep(self, session: Session, message: Message) -> bool:
+        """Keeps a message; False when it was there before. Raises `StorageError`: an answer is then tried again later,
+        a line is its hearer's affair."""
+        try:
+            return await self._keep(session, message)
+        except StorageError:
+            if message.role == "assistant":
+                self.later(session.channel.key, message.id, lambda: self._keep(self._latest(session), message))
+            raise
+
+    def later(self, channel_key: str, name: str, again: Callable[[], Awaitable[object]]) -> None:
         """Remembers how something is kept once storage is back; `name` is for the log, should that never be."""
         if len(self._waiting) >= _LIMIT:
             log.error("line.lost", line=name, reason="too many wait for storage already")
@@ -60,6 +77,12 @@ class Refused:
                 self._waiting.append(each)
             if trouble is not None:
                 raise trouble
+
+    async def _keep(self, session: Session, message: Message) -> bool:
+        kept = await self._store.append(session, message)
+        if kept:
+            self._recent.heard(message)
+        return kept
 
     def give_up(self) -> None:
         """Says what is lost, once nobody can try again."""

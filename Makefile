@@ -26,10 +26,11 @@ test: $(VENV)/.tested  ## ruff, mypy and the whole test suite
 	@$(BIN)/mypy
 	@$(BIN)/pytest
 
-soak: $(VENV)/.tested  ## kill and starve storage for an hour, on every backend
+soak: $(VENV)/.tested  ## kill and starve storage for an hour, on every backend, then live a day on Discord
 	@for backend in sqlite file postgres; do $(BIN)/python -m tests.soak --backend $$backend || exit 1; done
 	@$(BIN)/python -m tests.soak --fault pair --rounds 100
 	@for backend in sqlite file; do $(BIN)/python -m tests.soak --fault damage --backend $$backend --rounds 300 || exit 1; done
+	@$(BIN)/python -m tests.soak.day --hours 24
 
 lock:  ## renew both lock files from pyproject.toml (needs uv)
 	$(LOCK) --extra all --extra install -o requirements.lock

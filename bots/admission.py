@@ -45,6 +45,7 @@ class Admission:
         if grant.models is not None and verdict.models is not None:
             models = grant.models & verdict.models or grant.models
         return Terms(
+            asker=None if verdict.declined else sender,
             persona=persona,
             default=self._guilds.of(channel.guild_id).persona,
             personas=grant.personas,
@@ -54,11 +55,11 @@ class Admission:
             notice=verdict.notice,
         )
 
-    def settle(self, channel: Channel, sender: Sender, terms: Terms, answer: Message | None) -> None:
+    def settle(self, channel: Channel, terms: Terms, answer: Message | None) -> None:
         """What became of an answer that was counted."""
-        if terms.declined:
+        if terms.asker is None:
             return
         if answer is None or not answer.words:
-            self._quotas.undone(channel, sender)
+            self._quotas.undone(channel, terms.asker)
         else:
-            self._quotas.spent(channel, sender, answer.usage)
+            self._quotas.spent(channel, terms.asker, answer.usage)

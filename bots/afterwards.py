@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from storage.amendments import Amendment, Deleted, Edited, Noted, Reacted, Unann
 from storage.backend import Store
 from storage.model import Annotation, Message, Reaction, Session, Text, storable
 
-from .carrying import copies
+from .carrying import copies, is_copy
 from .doors import Doors
 from .incoming import ASKED
 from .lanes import Lanes
@@ -84,14 +84,16 @@ class Afterwards:
         await self._amend(message, Deleted(at=at))
 
     async def reacted(self, origin: str, reaction: Reaction) -> None:
-        found = await self._store.find(origin)
-        if found is not None:
-            await self._amend(found, Reacted(reaction=reaction))
+        async with self._doors.of_origin(origin):
+            found = await self._store.find(origin)
+            if found is not None:
+                await self._amend(found, Reacted(reaction=reaction))
 
     async def unreacted(self, origin: str, emoji: str, sender_id: str) -> None:
-        found = await self._store.find(origin)
-        if found is not None:
-            await self._amend(found, Unreacted(emoji=emoji, sender_id=sender_id))
+        async with self._doors.of_origin(origin):
+            found = await self._store.find(origin)
+            if found is not None:
+                await self._amend(found, Unreacted(emoji=emoji, sender_id=sender_id))
 
     async def annotate(self, message_id: str, annotation: Annotation) -> Message | None:
         """Notes something on a message; None when it is not kept."""
@@ -106,11 +108,20 @@ class Afterwards:
         """Says that a line gets no answer any more: nobody shall look for one after a restart."""
         await self.annotate(line.id, Annotation(id=f"{DROPPED} {line.id}", kind=DROPPED, sender=line.sender, at=at))
 
-    async def cut(self, line: Message, answer: Message) -> None:
-        """Keeps what was shown of an answer that a crash cut off. Raises `StorageError`."""
-        session = await self._store.session(line.session_id)
+    async def found(self, answer: Message) -> None:
+        """Keeps an answer that stands on its front and was not kept. Raises `StorageError`."""
+        session = await self._store.session(answer.session_id)
         if session is not None:
             await self._keep(session, answer)
+
+    async def still_open(self, message: Message) -> Message | None:
+        """What was left open, as it is now; None when it is no longer open."""
+        now = await self._store.message(message.id)
+        if now is None or now.deleted_at is not None or now.receipts or _dropped(now):
+            return None
+        if now.role != "assistant" and await self.answer_to(now) is not None:
+            return None
+        return now
 
     async def answer_to(self, line: Message) -> Message | None:
         """The answer to a line, if it is among the newest of its session."""
@@ -130,7 +141,7 @@ class Afterwards:
                 seen += 1
                 if message.role == "assistant":
                     answered.update(asked_by(message))
-                    if not message.receipts and message.text.strip():
+                    if not message.receipts and message.text.strip() and not is_copy(message):
                         answers.append(message)
                 elif _open(message, front) and message.id not in answered and message.at >= since:
                     lines.append(message)
@@ -161,8 +172,17 @@ class Afterwards:
 
 def _open(message: Message, front: str) -> bool:
     """Whether it is a line that wants an answer."""
-    dropped = any(note.kind == DROPPED for note in message.annotations)
-    return message.metadata.keys() >= ASKED.keys() and not dropped and (message.origin or "").startswith(f"{front}:")
+    asked = message.metadata.keys() >= ASKED.keys()
+    return asked and not _dropped(message) and (message.origin or "").startswith(f"{front}:")
+
+
+def _dropped(message: Message) -> bool:
+    return any(note.kind == DROPPED for note in message.annotations)
+
+
+def answering(lines: Sequence[Message]) -> dict[str, str]:
+    """The metadata of an answer to these lines."""
+    return {LINES: " ".join(line.id for line in lines)} if len(lines) > 1 else {}
 
 
 def asked_by(answer: Message) -> tuple[str, ...]:

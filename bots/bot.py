@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -26,7 +25,7 @@ from .doors import Doors
 from .errors import TroupeError
 from .fetching import Fetching
 from .guilds import Guilds
-from .incoming import Incoming, is_stop
+from .incoming import Incoming, Origins, is_stop
 from .keeping import Keeping
 from .lanes import Lanes, Turn
 from .media import Media
@@ -45,7 +44,6 @@ from .turn import Turns
 
 log = structlog.get_logger()
 
-_ORIGINS = 10_000
 _STOPPED_WITHIN = 2.0
 
 
@@ -94,13 +92,13 @@ class Bot:
         )
         self._keeping = Keeping(store, self._recent, self.sessions.latest)
         self._lanes = Lanes(settings.sessions.burst)
+        self.at_work = self._lanes.at_work
         self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, keep=self._keeping.keep)
         self._now = now
         self._ticks = ticks
         self._chance = chance
         self._showing: dict[str, Turn] = {}
-        self._heard: OrderedDict[str, None] = OrderedDict()
-        """The latest origins: an event that comes twice is dropped before it moves anything."""
+        self._heard = Origins()
         self._leaving = False
         self._think(settings, provider)
 
@@ -148,9 +146,8 @@ class Bot:
         A line redelivered, only listened to, joined to a turn under way, or that stops one, yields nothing.
         Raises `StorageError` when the line could not be kept: then nobody has thought about it yet, and it is
         kept as soon as storage is back."""
-        if incoming.origin in self._heard:
+        if not self._heard.first(incoming.origin):
             return
-        self._remember(incoming.origin)
         try:
             with suppress(StorageError):
                 await self._keeping.try_again()
@@ -183,8 +180,11 @@ class Bot:
         terms = self.admission.terms(session.channel, asker, roles, faces=faces, persona=persona)
         if terms is None:
             raise TroupeError("I may not answer you here right now; `/usage` and an admin know more.")
-        kept = asyncio.ensure_future(_already())
-        turn = Turn(self.new_id(), session, list(lines), self._ticks(), kept, terms=terms, replaces=replaces)
+        replied = await self.store.find(lines[-1].reply_to) if lines[-1].reply_to else None
+        kept = asyncio.get_running_loop().create_future()
+        kept.set_result(True)
+        to = replied.persona if replied else None
+        turn = Turn(self.new_id(), session, list(lines), self._ticks(), kept, to, terms, replaces)
         self._lanes.add(turn)
         async with aclosing(self._answered(turn)) as pieces:
             async for piece in pieces:
@@ -209,18 +209,22 @@ class Bot:
 
     async def _answered(self, turn: Turn) -> AsyncGenerator[Piece, None]:
         structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
-        async with self._lanes.floor(turn):
-            running = asyncio.ensure_future(self._turns.run(turn))
-            self._showing[turn.id] = turn
-            try:
-                while (piece := await turn.pieces.get()) is not None:
-                    yield piece
-                    if isinstance(piece, Done):
-                        turn.shown.set()
-            finally:
-                turn.shown.set()
-                await running
-                del self._showing[turn.id]
+        try:
+            async with self._lanes.floor(turn):
+                running = asyncio.ensure_future(self._turns.run(turn))
+                self._showing[turn.id] = turn
+                try:
+                    while (piece := await turn.pieces.get()) is not None:
+                        yield piece
+                        if isinstance(piece, Done):
+                            turn.shown.set()
+                finally:
+                    turn.shown.set()
+                    await running
+                    del self._showing[turn.id]
+        finally:
+            if not turn.over.is_set():  # nobody waited for its turn to come
+                self.admission.settle(turn.session.channel, turn.terms, None)
         if turn.refused is not None:
             raise turn.refused
 
@@ -331,6 +335,7 @@ class Bot:
                 incoming = replace(incoming, answer=False)
             line = incoming.line(message_id(incoming.at, self._chance()), session.id)
             kept = asyncio.ensure_future(self._keeping.keep(session, line))
+            self.doors.coming(incoming.origin, kept)
             self._fetching.begin(line, kept)
             if closed is not None:
                 await kept
@@ -368,7 +373,7 @@ class Bot:
 
     async def _after(self, turn: Turn, answer: Message | None) -> None:
         """What is left to do once a turn is over, however it went."""
-        self.admission.settle(turn.session.channel, turn.lines[0].sender, turn.terms, answer)
+        self.admission.settle(turn.session.channel, turn.terms, answer)
         if answer is None and turn.wish == "stop" and turn.refused is None:
             with suppress(StorageError):
                 for line in turn.lines:
@@ -381,13 +386,3 @@ class Bot:
     def new_id(self) -> str:
         """An id for a message that is said now."""
         return message_id(self._now(), self._chance())
-
-    def _remember(self, origin: str) -> None:
-        self._heard[origin] = None
-        if len(self._heard) > _ORIGINS:
-            self._heard.popitem(last=False)
-
-
-async def _already() -> bool:
-    """Lines that are kept need not be waited for."""
-    return True

@@ -96,6 +96,11 @@ async def copies(store: Store, message: Message) -> list[Message]:
     return found
 
 
+def is_copy(message: Message) -> bool:
+    """Whether a message was said elsewhere and carried here."""
+    return _ORIGINAL in message.metadata
+
+
 def speakers(known: Iterable[Sender], lines: Iterable[Message]) -> tuple[Sender, ...]:
     """Who takes part: those known, and the people and bots who said the lines."""
     spoke = (line.sender for line in lines if line.role == "user")

@@ -25,7 +25,7 @@ ELSEWHERE = {
     "restore": ("bots.cli_backup", "restore", "Restore a backup into a new root."),
     "cleanup": ("bots.cli_cleanup", "cleanup", "Remove what retention says is due, archived first."),
     "import": ("bots.cli_cleanup", "import_", "Bring an archive of a cleanup back."),
-    "doctor": ("bots.cli_doctor", "doctor", "Look for damage, and mend what can be mended."),
+    "doctor": ("bots.cli_doctor", "doctor", "Look over all that bots need, and mend what can be mended."),
 }
 """Commands of other modules: where, under which name, and their line in `troupe --help`."""
 

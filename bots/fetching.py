@@ -25,10 +25,11 @@ _PATIENCE = 20.0
 class Fetching:
     """The files of one bot that are being fetched."""
 
-    def __init__(self, media: Media, store: Store, recent: Recent) -> None:
+    def __init__(self, media: Media, store: Store, recent: Recent, *, patience: float = _PATIENCE) -> None:
         self._media = media
         self._store = store
         self._recent = recent
+        self._patience = patience
         self._under_way: dict[str, asyncio.Task[None]] = {}
         """By the message they stand beside."""
 
@@ -45,7 +46,7 @@ class Fetching:
         waited = [self._under_way[line.id] for line in lines if line.id in self._under_way]
         if not waited:
             return list(lines)
-        await asyncio.wait(waited, timeout=_PATIENCE)
+        await asyncio.wait(waited, timeout=self._patience)
         return [await self._store.message(line.id) or line for line in lines]
 
     async def shown(self, replied: Message) -> tuple[Attachment, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +10,9 @@ from storage.model import Attachment, Channel, Message, Part, Sender, Text, stor
 
 ASKED = {"asked": "yes"}
 """The metadata of a line that wants an answer."""
+UNSEEN = {"unseen": "yes"}
+"""The metadata of a line that stands nowhere on its front."""
+_ORIGINS = 10_000
 _STOP_WORDS = {"stop", "/stop"}
 
 
@@ -35,13 +39,15 @@ class Incoming:
     """Whether the front can show a persona with a name and face of its own there."""
     shown: tuple[Attachment, ...] = ()
     """The files beside the message it replies to, as the front sees them."""
+    seen: bool = True
+    """Whether it stands on its front, as a button's wish does not."""
     persona: str | None = None
     """The persona asked for, where a command names one."""
 
     def line(self, id: str, session_id: str) -> Message:
         """The message it is kept as."""
         parts: tuple[Part, ...] = (Text(text=storable(self.text)),) if self.text else ()
-        wanted = self.later or (self.answer and not is_stop(self.text))
+        wanted = (self.later or self.answer) and not is_stop(self.text)
         return Message(
             id=id,
             origin=self.origin,
@@ -51,7 +57,7 @@ class Incoming:
             parts=(*parts, *self.attachments),
             at=self.at,
             reply_to=self.reply_to,
-            metadata=ASKED if wanted else {},
+            metadata={**(ASKED if wanted else {}), **({} if self.seen else UNSEEN)},
         )
 
     def beside(self, replied: Message | None) -> Message | None:
@@ -61,6 +67,22 @@ class Incoming:
         if not self.shown:
             return None
         return self.line("", "").model_copy(update={"origin": self.reply_to, "parts": self.shown})
+
+
+class Origins:
+    """The latest origins: an event that comes twice is dropped before it moves anything."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def first(self, origin: str) -> bool:
+        """Whether an origin comes for the first time, as far as is remembered."""
+        if origin in self._known:
+            return False
+        self._known[origin] = None
+        if len(self._known) > _ORIGINS:
+            self._known.popitem(last=False)
+        return True
 
 
 def is_stop(text: str) -> bool:

@@ -23,6 +23,8 @@ _LONGEST = 4
 class Terms:
     """On what terms an answer is given."""
 
+    asker: Sender | None = None
+    """Whose it counts as, while it is counted."""
     persona: str | None = None
     """The persona asked for by name."""
     default: str | None = None
@@ -162,6 +164,11 @@ class Lanes:
     def find(self, turn_id: str) -> Turn | None:
         """The turn of that id, running or waiting."""
         return next((turn for lane in self._lanes.values() for turn in lane if turn.id == turn_id), None)
+
+    def at_work(self, message_id: str) -> bool:
+        """Whether that answer, or an answer to that line, is on its way."""
+        turns = (turn for lane in self._lanes.values() for turn in lane)
+        return any(turn.id == message_id or any(line.id == message_id for line in turn.lines) for turn in turns)
 
     def changed(self, line: Message) -> None:
         """Told when a line was edited or deleted whose answer may be under way: it is asked anew, or not at all."""

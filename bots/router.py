@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -157,6 +158,13 @@ def called(names: tuple[str, ...]) -> re.Pattern[str]:
     name = rf"(?:{'|'.join(map(re.escape, known))})(?!\w)"
     start = rf"^\s*(?:(?:hey|hi|hello|ok|okay|dear)[\s,]+@?{name}|@{name}|{name}\s*[,:;!?])"
     return re.compile(rf"{start}|,\s*@?{name}\s*[.!?]*\s*$", re.IGNORECASE)
+
+
+def named(names: Iterable[str]) -> re.Pattern[str]:
+    """Matches one of the names where a line begins or ends with it."""
+    known = sorted({name.strip() for name in names if name.strip()}, key=len, reverse=True)
+    name = rf"@?(?:{'|'.join(map(re.escape, known))})(?!\w)"
+    return re.compile(rf"^\s*{name}[\s,:;!]*|(?<!\w){name}(?=[\s.!?]*$)", re.IGNORECASE)
 
 
 def _word_pattern(word: str) -> re.Pattern[str]:

@@ -8,7 +8,7 @@ import structlog
 
 from storage.model import Message, storable
 
-from .errors import TroupeError
+from .errors import ProviderError, TroupeError
 from .providers import Line, Prompt, Provider
 
 log = structlog.get_logger()
@@ -41,5 +41,8 @@ def _line(line: Message) -> str:
 
 
 async def asked(provider: Provider, prompt: Prompt) -> str:
-    """What a provider says, in one piece. Raises `ProviderError`."""
-    return "".join([chunk.text async for chunk in provider.stream(prompt)])
+    """What a model says, in one piece. Raises `ProviderError`, also where there is no model to ask."""
+    chunks = [chunk async for chunk in provider.stream(prompt)]
+    if any(chunk.usage is not None and chunk.usage.provider == "offline" for chunk in chunks):
+        raise ProviderError("unavailable", "no model answers")
+    return "".join(chunk.text for chunk in chunks)

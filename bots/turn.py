@@ -13,7 +13,7 @@ import structlog
 from storage.errors import StorageError
 from storage.model import Message, Note, Outcome, Part, Sender, Session, Text, Usage, storable
 
-from .afterwards import LINES
+from .afterwards import answering
 from .errors import ProviderError
 from .fetching import Fetching
 from .lanes import Turn
@@ -178,7 +178,8 @@ class Turns:
 
     async def _prompt(self, turn: Turn, persona: PersonaSettings) -> Prompt:
         session = turn.session
-        turn.lines = await self._files.ready(turn.lines)
+        fresh = {line.id: line for line in await self._files.ready(turn.lines)}
+        turn.lines[:] = [fresh.get(line.id, line) for line in turn.lines]  # others may have joined meanwhile
         history = await self._recent.messages(session.id)
         asked = {message.id for message in turn.lines}
         first = next((i for i, message in enumerate(history) if message.id in asked), len(history))
@@ -249,8 +250,7 @@ class Turns:
 
 
 def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
-    several = {LINES: " ".join(line.id for line in turn.lines)} if len(turn.lines) > 1 else {}
-    return {"rule": answer.decision.rule, "why": str(answer.decision), **several}
+    return {"rule": answer.decision.rule, "why": str(answer.decision), **answering(turn.lines)}
 
 
 def _outcome(answer: _Answer, wish: str) -> Outcome:

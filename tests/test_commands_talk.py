@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,10 +16,7 @@ from bots.errors import TroupeError
 from storage.records import Memory
 
 from .account import account as logged_in
-from .account import front_of
-from .wire.discord_client import pointed_at
-from .wire.discord_server import DiscordServer
-from .world import World, persona, settings, world
+from .world import World, persona, settings
 
 TWO = [persona("sage"), persona("marcus")]
 
@@ -281,33 +277,15 @@ async def test_a_message_is_remembered_with_its_source_and_for_its_place_only(tm
         assert spoken(channel)[-1].content.startswith("-# ana asked me to remember a message by ana: ")
 
 
-async def test_on_the_wire_no_command_keeps_discord_waiting_and_only_some_speak_to_everybody(tmp_path: Path) -> None:
-    private = ("persona", "context", "summary", "why", "stop", "session list", "session show", "export", "help")
-    async with DiscordServer(rate_limits=False) as server, world(settings(tmp_path, personas=TWO)) as w:
-        bot, ana = server.add_bot("token-1", "sage"), server.add_person("ana")
-        guild = server.add_guild("Home")
-        channel = guild.add_channel("general")
-        with pointed_at(server):
-            front = front_of(w, tmp_path)
-            serving = asyncio.ensure_future(front.start("token-1"))
-            await server.until_ready(bot)
-            await server.until(lambda: bot.commands.get(None))
-            chat = await server.invoke(ana, channel, bot, "chat", {"text": "what is 6 * 7?"})
-            assert (chat.callback, chat.private, chat.text) == (5, False, "**ana:**\n> what is 6 * 7?")
-            assert "42" in (await server.answer_to(chat.messages[0])).content
-            for name in private:
-                asked = await server.invoke(ana, channel, bot, name)
-                assert (asked.callback, asked.private) == (5, True), name
-            chosen = await server.invoke(ana, channel, bot, "persona", {"name": "marcus"})
-            await server.until(lambda: len(chosen.messages) == 2)
-            assert [message.private_to for message in chosen.messages] == [ana, None]
-            assert [name for name, _ in await server.suggest(ana, channel, bot, "session policy", "gap", "min")] == [
-                "5 minutes",
-                "15 minutes",
-            ]
-            await front.close()
-            await asyncio.wait((serving,))
-        assert server.unknown_routes == []
+async def test_what_concerns_the_asker_alone_is_shown_to_nobody_else(tmp_path: Path) -> None:
+    async with account(tmp_path) as (_, env):
+        channel = env.create_guild().create_text_channel("general")
+        ana = env.guild.add_member(env.create_user("ana"))
+        await ana.slash(channel, "chat", text="hello")
+        before = len(spoken(channel))
+        for name in ("persona", "context", "summary", "why", "stop", "session list", "session show", "export", "help"):
+            assert (await ana.slash(channel, name)).ephemeral, name
+        assert len(spoken(channel)) == before
 
 
 async def test_every_command_is_one_that_discord_takes_and_has_room_for_more(tmp_path: Path) -> None:

@@ -101,8 +101,6 @@ async def test_a_channels_own_gap_is_in_force_at_once_and_after_a_restart_and_ca
     async with world(root=tmp_path) as w:
         w.clock.at = later
         room = w.room()
-        assert w.bot.sessions.gap(room.channel) == (300, "settings")
-        await talk(w).start()
         assert w.bot.sessions.gap(room.channel) == (600, "channel")
         w.clock.advance(599)
         await room.say(ANA, "three")

@@ -11,17 +11,20 @@ from pathlib import Path
 import pytest
 
 import storage
+from bots.community_settings import Budget
+from bots.quotas import Quotas
 from bots.sessions import Sessions
 from storage.backend import Store
-from storage.model import Channel, Message, Session, Text
+from storage.model import Channel, Message, Session, Text, Usage
 from storage.retention import Limit, Rules
 from storage.sweeping import sweep
 from tests.postgres import fresh_name, postgres_url
-from tests.world import ANA, BEN, CAI, Person, settings
+from tests.world import ANA, BEN, CAI, Clock, Person, settings
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 GENERAL = Channel(front="discord", id="1", kind="channel", name="general")
 PLANS = Channel(front="discord", id="2", kind="thread", name="plans", parent_id="1")
+USAGE = Usage(provider="openai", model="gpt")
 _NUMBERS = itertools.count(1)
 
 
@@ -118,3 +121,35 @@ async def test_what_is_heard_here_and_not_kept_yet_keeps_a_session(two: tuple[Pr
     assert closed is not None
     session, _ = await one.sessions.place(PLANS, BEN.sender, NOON + timedelta(minutes=90), None)
     assert one.sessions.latest(closed) == session
+
+
+async def test_a_budget_counts_what_another_process_answered_and_warns_once(two: tuple[Process, Process]) -> None:
+    one, other = two
+    clock = Clock()
+    budget = Budget(per="user", messages=4)
+    quotas = Quotas(lambda _: (budget,), one.store, now=clock.now)
+    await quotas.start()
+
+    async def answered(process: Process) -> None:
+        session = Session(id="s", channel=GENERAL, opened_at=clock.now(), last_at=clock.now())
+        asked = line(session, ANA, clock.now())
+        more = {"id": f"m{next(_NUMBERS)}", "role": "assistant", "reply_to": asked.id, "usage": USAGE}
+        for message in (asked, asked.model_copy(update=more)):
+            assert await process.store.append(session, message)
+
+    for process in (one, other):
+        await answered(process)
+        quotas.ask(GENERAL, ANA.sender, ())
+        quotas.spent(GENERAL, ANA.sender, USAGE)
+    await answered(other)
+    await quotas.refresh()
+    assert quotas.used(ANA.sender.id)["day"].answers == 2, "a moment ago it was counted"
+    clock.advance(60)
+    await quotas.refresh()
+    assert quotas.used(ANA.sender.id)["day"].answers == 3
+    assert "100 %" in quotas.ask(GENERAL, ANA.sender, ()).notice
+    quotas.undone(GENERAL, ANA.sender)
+    clock.advance(60)
+    await quotas.refresh()
+    assert not quotas.ask(GENERAL, ANA.sender, ()).notice
+    assert quotas.ask(GENERAL, ANA.sender, ()).declined

@@ -162,10 +162,14 @@ def settings(root: Path = Path("unused"), **more: Any) -> BotSettings:
 
 @asynccontextmanager
 async def world(
-    config: BotSettings | None = None, *, root: Path | None = None, provider: Provider | None = None
+    config: BotSettings | None = None,
+    *,
+    root: Path | None = None,
+    provider: Provider | None = None,
+    blobs: Blobs | None = None,
 ) -> AsyncIterator[World]:
     """A bot with its own store (in memory unless a root is given), answered by the offline provider unless another
-    is given."""
+    is given. Its files go into `blobs`, or are nowhere afterwards."""
     config = config or settings(root or Path("unused"))
     clock = Clock()
     store = await storage.connect(config.name, root or Path("unused"), enabled=root is not None)
@@ -181,7 +185,7 @@ async def world(
             now=clock.now,
             ticks=clock.ticks,
             chance=lambda: next(_NUMBERS),
-            blobs=Blobs(Folder(Path(folder)), Path(folder)),
+            blobs=blobs or Blobs(Folder(Path(folder)), Path(folder)),
         )
         try:
             await bot.start()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,12 @@ import discord
 import structlog
 
 from storage.errors import StorageError
-from storage.model import Message
+from storage.model import Channel
 
-from ..errors import TroupeError
-from .gap import Gap, fetched
-from .translate import origin, place, roles
+from ..afterwards import asked_by
+from .faces import may
+from .gap import Gap, read
+from .owing import Debt, settle, spot
 
 if TYPE_CHECKING:
     from .client import Front
@@ -28,13 +28,21 @@ log = structlog.get_logger()
 
 _OVERLAP = timedelta(hours=1)
 """How much of what was heard before is looked at again, for edits and deletions that nobody told of."""
+_UNSURE = timedelta(minutes=3)
+"""How long a connection may be dead before anybody notices: what was heard last may have been before that."""
 _AT_ONCE = 4
-"""Channels looked at side by side."""
-_DM_SESSIONS = 200
-"""The private conversations that are looked at: those in which somebody spoke last."""
+"""Channels read side by side."""
+_PAGE, _PAGES = 100, 20
+"""How many sessions, newest first, are looked through for places of which Discord says nothing by itself."""
+_HIDDEN = 200
+"""How many of those places are looked at: where somebody spoke last."""
+_A_MOMENT = timedelta(seconds=1)
 _PATIENCE = 20.0
 """Seconds that a line waits for what was said before it."""
+_TRY_AGAIN_AFTER = (15.0, 60.0, 300.0)
+"""Seconds after which what could not be read or delivered is tried again."""
 _TROUBLE = (discord.HTTPException, aiohttp.ClientError, OSError, StorageError)
+_UNKNOWN_CHANNEL = 10003
 
 
 class LastHeard:
@@ -58,17 +66,6 @@ class LastHeard:
             return None
 
 
-@dataclass
-class _Due:
-    """What one channel is owed."""
-
-    channel: Any
-    lines: list[list[Message]] = field(default_factory=list)
-    """Lines to be answered, each person's burst together."""
-    missed: list[Message] = field(default_factory=list)
-    """Lines too old to be answered."""
-
-
 class Catchup:
     """Fills the gaps of one account, one run at a time."""
 
@@ -82,16 +79,36 @@ class Catchup:
         self._wait = wait
         self._one = asyncio.Lock()
         self._open = asyncio.Event()
+        """Set once it is known which channels have a gap."""
         self._gates: dict[int, asyncio.Event] = {}
         """Channels whose gap is being read: what is said there now comes after what was said before."""
+        self._filled = False
+        """Whether all that was said before the bot was connected is known."""
+        self._connected = False
+        self._again: asyncio.Task[None] | None = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether everything up to now was heard."""
+        return self._filled and self._connected
 
     def shut(self) -> None:
         """Told when the bot is connected anew: what was said meanwhile comes first."""
-        self._open.clear()
+        self._open = asyncio.Event()
+        self._filled, self._connected = False, True
+
+    def lost(self) -> None:
+        """Told when the connection is gone."""
+        self._connected = False
+
+    def resumed(self) -> None:
+        """Told when the connection is back and has brought all that was said meanwhile."""
+        self._connected = True
 
     def note(self) -> None:
-        """Remembers that everything up to now was heard, unless a gap is being read."""
-        if self._open.is_set() and not self._gates:
+        """Remembers that everything up to now was heard, if it was. To be called every few seconds: what was said
+        since is looked for after a crash."""
+        if self.hears:
             self._heard.note(self._now())
 
     async def passed(self, channel_id: int) -> None:
@@ -103,160 +120,135 @@ class Catchup:
                     await self._gates[channel_id].wait()
 
     async def run(self) -> None:
-        """As `_run`; whatever comes of it, nobody waits any longer."""
+        """Looks at every channel that has seen something since the bot was last connected, and finishes what a crash
+        left open there. What fails is tried again later; whatever comes of it, nobody waits any longer."""
+        opened = self._open
+        if not await self._ran(opened) and opened is self._open:
+            self.soon()
+
+    def soon(self) -> None:
+        """Told when something reached nobody: it is tried again later."""
+        if self._again is None:
+            self._again = asyncio.create_task(self._try_again())
+
+    async def close(self) -> None:
+        """Gives up what would be tried again."""
+        if self._again is not None:
+            self._again.cancel()
+
+    async def _try_again(self) -> None:
+        try:
+            for pause in _TRY_AGAIN_AFTER:
+                await self._wait(pause)
+                if self._open.is_set() and await self._ran(self._open):
+                    break
+        finally:
+            self._again = None
+
+    async def _ran(self, opened: asyncio.Event) -> bool:
+        """Whether all was done that can be."""
+        now, done = self._now(), False
         try:
             async with self._one:
-                await self._run()
+                done = await self._fill(now, opened)
         except _TROUBLE as error:
             log.error("discord.gaps_unread", error=str(error))
         finally:
             for gate in self._gates.values():
                 gate.set()
             self._gates = {}
-            self._open.set()
+            opened.set()
+        if done and opened is self._open:
+            self._heard.note(now)
+            self._filled = True
+        return done
 
-    async def _run(self) -> None:
-        """Looks at every channel that has seen something since the bot was last connected, then finishes what a crash
-        left open. Trouble in one channel is logged and holds up no other."""
-        now, last = self._now(), self._heard.read()
+    async def _fill(self, now: datetime, opened: asyncio.Event) -> bool:
         settings = self._bot.settings.discord.catchup
         oldest = now - timedelta(seconds=settings.age)
-        since = max(oldest, last) if last else now
-        self._heard.note(now)
-        open_before = await self._bot.afterwards.unfinished(oldest, front="discord")
-        gate = asyncio.Semaphore(_AT_ONCE)
-        open_in = {(line.origin or "").split(":")[1] for line in open_before.lines}
-
-        async def look(channel: Any) -> Gap | None:
-            async with gate:
-                try:
-                    return await fetched(self._front, channel, since - _OVERLAP, since, settings.messages)
-                except _TROUBLE as error:
-                    log.warning("discord.gap_unread", channel=channel.id, error=str(error))
-                    return None
-                finally:
-                    self._gates.pop(channel.id).set()
-
-        channels = [channel async for channel in self._channels(since - _OVERLAP, open_in)] if last else []
-        self._gates = {channel.id: asyncio.Event() for channel in channels}
-        self._open.set()
-        gaps = {gap.channel.id: gap for gap in await asyncio.gather(*map(look, channels)) if gap is not None}
-        unfinished = await self._bot.afterwards.unfinished(oldest, front="discord")
-        await self._finish(unfinished.answers, gaps)
+        last = self._heard.read() if self._bot.settings.storage.enabled else None
+        since = max(oldest, last - _UNSURE) if last else now
+        left = await self._left_open(oldest)
+        places = await self._places(since - _OVERLAP) if last else {}
+        places = {**dict.fromkeys(left), **places}
+        self._gates = {channel_id: asyncio.Event() for channel_id in places}
+        opened.set()
+        one = asyncio.Semaphore(_AT_ONCE)
         fresh = now - timedelta(seconds=settings.answer)
-        owed = await self._owed(unfinished.lines, gaps, fresh)
-        await asyncio.gather(*(self._pay(due, gaps.get(due.channel.id)) for due in owed))
-        kept = sum(gap.kept for gap in gaps.values())
-        if kept or owed or unfinished.answers:
-            log.info("discord.caught_up", kept=kept, answered=sum(len(due.lines) for due in owed))
 
-    async def _channels(self, since: datetime, open_dms: set[str]) -> AsyncIterator[Any]:
-        """Every place where something may have been said since."""
-        edge = discord.utils.time_snowflake(since)
-        for guild in self._front.guilds:
-            channels: tuple[Any, ...] = (*guild.text_channels, *guild.voice_channels, *guild.threads)
-            for channel in channels:
-                if (channel.last_message_id or 0) >= edge and channel.permissions_for(guild.me).read_message_history:
-                    yield channel
-        seen: set[str] = set()
-        for session in await self._bot.store.sessions(limit=_DM_SESSIONS):
-            place = session.channel
-            if place.front != "discord" or place.kind != "dm" or place.id in seen:
-                continue
-            seen.add(place.id)
-            with suppress(*_TROUBLE):
-                channel = await self._channel(int(place.id))
-                if (getattr(channel, "last_message_id", None) or 0) >= edge or place.id in open_dms:
-                    yield channel
-
-    async def _channel(self, channel_id: int) -> Any:
-        return self._front.get_channel(channel_id) or await self._front.fetch_channel(channel_id)
-
-    async def _finish(self, answers: Sequence[Message], gaps: dict[int, Gap]) -> None:
-        """Brings answers that were kept to their channels, unless they stand there already."""
-        for answer in answers:
-            question = await self._bot.store.message(answer.reply_to) if answer.reply_to else None
-            if question is None or not (question.origin or "").startswith("discord:"):
-                continue
-            _, channel_id, message_id = (question.origin or "").split(":")
-            gap = gaps.get(int(channel_id))
+        async def look(channel_id: int, channel: Any) -> bool:
+            debt, gate = left.get(channel_id, Debt()), self._gates[channel_id]
             try:
-                if gap is not None and (receipts := gap.standing(answer, int(message_id))):
-                    await self._bot.delivered(answer.id, receipts)
-                else:
-                    channel = await self._channel(int(channel_id))
-                    if gap is not None:
-                        await gap.clear(self._front, int(message_id))
-                    await self._front.talks.show(answer, channel.get_partial_message(int(message_id)))
+                async with one:
+                    gap = await self._read(channel_id, channel, since, debt)
+                return gap is None or await settle(self._front, debt, gap, fresh, now, gate.set)
+            except (discord.Forbidden, discord.NotFound, discord.InvalidData) as error:
+                log.info("discord.gap_closed", channel=channel_id, error=str(error))
+                if isinstance(error, discord.NotFound) and error.code == _UNKNOWN_CHANNEL:
+                    await self._front.talks.vanished(channel_id)
+                return True
             except _TROUBLE as error:
-                log.warning("discord.answer_undelivered", message=answer.id, error=str(error))
+                log.warning("discord.gap_unread", channel=channel_id, error=str(error))
+                return False
+            finally:
+                gate.set()
 
-    async def _owed(self, lines: Sequence[Message], gaps: dict[int, Gap], fresh: datetime) -> list[_Due]:
-        """What each channel is owed for lines without an answer, oldest first."""
-        owed: dict[int, _Due] = {}
-        for line in lines:
-            channel_id = int((line.origin or "").split(":")[1])
-            if channel_id not in owed:
-                try:
-                    owed[channel_id] = _Due(await self._channel(channel_id))
-                except _TROUBLE as error:
-                    log.warning("discord.channel_gone", channel=channel_id, error=str(error))
-                    continue
-            due = owed[channel_id]
-            if line.at < fresh:
-                due.missed.append(line)
-            elif due.lines and _one_burst(due.lines[-1][-1], line, self._bot.settings.sessions.burst):
-                due.lines[-1].append(line)
-            else:
-                due.lines.append([line])
-        return list(owed.values())
+        return all(await asyncio.gather(*(look(*each) for each in places.items())))
 
-    async def _pay(self, due: _Due, gap: Gap | None) -> None:
-        """Answers what is still worth it; says in one quiet line what is not."""
-        try:
-            for lines in due.lines:
-                await self._answer(due.channel, lines, gap)
-            if due.missed:
-                await self._tell_missed(due, gap)
-        except _TROUBLE as error:
-            log.warning("discord.gap_unpaid", channel=due.channel.id, error=str(error))
+    async def _left_open(self, oldest: datetime) -> dict[int, Debt]:
+        """What a crash or an outage left open, by channel."""
+        unfinished = await self._bot.afterwards.unfinished(oldest, front="discord")
+        left: dict[int, Debt] = {}
+        for line in unfinished.lines:
+            left.setdefault(spot(line)[0], Debt()).lines.append(line)
+        for answer in unfinished.answers:
+            asked = [await self._bot.store.message(id) for id in asked_by(answer)]
+            spots = [spot(line) for line in asked if line and (line.origin or "").startswith("discord:")]
+            if spots:
+                left.setdefault(spots[-1][0], Debt()).answers.append((answer, [number for _, number in spots]))
+        return left
 
-    async def _answer(self, channel: Any, lines: list[Message], gap: Gap | None) -> None:
-        number = int((lines[-1].origin or "").rpartition(":")[2])
-        if gap is not None:
-            await gap.clear(self._front, number)
-        question = channel.get_partial_message(number)
-        sender = lines[-1].sender
-        known = await self._roles(channel, sender.id)
-        pieces = self._bot.again(lines, sender, known, faces=self._front.faces.can(channel))
-        try:
-            await self._front.deliver(pieces, question, int(sender.id))
-        except TroupeError as error:
-            log.info("discord.unanswered", line=lines[-1].id, reason=str(error))
+    async def _places(self, edge: datetime) -> dict[int, Any]:
+        """Every place where something may have been said since; None for one that Discord has to be asked about."""
+        oldest = discord.utils.time_snowflake(edge)
+        found: dict[int, Any] = {}
+        for guild in self._front.guilds:
+            homes: tuple[Any, ...] = (*guild.text_channels, *guild.voice_channels, *guild.stage_channels)
+            for channel in (*homes, *guild.threads):
+                if (channel.last_message_id or 0) >= oldest and may(channel, "read_message_history"):
+                    found[channel.id] = channel
+        for place in await self._hidden(edge):
+            found.setdefault(int(place.id), None)
+        return found
 
-    async def _roles(self, channel: Any, user_id: str) -> tuple[str, ...]:
-        """Asked for only where a rule speaks of roles: it takes a request."""
-        settings = self._bot.settings
-        guild = getattr(channel, "guild", None)
-        by_role = any(rule.role for rule in settings.access) or any(each.role for each in settings.budgets)
-        if guild is None or not by_role:
-            return ()
-        with suppress(*_TROUBLE):
-            return roles(await guild.fetch_member(int(user_id)))
-        return ()
+    async def _hidden(self, edge: datetime) -> list[Channel]:
+        """The places of which Discord says nothing by itself: private conversations, and threads that were put away
+        after somebody spoke there."""
+        found: dict[str, Channel] = {}
+        cursor: str | None = None
+        for _ in range(_PAGES):
+            page = await self._bot.store.browse(cursor=cursor, limit=_PAGE)
+            for session in reversed(page.items):
+                place = session.channel
+                away = place.kind == "thread" and session.last_at >= edge and not self._cached(place)
+                if place.front == "discord" and (place.kind == "dm" or away):
+                    found.setdefault(place.id, place)
+            cursor = page.older
+            if cursor is None:
+                break
+        return list(found.values())[:_HIDDEN]
 
-    async def _tell_missed(self, due: _Due, gap: Gap | None) -> None:
-        for line in due.missed:
-            await self._bot.afterwards.drop(line, self._now())
-            if gap is not None:
-                await gap.mark_cut(self._front, line)
-        count = len(due.missed)
-        what = "a message" if count == 1 else f"{count} messages"
-        text = f"-# I was away and missed {what} to me here. Reply to one of them if it still matters."
-        sent = await due.channel.send(text, silent=True)
-        await self._bot.said(place(due.channel), text, origin=origin(due.channel.id, sent.id))
+    def _cached(self, place: Channel) -> bool:
+        return self._front.get_channel(int(place.id)) is not None
 
-
-def _one_burst(before: Message, line: Message, seconds: float) -> bool:
-    near = (line.at - before.at).total_seconds() <= seconds
-    return near and before.sender.id == line.sender.id and before.session_id == line.session_id
+    async def _read(self, channel_id: int, channel: Any, since: datetime, debt: Debt) -> Gap | None:
+        """The gap of a channel; None when nothing was said there and nothing is owed."""
+        edge = min([since - _OVERLAP, *(when - _A_MOMENT for when in debt.since)])
+        if channel is None and not debt.questions:
+            # discord.py keeps nothing of a private channel that would tell whether something was said there.
+            about: Any = await self._front.http.get_channel(channel_id)
+            if int(about.get("last_message_id") or 0) < discord.utils.time_snowflake(edge):
+                return None
+        channel = channel or self._front.get_channel(channel_id) or await self._front.fetch_channel(channel_id)
+        most = self._bot.settings.discord.catchup.messages
+        return await read(self._front, channel, edge, since, most, debt.questions)

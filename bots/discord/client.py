@@ -75,7 +75,7 @@ class Front(discord.Client):
         self.bot = bot
         self._identifies = Identifies(bot.settings.root / "identifies", clock)
         self.faces = Faces(self, bot.settings, worn=bot.settings.root / "worn.json", ticks=ticks)
-        self.ears = Ears(bot.settings, bot.router, bot.guilds, self.faces.can)
+        self.ears = Ears(bot.settings, bot.router, bot.guilds, self.faces.can, self.faces.own)
         self.operations = operations
         self.tree = build(self)
         self.add_dynamic_items(*BUTTONS)
@@ -86,7 +86,7 @@ class Front(discord.Client):
         self._report = report
         self._wait = wait
         self._chance = chance
-        self.talks = Talks(bot, self, self._pace, self._refusals, report, now, self.faces)
+        self.talks = Talks(bot, self, self._pace, self._refusals, report, now, self.faces, self.catchup.soon)
 
     async def serve(self) -> None:
         """Connects and stays connected until cancelled. Raises `Fatal` when only a person can mend it."""
@@ -112,6 +112,7 @@ class Front(discord.Client):
         finally:
             self.catchup.note()
             await self.talks.leave()
+            await self.catchup.close()
             if self._syncing is not None:
                 self._syncing.cancel()
             await self._files.close()
@@ -157,7 +158,7 @@ class Front(discord.Client):
     async def _sync(self) -> None:
         """Tells Discord about commands that have changed; people are answered meanwhile."""
         assert self.application_id is not None
-        self._synced = await sync(self.tree, self.bot.settings.root, self.application_id, self.http, self._wait)
+        await sync(self.tree, self.bot.settings.root, self.application_id, self.http, self._wait)
 
     async def on_connect(self) -> None:
         self.catchup.shut()
@@ -167,15 +168,17 @@ class Front(discord.Client):
         log.info("discord.ready", account=str(self.user), guilds=len(self.guilds))
         self._report({"discord": "ready", "guilds": len(self.guilds)})
         await self.bot.privacy.present({str(guild.id) for guild in self.guilds})
+        await self.catchup.run()
         for guild in self.guilds:
             await self.faces.dress(guild)
-        await self.catchup.run()
 
     async def on_resumed(self) -> None:
         log.info("discord.resumed")
+        self.catchup.resumed()
         self._report({"discord": "ready"})
 
     async def on_disconnect(self) -> None:
+        self.catchup.lost()
         self._report({"discord": "reconnecting"})
 
     async def on_message(self, event: discord.Message) -> None:
@@ -210,6 +213,12 @@ class Front(discord.Client):
 
     async def on_guild_channel_update(self, _before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
         await self.talks.renamed(after)
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        await self.talks.vanished(channel.id)
+
+    async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
+        await self.talks.vanished(event.thread_id)
 
     async def on_thread_update(self, _before: discord.Thread, after: discord.Thread) -> None:
         await self.talks.renamed(after)

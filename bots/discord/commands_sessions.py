@@ -13,6 +13,7 @@ from storage.model import Channel, Found, Message, Session
 
 from ..errors import TroupeError
 from ..exporting import filename
+from .commands_talk import AnyCommand
 from .interactions import Tree, announce, answer, inert, quoted, where, who
 from .translate import place
 
@@ -32,7 +33,8 @@ session = app_commands.Group(name="session", description="The sessions of this p
 
 def add(tree: Tree) -> None:
     """Adds the commands of this file."""
-    for command in (branch, merge, search, export):
+    others: tuple[AnyCommand, ...] = (branch, merge, search, export)
+    for command in others:
         tree.add_command(command)
     tree.add_command(session)
 
@@ -64,7 +66,7 @@ async def list_(interaction: discord.Interaction[Front], text: str = "", archive
 async def show(interaction: discord.Interaction[Front], which: str | None = None) -> None:
     chosen = await _chosen(interaction, which)
     people = ", ".join(inert(each.name) for each in chosen.participants if each.type == "user") or "nobody yet"
-    summary = await interaction.client.bot.conversations.summary(chosen.id)
+    summary = chosen.context.summary
     lines = [_line(chosen), f"With {people}.", *([quoted(summary)] if summary else [])]
     await answer(interaction, "\n".join(lines))
 

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 _CHOICES = 25
 _CONFIRM_SECONDS = 300.0
+AnyCommand = app_commands.Command[Any, ..., None]
 
 
 def add(tree: Tree) -> None:
     """Adds the commands of this file."""
-    for command in (chat, new, persona, clear, context, summary, why, stop):
+    commands: tuple[AnyCommand, ...] = (chat, new, persona, clear, context, summary, why, stop)
+    for command in commands:
         tree.add_command(command)
 
 

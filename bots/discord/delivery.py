@@ -71,6 +71,8 @@ class Delivery:
         self._stale: list[Posted] = []
         """Pages to be removed before others are posted."""
         self._id = ""
+        self._nonce = ""
+        """What its pages go by, where that is not its id."""
         self._round = 0
         """How often the pages began anew with another face: each round's nonces are its own."""
         self._final: Message | None = None
@@ -105,9 +107,11 @@ class Delivery:
             case Done():
                 self._take(piece.message)
 
-    async def show(self, message: Message) -> tuple[Receipt, ...]:
-        """Shows an answer that is kept already, instead of hearing it; returns as `finish` does."""
+    async def show(self, message: Message, *, nonce: str = "") -> tuple[Receipt, ...]:
+        """Shows an answer that is kept already, instead of hearing it; returns as `finish` does. `nonce` is for one
+        whose pages were removed: under its id Discord would give those back."""
         self._take(message)
+        self._nonce = nonce
         return await self.finish()
 
     async def finish(self) -> tuple[Receipt, ...]:
@@ -184,7 +188,7 @@ class Delivery:
     def _final_sheets(self) -> list[Sheet]:
         if self._final is None:
             return []
-        row = "end" if self._rows is not None else ""
+        row = "end" if self._rows is not None and self._final.words.strip() else ""
         texts = [page.shown for page in self._final_pages(self._final)]
         room = self._posting.upload_room if len(texts) > _MOST_PAGES else 0
         if not room:
@@ -243,7 +247,7 @@ class Delivery:
             self._stale.pop()
         for number, sheet in enumerate(sheets):
             if number == len(self._posted):
-                nonce = f"{self._id}{self._round or ''}{number:03d}"
+                nonce = f"{self._nonce or self._id}{self._round or ''}{number:03d}"
                 sent = await self._posting.send(sheet, face, nonce=nonce, first=number == 0)
                 self._posted.append(sent)
             if self._posted[number].sheet != sheet:

@@ -338,7 +338,7 @@ async def _webhooks(front: Front, channel: Any) -> int | None:
         found = await channel.webhooks()
     except (discord.HTTPException, AttributeError):
         return None
-    return len([each for each in found if each.application_id != front.application_id])
+    return len([each for each in found if each.user != front.user])
 
 
 def _synced(tree: Any, root: Path) -> bool:

@@ -1,28 +1,26 @@
-"""One channel's gap: what Discord has that the store has not, and what of the bot's own stands there unknown."""
+"""One channel's gap: what Discord has that the store has not, and what the store has that Discord has no more."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import discord
-import structlog
 
-from storage.model import Message, Note, Receipt, Sender, Text
+from storage.model import Message
+from storage.records import Tombstone
 
-from .faces import NOBODY, inside
-from .text import pages
+from ..incoming import UNSEEN
+from .begun import Begun
+from .faces import may
 from .translate import origin, place
 
 if TYPE_CHECKING:
     from .client import Front
 
-log = structlog.get_logger()
-
-_CUT = "\n\n-# I was interrupted here."
 _SESSIONS, _LINES = 5, 500
 """How much of what is stored of a channel is compared with what Discord has."""
 
@@ -32,108 +30,77 @@ class Gap:
     """What was found in one channel."""
 
     channel: Any
-    kept: int = 0
-    """Lines that were not in storage."""
-    orphans: dict[int, list[discord.Message]] = field(default_factory=lambda: defaultdict(list))
-    """Pages of the bot's own that no answer knows of, by the id of the message they answer."""
-
-    def standing(self, answer: Message, question: int) -> tuple[Receipt, ...]:
-        """The receipts of an answer whose pages all stand there; nothing otherwise."""
-        found = self.orphans.get(question, [])
-        wanted = [page.shown for page in pages(answer.text)]
-        if not wanted or [page.content for page in found[: len(wanted)]] != wanted:
-            return ()
-        del self.orphans[question]
-        return tuple(Receipt(origin=origin(self.channel.id, page.id), page=number) for number, page in enumerate(found))
-
-    async def clear(self, front: Front, question: int) -> None:
-        """Removes what was begun of an answer that is now given whole."""
-        for page in self.orphans.pop(question, []):
-            await front.faces.take_away(self.channel, [page.id], masked=page.webhook_id is not None)
-
-    async def mark_cut(self, front: Front, line: Message) -> None:
-        """Leaves what was begun of an answer, marked as cut, and keeps it, so that it can be given anew."""
-        question = int((line.origin or "").rpartition(":")[2])
-        found = self.orphans.pop(question, [])
-        if not found:
-            return
-        bot = front.bot
-        answer = Message(
-            id=bot.new_id(),
-            session_id=line.session_id,
-            role="assistant",
-            sender=Sender(type="persona", id=bot.settings.name, name=found[0].author.display_name),
-            parts=(Text(text="".join(page.content for page in found)), Note(text=_CUT)),
-            at=found[0].created_at,
-            reply_to=line.id,
-            outcome="cut",
-            receipts=tuple(Receipt(origin=origin(self.channel.id, page.id), page=n) for n, page in enumerate(found)),
-        )
-        await bot.afterwards.cut(line, answer)
-        last = found[-1]
-        view = front.talks.row(answer)
-        text = last.content[: 2000 - len(_CUT)] + _CUT
-        try:
-            if last.webhook_id is None:
-                await last.edit(content=text, view=view, allowed_mentions=NOBODY)
-            else:
-                hook = await front.faces.webhook(self.channel)
-                await hook.edit_message(
-                    last.id, content=text, view=view, allowed_mentions=NOBODY, **inside(self.channel)
-                )
-        except discord.HTTPException as error:
-            log.warning("discord.page_unmarked", channel=self.channel.id, error=str(error))
+    begun: Begun
+    kept: list[Message] = field(default_factory=list)
+    """Lines that were not in storage, oldest first."""
 
 
-async def fetched(front: Front, channel: Any, overlap: datetime, since: datetime, limit: int) -> Gap:
-    """Reads a channel from `overlap` on, at most `limit` messages: lines after `since` that are not in storage are
-    kept, edits and deletions of those that are follow Discord. Raises what discord.py and the store raise."""
-    gap = Gap(channel)
+async def read(front: Front, channel: Any, edge: datetime, since: datetime, limit: int, open: Collection[int]) -> Gap:
+    """Reads a channel back to `edge`, the newest `limit` messages of it: lines after `since` that are not in storage
+    are kept, edits and deletions of those that are follow Discord. `open` are the messages whose answers are awaited.
+    Raises what discord.py and the store raise."""
+    gap = Gap(channel, Begun(front, channel, open))
     me = front.user
-    if me is None:
+    readable = isinstance(channel, discord.DMChannel) or may(channel, "read_message_history")
+    if me is None or not readable:  # an empty history would look like one that was deleted
         return gap
-    present: set[str] = set()
-    last_line = 0
-    edge = discord.utils.time_snowflake(overlap)
-    async for event in channel.history(limit=limit, after=discord.Object(edge), oldest_first=True):
-        where = origin(channel.id, event.id)
-        present.add(where)
-        known = await front.bot.store.find(where)
-        if event.author.id == me.id or event.application_id == me.id:
-            if known is None and event.interaction_metadata is None:
-                answered = event.reference.message_id if event.reference else None
-                gap.orphans[answered or last_line].append(event)
+    oldest = discord.utils.time_snowflake(edge)
+    # Pages that are being written right now are nobody's leavings.
+    busy = front.talks.busy(channel.id)
+    stored = await _stored(front, channel, oldest)
+    events: list[discord.Message] = []
+    async for event in channel.history(limit=limit, oldest_first=False):
+        if event.id <= oldest:
+            break
+        events.append(event)
+    for event in reversed(events):
+        known = await front.bot.store.find(origin(channel.id, event.id))
+        if event.author.id == me.id or front.faces.own(event):
+            _own(gap, event, known, busy)
             continue
-        if not event.author.bot:
-            last_line = event.id
-        if known is not None:
-            if event.edited_at is not None:
-                await front.talks.edited(event)
-            continue
-        if event.created_at >= since and await _kept(front, event):
-            gap.kept += 1
-    if len(present) < limit:  # what was not read has not been deleted for that
-        await _deleted(front, channel, present, edge)
+        gap.begun.heard(event.id, event.author.id)
+        if known is None:
+            if event.created_at >= since and (line := await _kept(front, event)) is not None:
+                gap.kept.append(line)
+        elif event.edited_at is not None and not (known.edits and known.edits[-1].at >= event.edited_at):
+            await front.talks.edited(event)
+    present = {event.id for event in events}
+    reached = events[-1].id if len(events) == limit else oldest  # what was not read has not been deleted for that
+    await front.talks.deleted(channel.id, sorted(id for id in stored - present if id > reached))
     return gap
 
 
-async def _kept(front: Front, event: discord.Message) -> bool:
-    heard = front.ears.translate(event, front.user, False) if front.user else None
-    if heard is None:
-        return False
-    _, line = heard
-    async for _piece in front.bot.receive(changed(line, answer=False, later=line.answer)):
-        pass
-    return True
-
-
-async def _deleted(front: Front, channel: Any, present: set[str], edge: int) -> None:
-    """Takes out of sight what is in storage and no longer on Discord."""
-    store = front.bot.store
+async def _stored(front: Front, channel: Any, oldest: int) -> set[int]:
+    """The messages of a channel that are in storage, newer than one. Asked for before Discord is: what is said
+    meanwhile is in neither."""
+    store, here = front.bot.store, origin(channel.id, 0)[:-1]
+    found: set[int] = set()
     for session in await store.sessions(place(channel).key, limit=_SESSIONS):
         for message in await store.messages(session.id, limit=_LINES):
-            where = message.origin or next((receipt.origin for receipt in message.receipts if not receipt.page), None)
-            if where is None or where in present or not where.startswith(f"discord:{channel.id}:"):
-                continue
-            if int(where.rpartition(":")[2]) > edge:
-                await front.talks.deleted(channel.id, (int(where.rpartition(":")[2]),))
+            where = message.origin or next((receipt.origin for receipt in message.receipts if not receipt.page), "")
+            if where.startswith(here) and not message.metadata.keys() >= UNSEEN.keys():
+                found.add(int(where.removeprefix(here)))
+    return {id for id in found if id > oldest}
+
+
+def _own(gap: Gap, event: discord.Message, known: Message | None, busy: bool) -> None:
+    """Takes in what the bot said; a question that somebody asked by a command stands there as its words, too."""
+    if known is not None and known.role == "user":
+        gap.begun.heard(event.id, int(known.sender.id))
+    elif known is not None:
+        gap.begun.known()
+    elif event.interaction_metadata is None and not busy:
+        gap.begun.page(event)
+
+
+async def _kept(front: Front, event: discord.Message) -> Message | None:
+    heard = front.ears.translate(event, front.user, False) if front.user else None
+    if heard is None:
+        return None
+    _, line = heard
+    forgotten = await front.bot.store.record(Tombstone, line.sender.id)
+    if forgotten is not None and forgotten.at >= event.created_at:
+        return None
+    async for _piece in front.bot.receive(changed(line, answer=False, later=line.answer)):
+        pass
+    return await front.bot.store.find(line.origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -20,6 +21,7 @@ from ..incoming import Incoming
 from ..manners import THANKED, Choice
 from ..pieces import Done, Piece
 from ..status import Report
+from ..vanishing import vanished
 from .delivery import Delivery
 from .faces import Faces
 from .limits import Pace, Refusals
@@ -50,7 +52,9 @@ class Talks:
         report: Report,
         now: Callable[[], datetime],
         faces: Faces,
+        undelivered: Callable[[], None],
     ) -> None:
+        """`undelivered` is told when an answer reached nobody."""
         self._bot = bot
         self._client = client
         self._pace = pace
@@ -58,9 +62,18 @@ class Talks:
         self._report = report
         self._now = now
         self._faces = faces
+        self._undelivered = undelivered
         self._rows = Rows(bot.settings) if bot.settings.discord.buttons else None
         self._under_way: set[asyncio.Task[object]] = set()
         self._asked_by: dict[int, list[int]] = {}
+        self._busy: Counter[int] = Counter()
+        """How many answers are on their way into a channel, or may be."""
+        self._meanwhile: dict[int, list[Callable[[], Awaitable[object]]]] = {}
+        """What people did to messages there: which of them are an answer's is known once that is kept."""
+
+    def busy(self, channel_id: int) -> bool:
+        """Whether an answer is on its way into a channel."""
+        return channel_id in self._asked_by
 
     def asked(self, channel_id: int, user_id: int) -> bool:
         """Whether an answer to somebody is on its way into a channel."""
@@ -68,11 +81,12 @@ class Talks:
 
     async def hear(self, event: discord.Message, choice: Choice, incoming: Incoming) -> None:
         """Has a line kept and, when an answer is due, delivers it."""
-        if choice.act == "react" and not self._refusals.exhausted:
-            with suppress(discord.HTTPException, OSError):
-                await event.add_reaction(THANKED)
         try:
             await self.deliver(self._bot.receive(incoming), event, event.author.id)
+            welcome = self._bot.admission.welcome(incoming.channel, incoming.sender, incoming.roles)
+            if choice.act == "react" and welcome and not self._refusals.exhausted:
+                with suppress(discord.HTTPException, OSError):
+                    await event.add_reaction(THANKED)
         except StorageError as error:
             self._tell_storage(error)
             if incoming.answer and not self._refusals.exhausted:
@@ -87,32 +101,27 @@ class Talks:
         if task is not None:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-        delivery: Delivery | None = None
-        answer: Message | None = None
+        channel_id = question.channel.id
+        self._busy[channel_id] += 1
         try:
-            async for piece in pieces:
-                if delivery is None:
-                    delivery = self._delivery(question, asker_id)
-                    self._asked_by.setdefault(question.channel.id, []).append(asker_id)
-                delivery.hear(piece)
-                if isinstance(piece, Done):
-                    # While the lane is still held: nobody's next answer may start between this one's pages.
-                    whole, delivery, answer = delivery, None, piece.message
-                    await self._bot.delivered(answer.id, await self._brought(whole, question, asker_id))
+            return await self._shown(pieces, question, asker_id)
         finally:
-            if delivery is not None:
-                await self._brought(delivery, question, asker_id)
-        return answer
+            self._busy[channel_id] -= 1
+            if not self._busy[channel_id]:
+                del self._busy[channel_id]
+                for change in self._meanwhile.pop(channel_id, ()):
+                    await self._safely(change)
 
-    async def show(self, answer: Message, question: discord.PartialMessage) -> None:
-        """Shows an answer that was kept and reached nobody."""
-        delivery = self._delivery(question, None)
-        await self._bot.delivered(answer.id, await delivery.show(answer))
+    async def show(self, answer: Message, question: discord.PartialMessage) -> bool:
+        """Shows an answer that was kept and reached nobody; False when Discord would not take it."""
+        receipts = await self._delivery(question, None).show(answer, nonce=self._bot.new_id())
+        await self._bot.delivered(answer.id, receipts)
+        return bool(receipts)
 
     async def edited(self, event: discord.Message) -> None:
         """A message has other words than before."""
         me = self._client.user
-        if me is None or event.author.bot:
+        if me is None or me.id in (event.author.id, event.application_id):
             return
         text = words(event, me, self._bot.settings.display)
         where, at = origin(event.channel.id, event.id), event.edited_at or self._now()
@@ -124,24 +133,31 @@ class Talks:
         """Messages were taken away."""
         now = self._now()
         for message_id in message_ids:
-            await self._safely(partial(self._bot.afterwards.deleted, origin(channel_id, message_id), now))
+            change = partial(self._bot.afterwards.deleted, origin(channel_id, message_id), now)
+            if await self._safely(change) is None and channel_id in self._busy:
+                self._meanwhile.setdefault(channel_id, []).append(change)
 
     async def reacted(self, event: discord.RawReactionActionEvent, *, on: bool) -> None:
         """Somebody put an emoji on a message, or took it back."""
         where, emoji = origin(event.channel_id, event.message_id), str(event.emoji)
         if not on:
-            await self._safely(lambda: self._bot.afterwards.unreacted(where, emoji, str(event.user_id)))
+            user_id = str(event.user_id)
+            await self._once_kept(event.channel_id, lambda: self._bot.afterwards.unreacted(where, emoji, user_id))
             return
         user = event.member or self._client.get_user(event.user_id) or discord.Object(event.user_id)
         sender = who(user) if isinstance(user, discord.abc.User) else _unnamed(event.user_id)
         reaction = Reaction(emoji=emoji, sender=sender, at=self._now())
-        await self._safely(lambda: self._bot.afterwards.reacted(where, reaction))
+        await self._once_kept(event.channel_id, lambda: self._bot.afterwards.reacted(where, reaction))
 
     async def renamed(self, channel: Any) -> None:
         """A channel has another name."""
         now = place(channel)
         if self._bot.places.find(now.key) is not None:
             await self._bot.places.know(now)
+
+    async def vanished(self, channel_id: int) -> None:
+        """A channel or thread was deleted."""
+        await self._safely(lambda: vanished(self._bot, f"discord:{channel_id}", self._now()))
 
     async def leave(self) -> None:
         """Lets answers under way reach their channels."""
@@ -164,6 +180,33 @@ class Talks:
             await self._faces.change_row(channel, int(message_id), self._rows.edited(answer))
         except (discord.HTTPException, OSError) as error:
             log.warning("discord.row_unchanged", channel=channel_id, error=str(error))
+
+    async def _once_kept(self, channel_id: int, change: Callable[[], Awaitable[object]]) -> None:
+        if channel_id in self._busy:
+            self._meanwhile.setdefault(channel_id, []).append(change)
+        else:
+            await self._safely(change)
+
+    async def _shown(self, pieces: AsyncIterator[Piece], question: Question, asker_id: int) -> Message | None:
+        delivery: Delivery | None = None
+        answer: Message | None = None
+        try:
+            async for piece in pieces:
+                if delivery is None:
+                    delivery = self._delivery(question, asker_id)
+                    self._asked_by.setdefault(question.channel.id, []).append(asker_id)
+                delivery.hear(piece)
+                if isinstance(piece, Done):
+                    # While the lane is still held: nobody's next answer may start between this one's pages.
+                    whole, delivery, answer = delivery, None, piece.message
+                    receipts = await self._brought(whole, question, asker_id)
+                    await self._bot.delivered(answer.id, receipts)
+                    if not receipts:
+                        self._undelivered()
+        finally:
+            if delivery is not None:
+                await self._brought(delivery, question, asker_id)
+        return answer
 
     def _delivery(self, question: Question, asker: int | None) -> Delivery:
         return Delivery(

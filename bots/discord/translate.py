@@ -13,7 +13,7 @@ from storage.model import Attachment, Channel, ChannelKind, Sender
 from ..guilds import Guilds
 from ..incoming import Incoming, is_stop
 from ..manners import Choice, Heard, Mode, choose
-from ..router import ContextRouter, called
+from ..router import ContextRouter, called, named
 from ..settings import BotSettings
 from .text import safe_name, strip_mention
 
@@ -29,13 +29,18 @@ class Ears:
         router: ContextRouter,
         guilds: Guilds,
         faces: Callable[[Place], bool] = lambda _channel: False,
+        own: Callable[[discord.Message], bool] = lambda _message: False,
     ) -> None:
-        """`faces`: whether a persona can speak with a face of its own in a channel."""
+        """`faces`: whether a persona can speak with a face of its own in a channel; `own`: whether a message came from
+        such a face."""
         self._settings = settings
         self._router = router
         self._guilds = guilds
         self._faces = faces
+        self._own = own
         self._siblings = called(settings.siblings)
+        personas = (word for each in settings.personas for word in (each.name, each.display, *each.aliases))
+        self._own_names = named((settings.name, settings.display, *personas))
         self._bot_lines: dict[int, int] = {}
         """How many lines of other bots were answered in a row, in the channels where a person has spoken."""
 
@@ -53,7 +58,7 @@ class Ears:
             return None
         choice = choose(
             Heard(
-                text=text,
+                text=self._own_names.sub("", text),
                 direct=direct,
                 mode=self.mode(event.channel)[0],
                 by_bot=event.author.bot,
@@ -97,7 +102,7 @@ class Ears:
 
     def _heard(self, event: discord.Message, me: discord.ClientUser) -> bool:
         spoken = event.type in (discord.MessageType.default, discord.MessageType.reply)
-        if not spoken or event.author.id == me.id or event.application_id == me.id:
+        if not spoken or event.author.id == me.id or self._own(event):
             return False
         if not event.author.bot:
             self._bot_lines[event.channel.id] = 0
@@ -110,7 +115,7 @@ class Ears:
         if any(role.is_bot_managed() and role in event.guild.me.roles for role in event.role_mentions):
             return True
         replied = event.reference.resolved if event.reference else None
-        if isinstance(replied, discord.Message) and me.id in (replied.author.id, replied.application_id):
+        if isinstance(replied, discord.Message) and (replied.author.id == me.id or self._own(replied)):
             return True
         return not event.author.bot and self._router.addressed(text)
 

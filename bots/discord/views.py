@@ -156,6 +156,7 @@ async def _go(button: AnswerButton, interaction: discord.Interaction[Any], front
         roles=roles(interaction.user),
         faces=front.faces.can(channel),
         persona=answer.persona,
+        seen=False,
     )
     await front.deliver(front.bot.receive(incoming), shown, interaction.user.id)
     return ""

@@ -1,0 +1,174 @@
+"""Pages of the bot's own that stand in a channel and that no answer in storage knows of: what a crash left behind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import discord
+import structlog
+
+from storage.model import Message, Note, Receipt, Sender, Text
+
+from ..afterwards import answering
+from .faces import NOBODY, inside
+from .text import pages
+from .translate import origin
+
+if TYPE_CHECKING:
+    from .client import Front
+
+log = structlog.get_logger()
+
+_CUT = "\n\n-# I was interrupted here."
+_BUTTON = re.compile(r"t:(?P<act>[a-z]+):(?P<id>[0-9a-z]{1,40})(?::(?P<asker>\d{1,20}))?")
+
+
+class Begun:
+    """The unknown pages of one channel, by the message they seem to answer. It is told of everything that stands
+    there, oldest first; `open` are the messages whose answers are awaited."""
+
+    def __init__(self, front: Front, channel: Any, open: Collection[int]) -> None:
+        self._front = front
+        self._channel = channel
+        self._open = open
+        self._pages: dict[int, list[discord.Message]] = {}
+        self._asked_by: dict[int, int] = {}
+        """The last open question of each person."""
+        self._asked: int | None = None
+        self._under: int | None = None
+        """What the page before answers, while more pages of its answer may follow."""
+
+    def heard(self, message_id: int, author_id: int) -> None:
+        """Takes in a line."""
+        if message_id in self._open:
+            self._asked = self._asked_by[author_id] = message_id
+
+    def known(self) -> None:
+        """Takes in a page of an answer that is in storage."""
+        self._under = None
+
+    def page(self, page: discord.Message) -> None:
+        """Takes in a page that nobody knows of. A persona's replies to nothing, and of an account's only the first
+        does: such a page belongs to the one before it, to whoever may stop it, or to the last open question."""
+        button = _button(page)
+        asker = button["asker"] if button else None
+        if page.reference is not None and page.reference.message_id is not None:
+            question: int | None = page.reference.message_id
+        elif self._under is not None:
+            question = self._under
+        else:
+            question = self._asked_by.get(int(asker), self._asked) if asker else self._asked
+        if question is not None:
+            self._pages.setdefault(question, []).append(page)
+        self._under = None if button and button["act"] != "stop" else question
+
+    def standing(self, answer: Message, questions: Iterable[int]) -> tuple[Receipt, ...]:
+        """The receipts of an answer whose pages all stand there; nothing otherwise."""
+        for question in self._of(questions):
+            found = self._pages[question]
+            if _finished(found) == answer.id or self._says(found, answer):
+                return self._receipts(self._pages.pop(question))
+        return ()
+
+    def whole(self, question: int, lines: Sequence[Message]) -> Message | None:
+        """The answer that stands there to its end and was not kept, as it is to be kept: to the first of a person's
+        lines, and to those that were said before it ended. None when there is none."""
+        found = self._pages.get(question, [])
+        id = _finished(found)
+        if id is None:
+            return None
+        ended = found[-1].edited_at or found[-1].created_at
+        return self._answer(id, self._pages.pop(question), [line for line in lines if line.at <= ended] or lines[:1])
+
+    async def clear(self, questions: Iterable[int]) -> None:
+        """Removes what was begun of an answer that is now given whole."""
+        for question in self._of(questions):
+            await self._remove(self._pages.pop(question))
+
+    async def cut(self, question: int, line: Message) -> Message | None:
+        """Leaves what was begun of an answer, marked as cut; returns it as it is to be kept, so that it can be given
+        anew. None when nothing was begun."""
+        found = self._pages.pop(question, None)
+        if found is None:
+            return None
+        answer = self._answer(self._front.bot.new_id(), found, [line])
+        answer = answer.model_copy(update={"parts": (*answer.parts, Note(text=_CUT)), "outcome": "cut"})
+        last = found[-1]
+        text, row = last.content[: 2000 - len(_CUT)] + _CUT, self._front.talks.row(answer)
+        try:
+            if last.webhook_id is None:
+                await last.edit(content=text, view=row, allowed_mentions=NOBODY)
+            else:
+                hook = await self._front.faces.webhook(self._channel)
+                where = inside(self._channel)
+                await hook.edit_message(last.id, content=text, view=row, allowed_mentions=NOBODY, **where)
+        except discord.HTTPException as error:  # the webhook is gone, say: it stays as it was
+            log.warning("discord.page_unmarked", channel=self._channel.id, error=str(error))
+        return answer
+
+    async def sweep(self, under_way: Collection[int]) -> None:
+        """Removes what was begun for nobody: the question is gone, or has an answer already and half of another."""
+        for question, found in list(self._pages.items()):
+            button = next(filter(None, map(_button, reversed(found))), None)
+            half = button is not None and button["act"] == "stop" and not self._front.bot.at_work(button["id"])
+            if half or (question in self._open and question not in under_way):
+                await self._remove(self._pages.pop(question))
+
+    def _of(self, questions: Iterable[int]) -> Iterator[int]:
+        return (question for question in tuple(questions) if question in self._pages)
+
+    def _says(self, found: Sequence[discord.Message], answer: Message) -> bool:
+        """Whether pages without buttons show an answer, with its persona's name before it or not."""
+        face = self._front.faces.face(answer.persona)
+        shown = [page.content for page in found]
+        names = ("", face.bold) if face else ("",)
+        return any([page.shown for page in pages(name + answer.text)] == shown for name in names)
+
+    def _answer(self, id: str, found: Sequence[discord.Message], lines: Sequence[Message]) -> Message:
+        settings, shown = self._front.bot.settings, "\n".join(page.content for page in found)
+        persona = settings.personas[0]
+        for each in settings.personas:
+            bold = f"**{each.display}**\n"
+            if shown.startswith(bold) or (found[0].webhook_id and found[0].author.name == each.display):
+                shown, persona = shown.removeprefix(bold), each
+        return Message(
+            id=id,
+            session_id=lines[-1].session_id,
+            role="assistant",
+            sender=Sender(type="persona", id=settings.name, name=persona.display),
+            persona=persona.name,
+            parts=(Text(text=shown),),
+            at=found[0].created_at,
+            reply_to=lines[-1].id,
+            metadata=answering(lines),
+            receipts=self._receipts(found),
+        )
+
+    def _receipts(self, found: Sequence[discord.Message]) -> tuple[Receipt, ...]:
+        origins = (origin(self._channel.id, page.id) for page in found)
+        return tuple(Receipt(origin=where, page=number) for number, where in enumerate(origins))
+
+    async def _remove(self, found: Sequence[discord.Message]) -> None:
+        for masked in (False, True):
+            ids = [page.id for page in found if (page.webhook_id is not None) is masked]
+            if ids:
+                await self._front.faces.take_away(self._channel, ids, masked=masked)
+
+
+def _button(page: discord.Message) -> re.Match[str] | None:
+    """What the first button below a page says of its answer."""
+    for row in page.components:
+        for item in getattr(row, "children", ()):
+            found = _BUTTON.fullmatch(getattr(item, "custom_id", None) or "")
+            if found:
+                return found
+    return None
+
+
+def _finished(found: Sequence[discord.Message]) -> str | None:
+    """The id of the answer that these pages show to its end: the last one carries what is offered below a whole
+    answer."""
+    button = _button(found[-1]) if found else None
+    return button["id"] if button and button["act"] != "stop" else None

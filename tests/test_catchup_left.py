@@ -1,0 +1,169 @@
+"""What a crash left open on Discord: answers that stand there unknown, or that never arrived, and half answers."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .away import Home, home
+from .stage import eventually
+from .wire.discord_model import Message
+
+LONG = "A sentence that says a little. " * 150
+
+
+def undone(root: Path, query: str) -> None:
+    """Takes out of the database what a crash would not have let in."""
+    with closing(sqlite3.connect(root / "conversations.db")) as database, database:
+        database.execute(query)
+
+
+def standing(here: Home) -> list[Message]:
+    return [one for channel in here.server.channels.values() for one in here.server.messages(channel) if one.author.bot]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("where", "text", "says", "more"),
+    [
+        ("channel", "hello", None, {}),
+        ("channel", "marcus, hello", None, {}),
+        ("channel", "marcus, hello", LONG, {}),
+        ("channel", "marcus, hello", LONG, {"faces": False}),
+        ("dm", "marcus, hello", None, {}),
+        ("channel", "hello", LONG, {}),
+        ("channel", "hello", LONG * 4, {}),
+        ("channel", "hello", LONG, {"buttons": False}),
+        ("dm", "marcus, hello", LONG, {"buttons": False}),
+    ],
+)
+async def test_an_answer_that_stands_there_is_not_given_again(
+    tmp_path: Path, where: str, text: str, says: str | None, more: dict[str, Any], kept: bool
+) -> None:
+    if not kept and "buttons" in more:
+        pytest.skip("without buttons nobody can see that an answer is whole")
+    async with home(tmp_path) as here:
+        channel = here.channel if where == "channel" else here.server.dm(here.ana, here.account)
+        async with here.awake(says=says, **more) as sage:
+            await here.say(text, channel=channel)
+            await eventually(lambda: bool(sage.model.asked))
+        pages = [one.content for one in standing(here)]
+        undone(tmp_path, "DELETE FROM pages")
+        if not kept:
+            undone(tmp_path, "DELETE FROM messages WHERE role = 'assistant'")
+        for _ in range(2):
+            async with here.awake(**more) as sage:
+                assert sage.model.asked == []
+                answer = (await sage.kept())[-1]
+                assert answer.role == "assistant"
+                assert len(answer.receipts) == len(pages)
+                assert answer.persona == ("marcus" if "marcus" in text else "sage")
+                assert not answer.words.startswith("**")
+        assert [one.content for one in standing(here)] == pages
+
+
+async def test_an_answer_that_was_kept_and_never_arrived_is_brought_once(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake():
+            question = await here.say("hello")
+            lost = await here.server.answer_to(question)
+        here.server.erase(lost)
+        undone(tmp_path, "DELETE FROM pages")
+        for _ in range(2):
+            async with here.awake() as sage:
+                assert sage.model.asked == []
+        (answer,) = standing(here)
+        assert answer.content == "heard Ana: hello"
+        assert answer.reference_id == question.id
+
+
+async def test_a_half_answer_that_is_too_old_to_go_on_with_is_marked_and_can_be_given_anew(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake():
+            await here.say("marcus, hello")
+            await eventually(lambda: len(here.said()) == 1)
+        (half,) = standing(here)
+        half.components = []
+        undone(tmp_path, "DELETE FROM pages")
+        undone(tmp_path, "DELETE FROM messages WHERE role = 'assistant'")
+        for _ in range(2):
+            async with here.awake(later=1000) as sage:
+                assert half.content == "heard Ana: marcus, hello\n\n-# I was interrupted here."
+                assert [text.startswith("-# I was away") for text in here.said()] == [False, True]
+                (answer,) = [message for message in await sage.kept() if message.role == "assistant"]
+                assert (answer.persona, answer.outcome) == ("marcus", "cut")
+        async with here.awake(says="a whole answer"):
+            await here.server.click(here.ana, half, "Regenerate")
+            await eventually(lambda: here.said()[-1] == "a whole answer" and half.deleted)
+
+
+async def test_a_half_answer_through_a_webhook_that_is_gone_is_answered_all_the_same(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake():
+            await here.say("marcus, hello")
+            await eventually(lambda: len(here.said()) == 1)
+        (half,) = standing(here)
+        half.components = []
+        undone(tmp_path, "DELETE FROM pages")
+        undone(tmp_path, "DELETE FROM messages WHERE role = 'assistant'")
+        (hook,) = here.server.webhooks.values()
+        await here.server.remove_webhook(hook)
+        async with here.awake(says="a whole answer"):
+            assert here.said() == ["a whole answer"]
+        async with here.awake() as sage:
+            assert sage.model.asked == []
+
+
+async def test_copies_of_answers_in_other_sessions_are_brought_to_nobody(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake():
+            await here.server.answer_to(await here.say("hello"))
+        async with here.awake() as sage:
+            (session,) = await sage.world.store.sessions()
+            await sage.world.bot.conversations.branch(session.id, None, session.channel)
+        async with here.awake() as sage:
+            assert sage.model.asked == []
+            assert len(await sage.kept()) == 4
+        assert len(here.said()) == 1
+
+
+async def test_an_answer_to_a_line_that_was_deleted_meanwhile_is_brought_to_nobody(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake():
+            question = await here.say("hello")
+            lost = await here.server.answer_to(question)
+        here.server.erase(lost)
+        here.server.erase(question)
+        undone(tmp_path, "DELETE FROM pages")
+        async with here.awake() as sage:
+            assert await sage.kept() == []
+        assert here.said() == []
+
+
+async def test_an_answer_that_discord_would_not_take_is_brought_as_soon_as_it_does(tmp_path: Path) -> None:
+    async with home(tmp_path) as here, here.awake() as sage:
+        here.patience.clear()
+        here.server.fail("POST .*/messages", 403, code=50013)
+        await here.say("hello")
+        await eventually(lambda: bool(here.waits) and not sage.world.bot._showing)
+        assert here.said() == []
+        here.patience.set()
+        await eventually(lambda: len(here.said()) == 1)
+        assert sage.model.asked == ["Ana: hello"]
+
+
+async def test_half_of_a_second_answer_goes_and_the_first_one_stays(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake():
+            question = await here.say("hello")
+            first = await here.server.answer_to(question)
+        stop = {"type": 2, "style": 2, "label": "Stop", "custom_id": f"t:stop:01abc:{here.ana.id}"}
+        row = {"type": 1, "components": [stop]}
+        here.server.post(here.channel, here.account, "half of another", reference=question, components=[row])
+        async with here.awake() as sage:
+            assert standing(here) == [first]
+            assert sage.model.asked == []

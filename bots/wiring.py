@@ -66,6 +66,8 @@ class House:
     """Whether it may have changed since the settings were read."""
     hide: Callable[[BotSettings], None] = lambda settings: None
     """Keeps the secrets of changed settings out of the log."""
+    hears: Callable[[], None] = lambda: None
+    """Remembers that everything up to now was heard."""
 
     async def run(self, report: Report) -> None:
         """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
@@ -124,6 +126,7 @@ class House:
             report=report,
             operations=self._operations(report, reloading),
         )
+        self.hears = front.catchup.note
         await front.serve()
 
     def _jobs(self, report: Report) -> Jobs:
@@ -153,6 +156,7 @@ class House:
         trouble = ""
         while True:
             try:
+                self.hears()
                 await self.bot.upkeep()
                 report({"live_sessions": (await self.store.counts()).open_sessions})
                 if trouble:

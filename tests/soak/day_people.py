@@ -140,7 +140,7 @@ class Town:
         """A line as the store has to have it."""
         text = message.content
         for account in (self.bot, *message.mentions):
-            name = "" if account is self.bot else f"@{_shown(account)}"
+            name = "" if account is self.bot else f"@{shown_name(account)}"
             text = text.replace(account.mention, name)
         return text.strip()
 
@@ -149,11 +149,6 @@ class Town:
         said = Said(message, *self.expected(message), heard)
         self.said.append(said)
         return said
-
-
-def shown_name(account: Account) -> str:
-    """What somebody is called in the store."""
-    return _shown(account)
 
 
 def phrase(rng: Random, number: int) -> str:
@@ -182,5 +177,5 @@ def _kind(channel: Channel) -> str:
     return _home(channel).name.partition("-")[0]
 
 
-def _shown(account: Account) -> str:
+def shown_name(account: Account) -> str:
     return account.name if account.bot else account.name.title()

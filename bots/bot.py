@@ -80,7 +80,7 @@ class Bot:
             ask=lambda p: asked(self.provider, p),
         )
         self.media = Media(blobs, settings.media)
-        self._fetching = Fetching(self.media, store, self._recent)
+        self.fetching = Fetching(self.media, store, self._recent)
         self.privacy = Privacy(
             store,
             blobs,
@@ -134,7 +134,7 @@ class Bot:
             prompts,
             provider,
             self._recent,
-            self._fetching,
+            self.fetching,
             keep=self._keeping.keep,
             after=self._after,
             now=self._now,
@@ -314,7 +314,7 @@ class Bot:
         not answered."""
         self._leaving = True
         self._lanes.cut_all()
-        await self._fetching.close()
+        await self.fetching.close()
 
     async def settle(self) -> None:
         """A last try to keep what storage refused, once nobody is answered any more."""
@@ -336,7 +336,7 @@ class Bot:
             line = incoming.line(message_id(incoming.at, self._chance()), session.id)
             kept = asyncio.ensure_future(self._keeping.keep(session, line))
             self.doors.coming(incoming.origin, kept)
-            self._fetching.begin(line, kept)
+            self.fetching.begin(line, kept)
             if closed is not None:
                 await kept
                 await self.store.save_session(closed)

@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 _PATIENCE = 20.0
 """Seconds that a question waits for the files beside it."""
+_NEWEST = 200
+"""Lines of which a crash may have left files behind."""
 
 
 class Fetching:
@@ -40,6 +42,16 @@ class Fetching:
         task = asyncio.ensure_future(self._fetch(line, kept))
         self._under_way[line.id] = task
         task.add_done_callback(lambda _: self._under_way.pop(line.id, None))
+
+    async def left(self, front: str) -> None:
+        """Fetches what stands beside the newest lines of a front and never came, as when a crash came first. Raises
+        `StorageError`."""
+        for line in (await self._store.read(limit=_NEWEST)).items:
+            missing = any(file.blob is None for file in line.attachments)
+            if missing and line.id not in self._under_way and (line.origin or "").startswith(f"{front}:"):
+                kept = asyncio.get_running_loop().create_future()
+                kept.set_result(True)
+                self.begin(line, kept)
 
     async def ready(self, lines: Sequence[Message]) -> list[Message]:
         """The lines as they are with their files fetched, or once that has taken too long."""

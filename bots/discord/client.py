@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from discord import gateway, http
 from discord.utils import MISSING
 from yarl import URL
 
+from storage.errors import StorageError
 from storage.model import Message
 
 from ..bot import Bot
@@ -168,6 +170,8 @@ class Front(discord.Client):
         log.info("discord.ready", account=str(self.user), guilds=len(self.guilds))
         self._report({"discord": "ready", "guilds": len(self.guilds)})
         await self.bot.privacy.present({str(guild.id) for guild in self.guilds})
+        with suppress(StorageError):  # which the gaps are told, too
+            await self.bot.fetching.left("discord")
         await self.catchup.run()
         for guild in self.guilds:
             await self.faces.dress(guild)
@@ -197,18 +201,23 @@ class Front(discord.Client):
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         if "content" in event.data:
+            await self.catchup.passed(event.channel_id)  # where the message itself may still wait
             await self.talks.edited(event.message)
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
+        await self.catchup.passed(event.channel_id)
         await self.talks.deleted(event.channel_id, (event.message_id,))
 
     async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        await self.catchup.passed(event.channel_id)
         await self.talks.deleted(event.channel_id, event.message_ids)
 
     async def on_raw_reaction_add(self, event: discord.RawReactionActionEvent) -> None:
+        await self.catchup.passed(event.channel_id)
         await self.talks.reacted(event, on=True)
 
     async def on_raw_reaction_remove(self, event: discord.RawReactionActionEvent) -> None:
+        await self.catchup.passed(event.channel_id)
         await self.talks.reacted(event, on=False)
 
     async def on_guild_channel_update(self, _before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:

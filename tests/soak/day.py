@@ -203,7 +203,6 @@ class Day:
             await server.close(bot, 4000)
         else:
             await server.invalidate(bot, resumable=kind == "resumable")
-        self.ledger.cuts.append(kind)
 
     async def _born_again(self) -> None:
         server = self._here.discord

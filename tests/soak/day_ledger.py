@@ -24,8 +24,6 @@ class Ledger:
     town: Town
     up: bool = False
     """Whether the bot is there."""
-    cuts: list[str] = field(default_factory=list)
-    """How its connection was cut."""
     pages: dict[int, Message] = field(default_factory=dict)
     """Everything that the bot has posted for all to see."""
     interactions: list[tuple[Interaction, str]] = field(default_factory=list)

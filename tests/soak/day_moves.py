@@ -217,7 +217,7 @@ class Moves:
 
     async def _click(self, rng: Random, _number: int) -> None:
         channel = rng.choice(self._town.places)
-        page = next((one for one in reversed(server_pages(channel)) if one.components), None)
+        page = next((one for one in reversed(_pages(channel)) if one.components), None)
         if page is None:
             return
         label = rng.choice(("Regenerate", "Regenerate", "Continue", "👍", "👎"))
@@ -241,6 +241,6 @@ class Moves:
         self._server.storm(count, retry_after=0.05, scope=rng.choice(("user", "shared")))
 
 
-def server_pages(channel: Channel) -> list[Message]:
+def _pages(channel: Channel) -> list[Message]:
     """The bots' messages in a place, oldest first."""
     return [one for one in channel.messages.values() if one.author.bot]

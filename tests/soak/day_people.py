@@ -178,4 +178,5 @@ def _kind(channel: Channel) -> str:
 
 
 def shown_name(account: Account) -> str:
+    """What somebody is called in the store."""
     return account.name if account.bot else account.name.title()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -25,19 +25,25 @@ class Grant:
     """Which rules said so; empty where none did."""
 
 
+HomeName = Callable[[Channel], str]
+"""The name of a place, of a thread that of the channel it hangs on: `Places.home_name`."""
+
+
 class Access:
     """A bot's access rules. Of those that match, the last one that speaks of a thing (answering at all, personas,
     models) decides it; what no rule speaks of is allowed."""
 
-    def __init__(self, rules: Sequence[AccessRule]) -> None:
+    def __init__(self, rules: Sequence[AccessRule], home_name: HomeName) -> None:
         self._rules = tuple(rules)
+        self._home_name = home_name
 
-    def grant(self, channel: Channel, sender: Sender, roles: Collection[str]) -> Grant:
-        """What a person with these roles (ids and names) may do in a channel."""
+    def grant(self, channel: Channel, sender: Sender | None, roles: Collection[str]) -> Grant:
+        """What a person with these roles (ids and names) may do in a channel; without a person, what the rules say that
+        concern everybody there."""
         grant = Grant()
         why: dict[str, str] = {}
         for number, rule in enumerate(self._rules, 1):
-            if not (covers_place(rule, channel) and covers_person(rule, sender, roles)):
+            if not (covers_place(rule, channel, self._home_name) and covers_person(rule, sender, roles)):
                 continue
             told = f"access rule {number} ({_narrowed(rule)})"
             if rule.allow is not None:
@@ -52,21 +58,24 @@ class Access:
         return replace(grant, why="; ".join(why.values()))
 
 
-def covers_place(rule: AccessRule | Budget, channel: Channel) -> bool:
-    """Whether a channel is in the place a rule speaks of. A thread is known by its channel's id, and by its own id
-    and name."""
+def covers_place(rule: AccessRule | Budget, channel: Channel, home_name: HomeName) -> bool:
+    """Whether a channel is in the place a rule speaks of. A thread is known by its channel's name and id, and by its
+    own id; its own name says nothing, since whoever opens it chooses that."""
     if rule.guild is not None and (channel.guild_id is None or not _is(rule.guild, channel.guild_id, _guild(channel))):
         return False
-    if rule.channel is None:
-        return True
-    return rule.channel in (channel.id, _parent(channel)) or fnmatchcase(
-        channel.name.casefold(), rule.channel.casefold()
-    )
+    return rule.channel is None or means(rule.channel, home_name(channel), channel.id, _parent(channel))
 
 
-def covers_person(rule: AccessRule | Budget, sender: Sender, roles: Collection[str]) -> bool:
-    """Whether a person with these roles (ids and names) is one a rule speaks of."""
-    if rule.user is not None and rule.user != sender.id:
+def means(written: str, name: str, *ids: str | None) -> bool:
+    """Whether what people wrote for a channel, an id or a pattern for names, means the one of this name and these
+    ids."""
+    return written in ids or fnmatchcase(name.casefold(), written.casefold())
+
+
+def covers_person(rule: AccessRule | Budget, sender: Sender | None, roles: Collection[str]) -> bool:
+    """Whether a person with these roles (ids and names) is one a rule speaks of; of nobody in particular, only a rule
+    for everybody speaks."""
+    if rule.user is not None and (sender is None or rule.user != sender.id):
         return False
     return rule.role is None or _is(rule.role, *roles)
 

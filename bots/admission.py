@@ -20,9 +20,15 @@ class Admission:
         self._quotas = quotas
         self._guilds = guilds
 
-    def welcome(self, channel: Channel, sender: Sender, roles: Collection[str]) -> bool:
-        """Whether the bot answers somebody in a place at all."""
-        return self.access.grant(channel, sender, roles).allowed
+    def welcome(self, channel: Channel, sender: Sender | None, roles: Collection[str]) -> bool:
+        """Whether the bot answers somebody in a place at all; without a person, whether a rule shuts everybody out."""
+        grant = self.access.grant(channel, sender, roles)
+        return grant.allowed and grant.personas != frozenset()
+
+    def used_up(self, channel: Channel, sender: Sender, roles: Collection[str]) -> str:
+        """Why no budget allows somebody an answer right now, as a sentence; empty where one would be given. Counts
+        nothing, and does not take it for said."""
+        return self._quotas.used_up(channel, sender, roles)
 
     def terms(
         self,
@@ -35,9 +41,9 @@ class Admission:
     ) -> Terms | None:
         """The terms of one answer, which is counted from now on: `settle` must follow. None where somebody is not
         answered, or was told a moment ago why not."""
-        grant = self.access.grant(channel, sender, roles)
-        if not grant.allowed:
+        if not self.welcome(channel, sender, roles):
             return None
+        grant = self.access.grant(channel, sender, roles)
         verdict = self._quotas.ask(channel, sender, roles)
         if verdict.quiet:
             return None

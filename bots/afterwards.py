@@ -8,13 +8,15 @@ from datetime import datetime
 
 from storage.amendments import Amendment, Deleted, Edited, Noted, Reacted, Unannotated, Unreacted
 from storage.backend import Store
-from storage.model import Annotation, Message, Reaction, Session, Text, storable
+from storage.model import Annotation, Attachment, Message, Reaction, Session, Text, storable
 
 from .carrying import copies, is_copy
 from .doors import Doors
 from .incoming import ASKED
 from .lanes import Lanes
 from .recall import Recent
+from .remembering import follow
+from .sessions import Sessions
 
 DROPPED = "dropped"
 """The kind of the annotation on a line that gets no answer any more, and whose asker knows it."""
@@ -42,28 +44,34 @@ class Afterwards:
         recent: Recent,
         lanes: Lanes,
         doors: Doors,
-        *,
+        sessions: Sessions,
         keep: Callable[[Session, Message], Awaitable[bool]],
     ) -> None:
         self._store = store
         self._recent = recent
         self._lanes = lanes
         self._doors = doors
+        self._sessions = sessions
         self._keep = keep
 
-    async def edited(self, origin: str, text: str, at: datetime) -> Message | None:
-        """A person's line got other words; an answer under way is asked anew. Returns the answer that was given to
-        it before, if any, when the words are really others."""
+    async def edited(self, origin: str, text: str, files: Sequence[Attachment], at: datetime) -> Message | None:
+        """A person's line got other words, or lost files; `files` are those beside it now. An answer under way is
+        asked anew. Returns the answer that was given to it before, with its receipts, if there was one and the line is
+        really another."""
         async with self._doors.of_origin(origin):
             line = await self._line(origin)
             if line is None:
                 return None
             words = (Text(text=storable(text)),) if text else ()
-            changed = await self._amend(line, Edited(parts=(*words, *line.attachments), at=at))
-        if changed is None or changed.parts == line.parts:
+            known = {_bare(file.url): file for file in line.attachments}
+            beside = (known.get(_bare(file.url), file) for file in files)
+            changed = await self._amend(line, Edited(parts=(*words, *beside), at=at))
+        if changed is None or _said(changed) == _said(line):
             return None
         self._lanes.changed(changed)
-        return await self.answer_to(changed)
+        answer = await self.answer_to(changed)
+        # What is at hand in memory may have been kept before its receipts came.
+        return await self._store.message(answer.id) if answer is not None else None
 
     async def deleted(self, origin: str, at: datetime) -> Message | None:
         """A line, or the first page of an answer, was taken away. Returns it as it is now."""
@@ -83,6 +91,11 @@ class Afterwards:
         """Takes a message out of sight."""
         await self._amend(message, Deleted(at=at))
 
+    async def left_sight(self, message: Message) -> bool:
+        """Whether it is no longer kept as it was given, or was taken out of sight meanwhile."""
+        now = await self._store.message(message.id)
+        return now is None or now.deleted_at != message.deleted_at
+
     async def reacted(self, origin: str, reaction: Reaction) -> None:
         async with self._doors.of_origin(origin):
             found = await self._store.find(origin)
@@ -94,6 +107,14 @@ class Afterwards:
             found = await self._store.find(origin)
             if found is not None:
                 await self._amend(found, Unreacted(emoji=emoji, sender_id=sender_id))
+
+    async def cleared(self, origin: str, emoji: str | None) -> None:
+        """Everybody's reactions were taken off a message: those with one emoji, or all."""
+        async with self._doors.of_origin(origin):
+            found = await self._store.find(origin)
+            for each in found.reactions if found is not None else ():
+                if found is not None and emoji in (None, each.emoji):
+                    await self._amend(found, Unreacted(emoji=each.emoji, sender_id=each.sender.id))
 
     async def annotate(self, message_id: str, annotation: Annotation) -> Message | None:
         """Notes something on a message; None when it is not kept."""
@@ -164,9 +185,14 @@ class Afterwards:
         if changed is not None:
             self._recent.changed(changed)
         if isinstance(change, Edited | Deleted):
+            await self._sessions.reworded(message.session_id)
             for copy in await copies(self._store, message):
                 if (other := await self._store.amend(copy.id, change)) is not None:
                     self._recent.changed(other)
+                    await self._sessions.reworded(other.session_id)
+                    await follow(self._store, other)
+            if changed is not None:
+                await follow(self._store, changed)
         return changed
 
 
@@ -174,6 +200,15 @@ def _open(message: Message, front: str) -> bool:
     """Whether it is a line that wants an answer."""
     asked = message.metadata.keys() >= ASKED.keys()
     return asked and not _dropped(message) and (message.origin or "").startswith(f"{front}:")
+
+
+def _bare(url: str) -> str:
+    """A file's address without what is signed, which is another one each time."""
+    return url.partition("?")[0]
+
+
+def _said(message: Message) -> tuple[str, list[str]]:
+    return message.text, [file.url for file in message.attachments]
 
 
 def _dropped(message: Message) -> bool:

@@ -82,10 +82,11 @@ def _models(bot: BotSettings, gap: str) -> Text:
     """The first that can be asked, and what would turn on the others."""
     first = next((model for model in bot.models if model.ready), None)
     text = Text(_model(first) if first else "offline")
+    works = first is not None and first.provider != "offline"
     for model in bot.models:
         if not model.ready:
             indented = gap.replace("\n", "\n  ")
-            text.append(f"\noff: {_model(model)},{indented}{_cure(model)}", style="yellow")
+            text.append(f"\noff: {_model(model)},{indented}{_cure(model)}", style="dim" if works else "yellow")
     return text
 
 
@@ -103,7 +104,9 @@ def _discord(bot: BotSettings, status: BotStatus, gap: str) -> Text:
         return Text(f"off: give it a{gap}discord.token", style="yellow")
     if not token:
         return Text(f"off: set{gap}{token.variable}", style="yellow")
-    return Text(status.discord or "on", style="green")
+    if not status.running:
+        return Text("off", style="red" if status.state == "fatal" else "yellow")
+    return Text(status.discord or "on", style="green" if status.discord in ("ready", "connected", "") else "yellow")
 
 
 def _troubles(statuses: list[BotStatus]) -> list[Text]:
@@ -112,6 +115,8 @@ def _troubles(statuses: list[BotStatus]) -> list[Text]:
         for status in statuses
         for name, text, style in (
             (status.state, status.last_error, STYLES.get(status.state, "red")),
+            ("model", status.model_trouble, "red"),
+            ("config", status.config_trouble, "red"),
             ("upkeep", status.job_trouble, "red"),
             ("backup", status.backup_alarm, "red"),
             ("storage", status.left_behind, "yellow"),
@@ -126,7 +131,9 @@ def _next_steps(settings: Troupe, statuses: list[BotStatus]) -> list[Text]:
     up = next((status.bot for status in statuses if status.running), None)
     if up is None:
         return []
-    stop = Text("Ctrl-C stops them all.", style="dim")
+    stop = Text("Variables are set in .env, beside config/. Ctrl-C stops them all.", style="dim")
+    if any(status.state == "fatal" for status in statuses):
+        stop.append(" A bot that is fatal starts again once you have changed config/ or .env.")
     if any(bot.discord.token for bot in settings.bots):
         return [stop]
     talk = Text.assemble(

@@ -23,7 +23,7 @@ from .afterwards import Afterwards, asked_by
 from .conversations import Conversations
 from .doors import Doors
 from .errors import TroupeError
-from .fetching import Fetching
+from .fetching import Fetching, Replied
 from .guilds import Guilds
 from .incoming import Incoming, Origins, is_stop
 from .keeping import Keeping
@@ -36,6 +36,7 @@ from .prompt import Prompts
 from .providers import Provider
 from .quotas import Quotas
 from .recall import Recent
+from .remembering import Remembering
 from .router import ContextRouter
 from .sessions import Sessions
 from .settings import BotSettings
@@ -45,6 +46,7 @@ from .turn import Turns
 log = structlog.get_logger()
 
 _STOPPED_WITHIN = 2.0
+_ANEW = "That answer is gone meanwhile, or was given anew."
 
 
 class Bot:
@@ -66,17 +68,19 @@ class Bot:
         self.settings = settings
         self.store = store
         self.guilds = Guilds(settings, store, now=now)
-        self.quotas = Quotas(self.guilds.budgets, store, now=now)
+        self.places = Places(store)
+        self.quotas = Quotas(self.guilds.budgets, store, self.places.home_name, now=now)
         self.sessions = Sessions(store, settings, chance=chance, guild_gap=self.guilds.own_gap)
         self.doors = Doors()
-        self.places = Places(store)
         self._recent = Recent(store, settings.storage.max_history)
+        self.remembering = Remembering(store, now=now, voices=lambda: self.sessions.voices)
         self.conversations = Conversations(
             store,
             self.sessions,
             now=now,
             chance=chance,
             changed=self._recent.forget,
+            remembering=self.remembering,
             ask=lambda p: asked(self.provider, p),
         )
         self.media = Media(blobs, settings.media)
@@ -87,13 +91,15 @@ class Bot:
             settings.root if settings.storage.enabled else None,
             now=now,
             forget_session=self.forget,
+            changed=self._recent.forget,
+            change_session=self.sessions.change,
             stop=self.stop,
             backups=backups,
         )
         self._keeping = Keeping(store, self._recent, self.sessions.latest)
         self._lanes = Lanes(settings.sessions.burst)
         self.at_work = self._lanes.at_work
-        self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, keep=self._keeping.keep)
+        self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, self.sessions, self._keeping.keep)
         self._now = now
         self._ticks = ticks
         self._chance = chance
@@ -115,6 +121,8 @@ class Bot:
         before, self.settings = self.provider, settings
         self.sessions.adopt(settings)
         self.guilds.adopt(settings)
+        self.media.adopt(settings.media)
+        self._recent.adopt(settings.storage.max_history)
         self._lanes.burst = settings.sessions.burst
         self._think(settings, provider)
         return before
@@ -122,11 +130,10 @@ class Bot:
     def _think(self, settings: BotSettings, provider: Provider) -> None:
         """What answers, made of settings."""
         self.provider = provider
-        self.router = ContextRouter(settings)
-        self.admission = Admission(Access(settings.access), self.quotas, self.guilds)
+        self.router = ContextRouter(settings, self.places.home_name)
+        self.admission = Admission(Access(settings.access, self.places.home_name), self.quotas, self.guilds)
         ready = [model for model in settings.models if model.ready] or settings.models
-        names = [name for persona in settings.personas for name in (persona.name, persona.display, *persona.aliases)]
-        prompts = Prompts(ready, settings.storage.max_history, (settings.display, settings.name, *names))
+        prompts = Prompts(ready, settings.storage.max_history, self.sessions.voices)
         self._turns = Turns(
             settings,
             self.sessions,
@@ -135,6 +142,7 @@ class Bot:
             provider,
             self._recent,
             self.fetching,
+            known=self.remembering.known,
             keep=self._keeping.keep,
             after=self._after,
             now=self._now,
@@ -143,7 +151,7 @@ class Bot:
     async def receive(self, incoming: Incoming) -> AsyncIterator[Piece]:
         """Keeps a line and, when an answer is due, yields it piece by piece; the last piece is `Done`.
 
-        A line redelivered, only listened to, joined to a turn under way, or that stops one, yields nothing.
+        A line redelivered, only listened to, joined to a turn under way, or that asks for silence, yields nothing.
         Raises `StorageError` when the line could not be kept: then nobody has thought about it yet, and it is
         kept as soon as storage is back."""
         if not self._heard.first(incoming.origin):
@@ -176,15 +184,18 @@ class Bot:
         if session is None or session.deleted_at is not None or self._leaving:
             raise TroupeError("The conversation that this belongs to is no longer there: ask again.")
         session = self.sessions.latest(session)
+        origins = [line.reply_to for line in lines if line.reply_to]
+        replied = [Replied(origin, await self.store.find(origin)) for origin in origins]
+        if replaces is not None and self._lanes.replacing(replaces.id):
+            raise TroupeError("I am answering that anew already.")
         persona = replaces.persona if replaces else None
+        # From here to where the turn begins nothing may wait: what is counted has to be settled.
         terms = self.admission.terms(session.channel, asker, roles, faces=faces, persona=persona)
         if terms is None:
             raise TroupeError("I may not answer you here right now; `/usage` and an admin know more.")
-        replied = await self.store.find(lines[-1].reply_to) if lines[-1].reply_to else None
         kept = asyncio.get_running_loop().create_future()
         kept.set_result(True)
-        to = replied.persona if replied else None
-        turn = Turn(self.new_id(), session, list(lines), self._ticks(), kept, to, terms, replaces)
+        turn = Turn(self.new_id(), session, list(lines), self._ticks(), kept, replied, terms, replaces)
         self._lanes.add(turn)
         async with aclosing(self._answered(turn)) as pieces:
             async for piece in pieces:
@@ -202,6 +213,8 @@ class Bot:
         lines = [line for line in found if line is not None and line.deleted_at is None]
         if not lines:
             raise TroupeError("The question to that answer was deleted: ask again.")
+        if answer.deleted_at is not None and await self.afterwards.answer_to(lines[-1]):
+            raise TroupeError(_ANEW)
         pieces = self.again(lines, asker, roles, faces=faces, replaces=answer)
         async with aclosing(cast("AsyncGenerator[Piece, None]", pieces)) as answered:
             async for piece in answered:
@@ -211,6 +224,8 @@ class Bot:
         structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
         try:
             async with self._lanes.floor(turn):
+                if turn.replaces is not None and await self.afterwards.left_sight(turn.replaces):
+                    raise TroupeError(_ANEW)
                 running = asyncio.ensure_future(self._turns.run(turn))
                 self._showing[turn.id] = turn
                 try:
@@ -242,13 +257,14 @@ class Bot:
         except StorageError as error:
             log.error("receipts.unkept", message=message_id, error=str(error))
 
-    async def stop(self, channel: Channel, asker: str | None = None) -> bool:
-        """Ends answers under way in a channel at once, keeping what was said: the asker's own, or else whatever is
-        running; returns once what was said is kept. False if there are none."""
-        stopped = self._lanes.stop(channel.key, asker)
+    async def stop(self, channel: Channel, asker: str | None = None, *, everybody: bool = False) -> bool:
+        """Ends the asker's own answers under way in a channel at once, keeping what was said; with `everybody`, those
+        of all. Returns once what was said is kept: whether there was anything to end."""
+        there = self._lanes.there(channel.key, asker, everybody=everybody)
+        stopped = self._lanes.stop(channel.key, asker, everybody=everybody)
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOPPED_WITHIN):
-                for turn in stopped:
+                for turn in there:  # also one that was on its way into storage already
                     if turn.running:
                         await turn.over.wait()
         return bool(stopped)
@@ -331,21 +347,26 @@ class Bot:
             channel = await self.places.known(incoming.channel)
             replied = await self.store.find(incoming.reply_to) if incoming.reply_to else None
             session, closed = await self.sessions.place(channel, incoming.sender, incoming.at, replied)
-            if incoming.answer and not self.admission.welcome(channel, incoming.sender, incoming.roles):
+            welcome = self.admission.welcome(channel, incoming.sender, incoming.roles)
+            if not welcome:
                 incoming = replace(incoming, answer=False)
-            line = incoming.line(message_id(incoming.at, self._chance()), session.id)
+            line = incoming.line(message_id(incoming.at, self._chance()), session.id, fetched=welcome)
             kept = asyncio.ensure_future(self._keeping.keep(session, line))
             self.doors.coming(incoming.origin, kept)
-            self.fetching.begin(line, kept)
+            if welcome:
+                self.fetching.begin(line, kept)
             if closed is not None:
                 await kept
                 await self.store.save_session(closed)
-            if not incoming.answer or self._lanes.busy_with(session, line.sender) or is_stop(incoming.text):
+            reply = Replied(incoming.reply_to, replied, incoming.shown) if incoming.reply_to else None
+            stops = is_stop(incoming.text)
+            if not incoming.answer or stops or self._lanes.busy_with(session, line.sender):
                 if not await kept or not incoming.answer:
                     return None
-                if is_stop(incoming.text) and self._lanes.stop(channel.key, line.sender.id):
+                if stops:
+                    self._lanes.stop(channel.key, line.sender.id)
                     return None
-                if self._lanes.join(session, line, heard):
+                if self._lanes.join(session, line, heard, reply, persona=incoming.persona):
                     return None
             if self._leaving:
                 await kept
@@ -357,17 +378,7 @@ class Bot:
                 if await kept:
                     await self.afterwards.drop(line, self._now())
                 return None
-            persona = replied.persona if replied else None
-            turn = Turn(
-                self.new_id(),
-                session,
-                [line],
-                heard,
-                kept,
-                persona,
-                terms,
-                beside=incoming.beside(replied),
-            )
+            turn = Turn(self.new_id(), session, [line], heard, kept, [reply] if reply else [], terms)
             self._lanes.add(turn)
             return turn
 

@@ -129,17 +129,18 @@ def _copy(line: Message, ids: dict[str, str], into: Session) -> Message:
         reply_to=ids.get(line.reply_to, line.reply_to) if line.reply_to else None,
         outcome=line.outcome,
         # Without what it took: nothing was paid twice. Thumbs and emoji are about the line that was said.
-        metadata={**line.metadata, _ORIGINAL: _said(line)},
+        metadata={**line.metadata, _ORIGINAL: said(line)},
     )
 
 
-def _said(line: Message) -> str:
+def said(line: Message) -> str:
+    """The id of the message that was said: of a copy that of its original."""
     return line.metadata.get(_ORIGINAL, line.id)
 
 
 def _copy_id(line: Message, into: str) -> str:
     """The same for each line and session, whenever it is worked out."""
-    return message_id(line.at, _chance(into, _said(line)))
+    return message_id(line.at, _chance(into, said(line)))
 
 
 def _chance(*parts: str) -> int:

@@ -14,9 +14,10 @@ from typing import Any, Literal
 import aiohttp
 
 from storage.retention import amount
+from storage.rootlock import holder
 
 from .settings import BotSettings, ModelSettings
-from .status import BotStatus
+from .status import FLEET, BotStatus
 
 State = Literal["ok", "note", "off", "wrong"]
 Answer = tuple[int | str, Any]
@@ -52,7 +53,9 @@ async def providers(settings: BotSettings, session: aiohttp.ClientSession) -> As
             yield Check("ok", "provider", where, "It needs neither key nor network.")
         elif not model.ready:
             remedy = (
-                f"Set {model.api_key.variable}." if model.api_key is not None else "Write `api_key: ${VARIABLE:-}`."
+                f"Set {model.api_key.variable} in .env."
+                if model.api_key is not None
+                else "Write `api_key: ${VARIABLE:-}`."
             )
             yield Check("off", "provider", where, "It has no key.", remedy)
         else:
@@ -95,19 +98,35 @@ def clock(date: str | None, now: datetime) -> Check:
     return Check("ok", "clock", "this machine", "It agrees with Discord's.")
 
 
-def process(settings: BotSettings, status: BotStatus) -> Iterator[Check]:
-    """What the bot says of itself, or said last."""
+def process(settings: BotSettings, status: BotStatus, *, known: bool = False) -> Iterator[Check]:
+    """What the bot says of itself, or said last. `known` is whether the reason of a bot that is down was told already:
+    one fault counts once."""
     name = settings.name
+    troubles = [status.job_trouble, status.config_trouble, status.backup_alarm]
     if status.running:
         yield Check("ok", "process", name, f"It is {status.state} as process {status.pid}.")
+        troubles.insert(0, status.last_error)
     else:
-        state: State = "wrong" if status.state in ("fatal", "died") else "note"
-        yield Check(state, "process", name, f"It is not running ({status.state}).", "`troupe up` starts it.")
-    for trouble in (status.last_error, status.job_trouble, status.config_trouble, status.backup_alarm):
+        state: State = "wrong" if status.state in ("fatal", "died") and not known else "note"
+        why = f": {status.last_error.rstrip('.')}" if status.last_error else ""
+        yield Check(state, "process", name, f"It is not running ({status.state}{why}).", _start(settings, status))
+    for trouble in troubles:
         if trouble:
             yield Check("wrong", "status", name, trouble)
+    if status.model_trouble:
+        yield Check("note", "status", name, f"When last asked: {status.model_trouble}.")
     if status.left_behind:
         yield Check("note", "status", name, status.left_behind)
+
+
+def _start(settings: BotSettings, status: BotStatus) -> str:
+    """What starts a bot that is down."""
+    fleet = holder(settings.root, FLEET)
+    if fleet is None:
+        return "`troupe up` starts it."
+    if status.state == "fatal":
+        return f"`troupe up` (process {fleet}) starts it again once config/ or .env has changed."
+    return f"`troupe up` (process {fleet}) starts it again by itself."
 
 
 async def _asked(model: ModelSettings, session: aiohttp.ClientSession) -> Answer:
@@ -134,7 +153,7 @@ def _judged(model: ModelSettings, where: str, status: int | str, told: Any) -> C
         sentence = f"It does not accept the key in {variable} (HTTP {status})."
         return Check("wrong", "provider", where, sentence, f"Make a new key there, put it into {variable}, restart.")
     if status in (404, 405):
-        return Check("ok", "provider", where, "It is there; it lists no models, so that the key is unproven.")
+        return Check("note", "provider", where, "It is there; it lists no models, so that the key is unproven.")
     if status != 200:
         sentence = f"It answers with HTTP {status}."
         return Check("note" if status == 429 else "wrong", "provider", where, sentence, "Try again in a minute.")

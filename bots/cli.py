@@ -78,15 +78,26 @@ def up(folder: Path, json_logs: bool) -> None:
     import asyncio
 
     from . import logs, status
+    from .errors import TroupeError
     from .supervisor import Supervisor
 
     settings = read_settings(folder)
     if held := status.all_held(settings):
         click.echo(f"Troupe already runs here ({held}): talk to it with `make chat`, or stop it first.", err=True)
         sys.exit(1)
+    try:
+        claimed = status.claim(settings)
+    except TroupeError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
     tty = False if json_logs else None
     logs.configure("troupe", settings.fleet.log_level, secrets=logs.secrets(settings), tty=tty)
-    sys.exit(asyncio.run(_fleet(settings, Supervisor(settings, folder=folder, tty=tty))))
+    try:
+        code = asyncio.run(_fleet(settings, Supervisor(settings, folder=folder, tty=tty)))
+    finally:
+        for lock in claimed:
+            lock.release()
+    sys.exit(code)
 
 
 @main.command()
@@ -118,36 +129,64 @@ def bot(folder: Path, name: str, json_logs: bool, with_parent: bool) -> None:
 
 
 @main.command()
+@click.argument("name", metavar="[BOT]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.option("--healthy", metavar="BOT", help="Say whether this bot is well, by one line and the exit code.")
 @config_folder
-def status(folder: Path, as_json: bool, healthy: str | None) -> None:
-    """Show what every bot is doing.
+def status(folder: Path, name: str | None, as_json: bool, healthy: str | None) -> None:
+    """Show what every bot is doing, or one.
+
+    Where the configuration is wrong, it says so, shows the bots that have left a status in data/, and ends with 1.
 
     \b
     Example:
       troupe status
+      troupe status sage
       troupe status --json
       troupe status --healthy sage || echo "sage needs help"
     """
     from . import status as statuses
 
-    settings = read_settings(folder)
-    at = utc_now()
-    found = [statuses.alarmed(*pair, at) for pair in zip(settings.bots, statuses.read(settings), strict=True)]
-    if healthy is not None:
-        name = bot_named(settings, healthy).name
-        well, why = statuses.healthy(next(each for each in found if each.bot == name))
+    found, wrong = _found(folder)
+    if name is not None or healthy is not None:
+        wanted = healthy or name
+        one = [each for each in found if each.bot == wanted]
+        if not one and not wrong:
+            names = ", ".join(each.bot for each in found)
+            raise click.ClickException(f"no bot is called {wanted!r}; there are: {names}")
+        found = one
+    if healthy is not None and found:
+        well, why = statuses.healthy(found[0])
         click.echo(why)
         sys.exit(0 if well else 1)
     if as_json:
         click.echo(f"[{','.join(each.model_dump_json() for each in found)}]")
-        return
-    from rich.console import Console
+    elif found:
+        from rich.console import Console
 
-    from .board import show_statuses
+        from .board import show_statuses
 
-    show_statuses(Console(), found, at)
+        show_statuses(Console(), found, utc_now())
+    sys.exit(1 if wrong else 0)
+
+
+def _found(folder: Path) -> tuple[list[BotStatus], bool]:
+    """Every bot's status, and whether the configuration is wrong: then its findings are told, and the statuses are
+    those that bots have left."""
+    import os
+
+    from . import status as statuses
+    from .errors import ConfigError
+    from .loading import load
+
+    try:
+        settings = load(folder, os.environ)
+    except ConfigError as error:
+        for finding in error.findings:
+            click.echo(finding, err=True)
+        return statuses.read_without_config(folder), True
+    pairs = zip(settings.bots, statuses.read(settings), strict=True)
+    return [statuses.alarmed(*pair, utc_now()) for pair in pairs], False
 
 
 @main.command()
@@ -192,7 +231,7 @@ async def _stopping(supervisor: Supervisor) -> None:
 
 
 def _settled(bot: BotStatus) -> bool:
-    return bot.state in SETTLED and (bot.state, bot.discord) != ("ready", "connecting")
+    return bot.state in SETTLED and not (bot.state == "ready" and bot.discord in ("connecting", "reconnecting"))
 
 
 async def _show(settings: Troupe, supervisor: Supervisor) -> None:

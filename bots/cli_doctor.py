@@ -19,11 +19,24 @@ if TYPE_CHECKING:
     from .checkup import Check
     from .settings import BotSettings
 
+_FATAL = ("token", "intents")
+"""What Discord says against a bot that keeps it down, until a person has changed something."""
 _WITHIN = 15.0
 """Seconds that Discord or a provider may take for one answer."""
 
 
-@click.group(invoke_without_command=True)
+class _BotOrCommand(click.Group):
+    """A group in which the name of a bot stands for looking that bot over."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["discord", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_BotOrCommand, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a bot.")
 @config_folder
 @click.pass_context
@@ -36,9 +49,12 @@ def doctor(context: click.Context, folder: Path, as_json: bool) -> None:
     \b
     Examples:
       troupe doctor
+      troupe doctor sage
       troupe doctor discord sage --json
       troupe doctor storage --all
     """
+    # What stands before the name of a bot counts for it, too.
+    context.default_map = {name: {"folder": folder, "as_json": as_json} for name in ("discord", "storage")}
     if context.invoked_subcommand is None:
         _look_over(folder, None, as_json)
 
@@ -175,7 +191,8 @@ def _look_over(folder: Path, name: str | None, as_json: bool) -> None:
 
     well = True
     for bot in bots_meant(read_settings(folder), name):
-        checks = [*asyncio.run(_asked(bot)), *_here(bot)]
+        asked = asyncio.run(_asked(bot))
+        checks = [*asked, *_here(bot, any(each.state == "wrong" and each.what in _FATAL for each in asked))]
         wrong = sum(each.state == "wrong" for each in checks)
         well = well and not wrong
         if as_json:
@@ -184,7 +201,8 @@ def _look_over(folder: Path, name: str | None, as_json: bool) -> None:
         for each in checks:
             state = each.state.upper() if each.state == "wrong" else each.state
             remedy = f" {each.remedy}" if each.remedy else ""
-            click.echo(f"{bot.name}: {state}: {each.what}: {each.sentence}{remedy} [{each.where}]")
+            where = f" ({each.where})" if each.where != bot.name else ""
+            click.echo(f"{bot.name}: {state}: {each.what}{where}: {each.sentence}{remedy}")
         click.echo(f"{bot.name}: {f'{wrong} wrong' if wrong else 'nothing is wrong'}")
     raise SystemExit(0 if well else 1)
 
@@ -202,15 +220,16 @@ async def _asked(bot: BotSettings) -> list[Check]:
         return found + [each async for each in providers(bot, session)]
 
 
-def _here(bot: BotSettings) -> list[Check]:
-    """What this machine says: the process, the disk, the storage."""
+def _here(bot: BotSettings, known: bool) -> list[Check]:
+    """What this machine says: the process, the disk, the storage. `known` is whether it was said already what keeps
+    the bot down."""
     from storage.errors import StorageError
 
     from . import status
     from .checkup import Check, place, process
     from .errors import TroupeError
 
-    found = [*process(bot, status.alarmed(bot, status.of(bot), utc_now())), *place(bot)]
+    found = [*process(bot, status.alarmed(bot, status.of(bot), utc_now()), known=known), *place(bot)]
     if not bot.storage.enabled:
         return found
     try:

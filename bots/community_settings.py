@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .values import Id, Name, Section, Size, Span, Words
+from .values import ChannelId, Id, Name, Section, Size, Span, UserId, Words
 
 
 class AccessRule(Section):
@@ -14,12 +14,13 @@ class AccessRule(Section):
     that match, the last one that says something about a thing decides it."""
 
     guild: Id | None = None
-    """A guild's id or name."""
-    channel: Id | None = None
-    """A channel's id, under which its threads count too, or a pattern for its name; a thread goes by its own name."""
+    """A guild's id or name. An id is safer: the owner of another guild may choose the same name."""
+    channel: ChannelId | None = None
+    """A channel's id or a pattern for its name; its threads count too, whatever they are called. An id is safer: a
+    pattern means every such channel, in other guilds as well unless `guild` says which."""
     role: Id | None = None
-    """A role's id or name."""
-    user: Id | None = None
+    """A role's id or name. An id is safer: another guild may have a role of the same name."""
+    user: UserId | None = None
     """A user's id."""
     allow: bool | None = None
     """Whether the bot answers at all."""
@@ -40,8 +41,8 @@ class Budget(Section):
 
     per: Literal["user", "channel", "guild", "bot"]
     """Whether each user, each channel, each guild has this much, or the whole bot."""
-    window: Literal["hour", "day", "month"] = "day"
-    """The span, by the clock in UTC."""
+    window: Literal["minute", "hour", "day", "month"] = "day"
+    """The span, by the clock in UTC; a minute is for limits on a rush, and is not announced beforehand."""
     messages: Annotated[int, Field(ge=1)] | None = None
     """Answers."""
     tokens: Annotated[int, Field(ge=1)] | None = None
@@ -49,9 +50,9 @@ class Budget(Section):
     usd: Annotated[float, Field(gt=0)] | None = None
     """US dollars."""
     guild: Id | None = None
-    """Only in this guild, by id or name."""
+    """Only in this guild, by id or name; an id is safer, as in `access`."""
     channel: Id | None = None
-    """Only in this channel, by id, its threads included, or by a pattern for its name."""
+    """Only in this channel, by id or by a pattern for its name, its threads included."""
     role: Id | None = None
     """Only for people with this role, by id or name, each of whom has this much."""
     user: Id | None = None

@@ -1,14 +1,15 @@
-"""What people do with sessions, behind any front: find, take up again, name, branch, merge, clear, remember."""
+"""What people do with sessions, behind any front: find, take up again, name, branch, merge, clear."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Literal
 
 from storage.backend import OLDEST, Page, Store
 from storage.model import Channel, Found, Message, Sender, Session, message_id, session_id, storable
-from storage.records import AuditEntry, Memory, Setting
+from storage.records import AuditEntry, Setting
 
 from .carrying import carried, carrying, copied, may_carry, newest, speakers
 from .errors import TroupeError
@@ -16,7 +17,9 @@ from .exporting import Form, export
 from .outlook import Outlook
 from .prompt import tokens
 from .providers import Prompt
-from .sessions import CLEARED, KEPT, MERGED, UNSET, Sessions, Unset, short, summary, without
+from .remembering import Remembering
+from .sessions import CLEARED, KEPT, MERGED, UNSET, Sessions, Unset, short, summary, without, without_summary
+from .spans import LONGEST, SHORTEST
 from .summing import LINES, by_model
 
 _PAGE = 25
@@ -24,14 +27,13 @@ _PAGES = 4
 """Pages of a listing read at once while few sessions hold the text sought."""
 _TITLE = 100
 _TITLE_FROM_WORDS = 60
-_KNOWN = 50
-_KNOWN_LETTERS = 500
-"""Things a session has in mind, and the letters of each."""
-_MEMORY_LETTERS = 4_000
-_SHORTEST_GAP, _LONGEST_GAP = 1, 31_536_000
 _EXPORT_BYTES = 64 * 1_048_576
 _BY_MODEL = "summarised"
 """In a session's metadata: a model wrote its summary."""
+_NO_WORDS = "(no words yet)"
+_BRANCH = "Branch of "
+_JOINERS = "\u200c\u200d"
+"""What holds emoji, and letters of some scripts, together."""
 _NOTHING_YET = "Nothing has been said to me here yet."
 
 
@@ -53,6 +55,7 @@ class Conversations:
         now: Callable[[], datetime],
         chance: Callable[[], int],
         changed: Callable[[str], None],
+        remembering: Remembering,
         ask: Callable[[Prompt], Awaitable[str]] | None = None,
     ) -> None:
         self._store = store
@@ -61,9 +64,10 @@ class Conversations:
         self._chance = chance
         self._tell_changed = changed
         self._ask = ask
+        self._remembering = remembering
 
     async def start(self) -> None:
-        """Brings the gaps that people have set back into force."""
+        """Brings what people have decided for single places back into force."""
         cursor: str | None = None
         while True:
             page = await self._store.records(Setting, cursor=cursor)
@@ -71,22 +75,20 @@ class Conversations:
                 place, _, key = setting.id.partition(":")
                 if place == "channel":
                     self._sessions.rule(key, _gap(setting))
+                    self._remembering.adopt(key, setting)
             cursor = page.older
             if cursor is None:
                 return
 
-    async def listing(
-        self, channel_key: str, *, text: str = "", archived: bool = False, cursor: str | None = None
-    ) -> Page[Session]:
+    async def listing(self, channel_key: str, *, text: str = "", archived: bool = False) -> Page[Session]:
         """About 25 sessions of a channel, the one a person spoke in last first, each with a title: its own or the
         first words said. With `text` those whose title or id holds it; with `archived` also those that were archived
         or cleared, all of which can be resumed."""
         wanted = text.strip().casefold()
         found: list[Session] = []
-        newer: str | None = None
-        for number in range(_PAGES):
+        cursor: str | None = None
+        for _ in range(_PAGES):
             page = await self._store.browse(channel_key, cursor=cursor, limit=_PAGE, deleted=archived)
-            newer = newer if number else page.newer
             for session in page.items:
                 if _in_sight(session) if archived else not session.archived:
                     titled = await self._titled(session)
@@ -95,7 +97,7 @@ class Conversations:
             cursor = page.older
             if cursor is None or len(found) >= _PAGE:
                 break
-        return Page(tuple(found), cursor, newer)
+        return Page(tuple(found), cursor, None)
 
     async def show(self, session_id: str, keys: Collection[str]) -> Session:
         """The session with a title, if it belongs to one of these channels; a cleared one as well."""
@@ -104,11 +106,11 @@ class Conversations:
             raise _absent(session_id)
         return await self._titled(session)
 
-    async def search(self, query: str, keys: Collection[str], *, limit: int = 20, skip: int = 0) -> list[Found]:
+    async def search(self, query: str, keys: Collection[str], *, limit: int = 20) -> list[Found]:
         """Messages of these channels that hold the words, the best first."""
         if not query.strip():
             raise TroupeError("Say which words to look for.")
-        return await self._store.search(query, channel_keys=keys, limit=limit, skip=skip) if keys else []
+        return await self._store.search(query, channel_keys=keys, limit=limit) if keys else []
 
     async def context(self, channel: Channel) -> Outlook:
         """What a model would be shown with the next line in a channel, in numbers and names."""
@@ -119,12 +121,13 @@ class Conversations:
         words = [line.words for line in lines if line.words.strip()]
         before = "" if over else await self._sessions.carry_over(session)
         weight = sum(map(tokens, words))
-        return Outlook(session, over, gap, decided, len(words), weight, before)
+        in_mind = await self._remembering.lines(channel.key)
+        return Outlook(session, over, gap, decided, len(words), weight, before, in_mind)
 
     async def rename(self, session_id: str, title: str) -> Session:
         """Gives a session a title of at most 100 letters."""
-        wanted = " ".join(storable(title).split())
-        if not wanted or len(wanted) > _TITLE:
+        wanted = _on_one_line(storable(title))
+        if not wanted.strip(_JOINERS) or len(wanted) > _TITLE:
             raise TroupeError(f"A title has between 1 and {_TITLE} letters; this one has {len(wanted)}.")
         return await self._change(session_id, lambda now: now.model_copy(update={"title": wanted}))
 
@@ -161,24 +164,26 @@ class Conversations:
     async def policy(self, channel: Channel, gap: float | Literal["off"] | None, by: Sender) -> None:
         """Sets how many seconds of silence begin a new session in a channel: `off` for never, None for what the guild
         or the configuration says."""
-        if isinstance(gap, float | int) and not _SHORTEST_GAP <= gap <= _LONGEST_GAP:
-            raise TroupeError(f"A silence of {gap:g} seconds cannot begin a session: between a second and a year can.")
+        if isinstance(gap, float | int) and not SHORTEST <= gap <= LONGEST:
+            told = "between 10 seconds and 10 years can"
+            raise TroupeError(f"A silence of {gap:g} seconds cannot begin a session: {told}.")
         name, at = f"channel:{channel.key}", self._now()
-        known = await self._store.record(Setting, name)
-        before = known.values if known else {}
-        values = {key: value for key, value in before.items() if key != "session_gap"}
-        if gap is not None:
-            values["session_gap"] = gap
-        setting = Setting(id=name, at=at, values=values, before=before, by=by)
-        entry = AuditEntry(
-            id=message_id(at, self._chance()),
-            at=at,
-            actor=by,
-            action="session policy",
-            target=name,
-            details={"session_gap": gap, "before": before.get("session_gap")},
-        )
-        await self._store.keep(setting, entry)
+        async with self._remembering.settings:
+            known = await self._store.record(Setting, name)
+            before = known.values if known else {}
+            values = {key: value for key, value in before.items() if key != "session_gap"}
+            if gap is not None:
+                values["session_gap"] = gap
+            setting = Setting(id=name, at=at, values=values, before=before, by=by)
+            entry = AuditEntry(
+                id=message_id(at, self._chance()),
+                at=at,
+                actor=by,
+                action="session policy",
+                target=name,
+                details={"session_gap": gap, "before": before.get("session_gap")},
+            )
+            await self._store.keep(setting, entry)
         self._sessions.rule(channel.key, _gap(setting))
 
     async def speak_as(self, channel: Channel, persona: str | None) -> Session:
@@ -206,7 +211,7 @@ class Conversations:
         branch = Session(
             id=session_id(at, self._chance()),
             channel=into,
-            title=short(f"Branch of {titled.title}", _TITLE),
+            title=short(f"{_BRANCH}{titled.title.removeprefix(_BRANCH)}", _TITLE),
             persona=source.persona,
             participants=speakers((), lines),
             context=source.context.model_copy(update={"summary": ""}),
@@ -222,13 +227,11 @@ class Conversations:
         await copied(self._store, lines, branch, self._sessions.latest)
         return await self._sessions.resume(into, branch.id, at) or branch
 
-    async def merge(self, channel: Channel, other_id: str, keys: Collection[str] = ()) -> int:
-        """Copies the newest 1,000 lines of another session behind those of the channel's current one, and archives
-        the other. Returns how many lines came; those that are there already do not come again. Beside the channel's
-        own sessions those of `keys` may be merged, which the asker may read."""
+    async def merge(self, channel: Channel, other_id: str) -> int:
+        """Copies the newest 1,000 lines of another session of the channel behind those of its current one, and
+        archives the other. Returns how many lines came; those that are there already do not come again."""
         into = await self._current(channel)
-        other = await self.show(other_id, {channel.key, *keys})
-        may_carry(other.channel, channel)
+        other = await self._kept((await self.show(other_id, {channel.key})).id)
         if other.id == into.id:
             raise TroupeError("That is the session under way here: choose another one to bring into it.")
         if other.metadata.get(MERGED) == into.id:
@@ -238,10 +241,8 @@ class Conversations:
         came = await carried(self._store, lines, other, into, self._sessions.latest)
 
         def joined(now: Session) -> Session:
-            known = tuple(dict.fromkeys((*now.context.shared_knowledge, *other.context.shared_knowledge)))[-_KNOWN:]
-            context = now.context.model_copy(update={"summary": "", "shared_knowledge": known})
             people = speakers(now.participants, lines)
-            return _kept(now).model_copy(update={"context": context, "participants": people})
+            return without_summary(_kept(now)).model_copy(update={"participants": people})
 
         def put_away(now: Session) -> Session:
             metadata = {**without(now, KEPT).metadata, MERGED: into.id}
@@ -267,49 +268,19 @@ class Conversations:
         self._tell_changed(session.id)
         return gone
 
-    async def remember(self, message_id: str, by: Sender) -> Memory:
-        """Keeps in mind what a message says: in the current session of its place, and as a memory that only those of
-        the place may be told."""
-        message = await self._store.message(message_id)
-        if message is None or message.deleted_at is not None:
-            raise TroupeError("I have not kept that message, or it was deleted.")
-        words = message.words.strip()
-        if not words:
-            raise TroupeError("There are no words in that message that I could remember.")
-        said = f"{message.sender.name}: {short(words, _KNOWN_LETTERS)}"
-
-        def knowing(now: Session) -> Session:
-            known = tuple(dict.fromkeys((*now.context.shared_knowledge, said)))[-_KNOWN:]
-            return now.model_copy(update={"context": now.context.model_copy(update={"shared_knowledge": known})})
-
-        session = await self._kept(message.session_id)
-        place = session.channel
-        await self._change((await self._sessions.current(place) or session).id, knowing)
-        person = message.sender if message.sender.type == "user" else by
-        memory = Memory(
-            id=f"remembered {message.id}",  # the same message is remembered once
-            at=self._now(),
-            type="semantic",
-            audience=f"user:{place.parent_id or by.id}" if place.kind == "dm" else place.key,
-            subject=f"user:{person.id}",
-            text=short(words, _MEMORY_LETTERS),
-            source=message.id,
-        )
-        await self._store.keep(memory)
-        return memory
-
     async def summary(self, session_id: str) -> str:
         """What a session is about, by a model where one can be asked, else from its last lines; kept with it until
         somebody speaks in it again. Words of people, not to be trusted; empty when nothing was said."""
-        session = await self._kept(session_id)
+        rewordings, session = self._sessions.rewordings, await self._kept(session_id)
         if session.context.summary and _BY_MODEL in session.metadata:
             return session.context.summary
-        told = await by_model(self._ask, (await newest(self._store, session.id))[-LINES:]) if self._ask else ""
+        voices = self._sessions.voices
+        told = await by_model(self._ask, (await newest(self._store, session.id))[-LINES:], voices) if self._ask else ""
         mark = {_BY_MODEL: "yes"} if told else {}
-        told = told or summary(session, await self._store.messages(session.id, limit=8))
+        told = told or summary(session, await self._store.messages(session.id, limit=8), voices)
 
         def summed_up(now: Session) -> Session:
-            if now.last_at > session.last_at:
+            if now.last_at > session.last_at or rewordings != self._sessions.rewordings:
                 return now
             context = now.context.model_copy(update={"summary": told})
             metadata = {**without(now, _BY_MODEL).metadata, **mark}
@@ -364,11 +335,17 @@ class Conversations:
         page = await self._store.read(session.id, cursor=OLDEST, limit=5, deleted=session.deleted_at is not None)
         said = (line.words for line in page.items if line.role == "user" and line.deleted_at is None)
         first = next((words for words in said if words.strip()), "")
-        return session.model_copy(update={"title": short(first, _TITLE_FROM_WORDS)})
+        return session.model_copy(update={"title": short(_on_one_line(first), _TITLE_FROM_WORDS) or _NO_WORDS})
 
 
 def _kept(session: Session) -> Session:
     return session.model_copy(update={"metadata": {**session.metadata, KEPT: "yes"}})
+
+
+def _on_one_line(text: str) -> str:
+    """The text without signs that cannot be seen, of which some turn around what is written after them."""
+    seen = (c for c in text if c.isspace() or c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf"))
+    return " ".join("".join(seen).split())
 
 
 def _in_sight(session: Session) -> bool:

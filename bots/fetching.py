@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
-from storage.amendments import amended
 from storage.backend import Store
 from storage.errors import StorageError
 from storage.model import Attachment, Message
 
-from .media import Media
+from .incoming import UNFETCHED
+from .media import Glimpse, Media
 from .providers import Image
 from .recall import Recent
 
@@ -22,6 +23,29 @@ _PATIENCE = 20.0
 """Seconds that a question waits for the files beside it."""
 _NEWEST = 200
 """Lines of which a crash may have left files behind."""
+
+
+@dataclass(eq=False)
+class Replied:
+    """A message that a line replies to."""
+
+    origin: str
+    message: Message | None
+    """As it is kept, if it is."""
+    shown: tuple[Attachment, ...] = ()
+    """The files beside it, as its front showed them."""
+    glimpse: asyncio.Task[Glimpse] | None = None
+    """A look at those of its files that are not kept."""
+
+    @property
+    def files(self) -> tuple[Attachment, ...]:
+        """Those beside it."""
+        return self.message.attachments if self.message else self.shown
+
+    @property
+    def persona(self) -> str | None:
+        """Whose message it is, if a persona's."""
+        return self.message.persona if self.message else None
 
 
 class Fetching:
@@ -34,6 +58,7 @@ class Fetching:
         self._patience = patience
         self._under_way: dict[str, asyncio.Task[None]] = {}
         """By the message they stand beside."""
+        self._glimpses: set[asyncio.Task[Glimpse]] = set()
 
     def begin(self, line: Message, kept: asyncio.Future[bool]) -> None:
         """Fetches what stands beside a line, once that is kept."""
@@ -47,8 +72,8 @@ class Fetching:
         """Fetches what stands beside the newest lines of a front and never came, as when a crash came first. Raises
         `StorageError`."""
         for line in (await self._store.read(limit=_NEWEST)).items:
-            missing = any(file.blob is None for file in line.attachments)
-            if missing and line.id not in self._under_way and (line.origin or "").startswith(f"{front}:"):
+            wanted = _incomplete(line) and not line.metadata.keys() >= UNFETCHED.keys()
+            if wanted and line.id not in self._under_way and (line.origin or "").startswith(f"{front}:"):
                 kept = asyncio.get_running_loop().create_future()
                 kept.set_result(True)
                 self.begin(line, kept)
@@ -56,21 +81,30 @@ class Fetching:
     async def ready(self, lines: Sequence[Message]) -> list[Message]:
         """The lines as they are with their files fetched, or once that has taken too long."""
         waited = [self._under_way[line.id] for line in lines if line.id in self._under_way]
-        if not waited:
-            return list(lines)
-        await asyncio.wait(waited, timeout=self._patience)
-        return [await self._store.message(line.id) or line for line in lines]
+        if waited:
+            await asyncio.wait(waited, timeout=self._patience)
+        # Also those whose files came before somebody waited for them: what is given is what was heard.
+        return [(await self._store.message(line.id) or line) if _incomplete(line) else line for line in lines]
 
-    async def shown(self, replied: Message) -> tuple[Attachment, ...]:
-        """The files beside the message that a line replies to, fetched where they are not kept."""
-        message = replied
-        for fetched in await self._media.take(replied):
-            message = amended(message, fetched)
-        return message.attachments
+    async def glimpse(self, replied: Replied) -> Glimpse:
+        """What can be seen of the files beside a message replied to that are not kept; they are fetched once, however
+        often somebody asks, and stay nowhere."""
+        if replied.message is not None:
+            (replied.message,) = await self.ready([replied.message])
+        missing = [file for file in replied.files if file.blob is None]
+        if missing and replied.glimpse is None:
+            replied.glimpse = asyncio.ensure_future(self._media.glimpse(missing, replied.origin))
+            self._glimpses.add(replied.glimpse)
+            replied.glimpse.add_done_callback(self._glimpses.discard)
+        if replied.glimpse is not None:
+            await asyncio.wait((replied.glimpse,), timeout=self._patience)
+            if replied.glimpse.done() and not replied.glimpse.cancelled():
+                return replied.glimpse.result()
+        return Glimpse((), {}, {})
 
-    async def images(self, attachments: Sequence[Attachment]) -> tuple[Image, ...]:
-        """The pictures among files, fit for a model."""
-        return await self._media.images(attachments)
+    async def images(self, attachments: Sequence[Attachment], glimpsed: Mapping[str, Image]) -> dict[str, Image]:
+        """The pictures among files, or of which there was a glimpse, fit for a model, by their hashes."""
+        return await self._media.images(attachments, glimpsed)
 
     async def texts(self, messages: Sequence[Message]) -> dict[str, str]:
         """The texts among the files beside messages, by their hashes."""
@@ -82,7 +116,7 @@ class Fetching:
 
     async def close(self) -> None:
         """Stops fetching."""
-        tasks = list(self._under_way.values())
+        tasks = [*self._under_way.values(), *self._glimpses]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -97,3 +131,8 @@ class Fetching:
                     self._recent.changed(changed)
         except StorageError as error:
             log.warning("files.unkept", line=line.id, error=str(error))
+
+
+def _incomplete(line: Message) -> bool:
+    """Whether a file stands beside it that is not known to be kept."""
+    return any(file.blob is None for file in line.attachments)

@@ -35,10 +35,10 @@ def findings(error: ValidationError, entry: Entry, schema: Schema) -> Iterator[s
             yield f"{at.place}: {_sentence(detail, at, schema)}"
 
 
-def unknown(found: str, allowed: Iterable[str]) -> str:
-    """A word that is none of those allowed, with the nearest of them."""
+def unknown(found: str, allowed: Iterable[str], *, likeness: float = 0.6) -> str:
+    """A word that is none of those allowed, with the nearest of them that is at least so much like it, up to 1."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(found, names, n=1)
+    near = difflib.get_close_matches(found, names, n=1, cutoff=likeness)
     meant = f"did you mean '{near[0]}'? " if near else ""
     return f"{meant}allowed: {', '.join(names) or 'nothing so far'}"
 

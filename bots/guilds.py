@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -18,11 +17,13 @@ from storage.backend import Store
 from storage.model import Channel, Sender
 from storage.records import AuditEntry, Setting
 
+from .access import means
 from .community_settings import Budget
 from .errors import ConfigError, TroupeError
 from .findings import findings, unknown
 from .sessions import UNSET, Unset
-from .settings import BotSettings, ChannelPatterns
+from .settings import BotSettings
+from .spans import SPELLED, silence, span
 from .values import Name, Patterns, Section, SpanOrOff
 from .written import Entry
 
@@ -62,7 +63,7 @@ class Overrides(Section):
 
 KEYS = tuple(Overrides.model_fields)
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "session_gap": ("5m", "30m", "2h", "off"),
+    "session_gap": ("5 minutes", "30 minutes", "2 hours", "off"),
     "persona": (),
     "always": ("advice-*, help", "none"),
     "mention": ("general, off-topic", "none"),
@@ -138,18 +139,16 @@ class Guilds:
         return (*self._settings.budgets, *here)
 
     def ruling(self, guild_id: str | None, name: str, channel_id: str = "") -> Ruling:
-        """How the bot takes part in a guild's channel. What was set in the guild is looked at first, then the bot's
-        file; of each, the first list that names the channel counts."""
+        """How the bot takes part in a guild's channel. A list that was set in the guild stands in place of the one of
+        that name in the bot's file; the first of `always`, `mention` and `listen` that names the channel counts."""
         set_here, written = self.of(guild_id), self._settings.discord.channels
-        sources: tuple[tuple[Overrides | ChannelPatterns, str], ...] = (
-            (set_here, "of `/admin config`"),
-            (written, "of discord.channels in the bot's file"),
-        )
-        for source, where in sources:
-            for mode in MODES:
-                for pattern in getattr(source, mode):
-                    if fnmatchcase(name.casefold(), pattern.casefold()) or pattern == channel_id:
-                        return Ruling(mode, f"`{pattern}` in the list `{mode}` {where} names it")
+        for mode in MODES:
+            here = mode in set_here.model_fields_set
+            patterns: Patterns = getattr(set_here if here else written, mode)
+            where = "of `/admin config`" if here else "of discord.channels in the bot's file"
+            for pattern in patterns:
+                if means(pattern, name, channel_id):
+                    return Ruling(mode, f"`{pattern}` in the list `{mode}` {where} names it")
         return Ruling("mention", "no list of channels names it")
 
     async def set(self, guild_id: str, key: str, text: str, by: Sender) -> None:
@@ -169,20 +168,19 @@ class Guilds:
             details = {"key": key, "from": before.get(key, DEFAULT), "to": values.get(key, DEFAULT)}
             await self._keep(guild_id, values, before, by, "config set", details)
 
-    async def undo(self, guild_id: str, by: Sender) -> None:
-        """Takes the last change back; a second time, it is made again. Raises `TroupeError` where there is nothing to
-        take back."""
+    async def undo(self, guild_id: str, by: Sender) -> dict[str, JsonValue]:
+        """Takes the last change back; a second time, it is made again. Returns what changed, as the audit has it.
+        Raises `TroupeError` where there is nothing to take back."""
         async with self._changing:
             last = await self._store.record(Setting, f"guild:{guild_id}")
             if last is None or last.values == last.before:
                 raise TroupeError("Nothing was changed here that could be undone.")
-            changed = sorted(
-                key
-                for key in {*last.values, *last.before}
-                if last.values.get(key, DEFAULT) != last.before.get(key, DEFAULT)
-            )
-            details: dict[str, JsonValue] = {"keys": list(changed)}
+            from_, to = last.values, last.before
+            keys = sorted(key for key in {*from_, *to} if from_.get(key, DEFAULT) != to.get(key, DEFAULT))
+            changes: dict[str, JsonValue] = {key: [from_.get(key, DEFAULT), to.get(key, DEFAULT)] for key in keys}
+            details: dict[str, JsonValue] = {"keys": list(keys), "changes": changes}
             await self._keep(guild_id, last.before, last.values, by, "config undo", details)
+            return details
 
     async def shown(self, guild_id: str) -> list[Shown]:
         """Every setting a guild may change, as it stands, and where it comes from."""
@@ -314,7 +312,10 @@ def _typed(key: str, text: str) -> Any:
     text = text.strip()
     nothing = text.casefold() in ("", "none", "[]")
     if key == "session_gap":
-        return f"{text}s" if re.fullmatch(r"\d+(\.\d+)?", text) else text
+        seconds = silence(text)
+        if seconds is None:
+            raise ConfigError([f"session_gap: found {text!r} (text); allowed: a span of time: {SPELLED}"])
+        return seconds
     if key in MODES:
         return [] if nothing else [_channel(each) for each in re.split(r"[,\s]+", text.strip("[], "))]
     if key == "budgets":
@@ -356,7 +357,7 @@ def _named(place: str, value: Any) -> Entry:
 
 def _told(key: str, value: Any) -> str:
     if key == "session_gap":
-        return "off" if value is None else f"{value:g} seconds"
+        return "off" if value is None else span(value)
     if key == "budgets":
         return "; ".join(_spelled(each) for each in value) or "none"
     return ", ".join(value) if isinstance(value, tuple) and value else str(value or "none")

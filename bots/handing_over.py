@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from storage.backend import OLDEST, Store
 from storage.blobs import Blobs, Damaged
 from storage.durable import in_thread
-from storage.forgetting import is_theirs, memories_of, pages
-from storage.model import Annotation, Attachment, Message, Reaction, Session
+from storage.forgetting import is_theirs, memories_of, pages, records_of
+from storage.model import Annotation, Attachment, Message, Reaction, Sender
 from storage.place import Missing
-from storage.records import Profile
+from storage.records import AuditEntry, Profile, Setting, Spent
 
 _PAGE = 200
 _README = """\
@@ -28,13 +28,14 @@ Everything that this bot keeps about the user {user_id}, as it was on {at:%Y-%m-
 
 messages.md     what you said and what was answered, for reading
 messages.json   the same with every detail, for programs
-sessions.json   the conversations that you took part in
+sessions.json   where and when you took part in a conversation
 marks.json      your reactions and notes on what others said
 memories.json   what is remembered about you, or from what you said
+records.json    what you have set, the log entries that name you, and what answers to you cost that are gone
 profile.json    your profile, if there is one
 attachments/    the files beside the messages{files}
 
-What others said is not in here, but for the answers to you.
+What others said is not in here, but for the answers to you, which may repeat it.
 """
 
 
@@ -63,6 +64,7 @@ async def _members(
     yield "sessions.json", _array(_sessions(store, user_id))
     yield "marks.json", _array(_marks(store, user_id))
     yield "memories.json", _array(memories_of(store, user_id))
+    yield "records.json", _array(_records(store, user_id))
     profile = await store.record(Profile, user_id)
     if profile is not None:
         yield "profile.json", _once(profile.model_dump_json(indent=2) + "\n")
@@ -101,9 +103,43 @@ async def _for_reading(store: Store, user_id: str) -> AsyncIterator[bytes]:
             yield f"\n**{_line(message.sender.name)}** {at:%Y-%m-%d %H:%M} UTC{gone}\n{message.text}{files}\n".encode()
 
 
-async def _sessions(store: Store, user_id: str) -> AsyncIterator[tuple[Session, ...]]:
+class _Attended(BaseModel):
+    """A session without what it tells of others: their names, and the titles and summaries that may quote them."""
+
+    id: str
+    place: str
+    opened_at: datetime
+    last_at: datetime
+    closed_at: datetime | None
+    you: Sender | None
+    """As its participant; None where somebody was not named, or is no longer."""
+
+
+async def _sessions(store: Store, user_id: str) -> AsyncIterator[list[_Attended]]:
     async for sessions in pages(lambda cursor: store.sessions_with(user_id, cursor=cursor, limit=_PAGE)):
-        yield sessions
+        yield [
+            _Attended(
+                id=session.id,
+                place=session.channel.name,
+                opened_at=session.opened_at,
+                last_at=session.last_at,
+                closed_at=session.closed_at,
+                you=next((each for each in session.participants if is_theirs(each, user_id)), None),
+            )
+            for session in sessions
+        ]
+
+
+class _Named(BaseModel):
+    """A record with its kind."""
+
+    kind: str
+    record: Spent | AuditEntry | Setting
+
+
+async def _records(store: Store, user_id: str) -> AsyncIterator[list[_Named]]:
+    async for records in records_of(store, user_id):
+        yield [_Named(kind=record.kind, record=record) for record in records]
 
 
 async def _marks(store: Store, user_id: str) -> AsyncIterator[list[_Mark]]:
@@ -111,6 +147,7 @@ async def _marks(store: Store, user_id: str) -> AsyncIterator[list[_Mark]]:
         yield [
             _Mark(message=message.id, mark=mark)
             for message in messages
+            if not is_theirs(message.sender, user_id)
             for mark in _all_marks(message)
             if is_theirs(mark.sender, user_id)
         ]

@@ -12,6 +12,8 @@ ASKED = {"asked": "yes"}
 """The metadata of a line that wants an answer."""
 UNSEEN = {"unseen": "yes"}
 """The metadata of a line that stands nowhere on its front."""
+UNFETCHED = {"unfetched": "yes"}
+"""The metadata of a line whose files stay where they are."""
 _ORIGINS = 10_000
 _STOP_WORDS = {"stop", "/stop"}
 
@@ -38,16 +40,17 @@ class Incoming:
     faces: bool = False
     """Whether the front can show a persona with a name and face of its own there."""
     shown: tuple[Attachment, ...] = ()
-    """The files beside the message it replies to, as the front sees them."""
+    """The files beside the message it replies to, as the front sees them, should that not be kept."""
     seen: bool = True
     """Whether it stands on its front, as a button's wish does not."""
     persona: str | None = None
     """The persona asked for, where a command names one."""
 
-    def line(self, id: str, session_id: str) -> Message:
-        """The message it is kept as."""
+    def line(self, id: str, session_id: str, *, fetched: bool = True) -> Message:
+        """The message it is kept as; `fetched` is whether the files beside it are to be kept as well."""
         parts: tuple[Part, ...] = (Text(text=storable(self.text)),) if self.text else ()
         wanted = (self.later or self.answer) and not is_stop(self.text)
+        left = bool(self.attachments) and not fetched
         return Message(
             id=id,
             origin=self.origin,
@@ -57,16 +60,12 @@ class Incoming:
             parts=(*parts, *self.attachments),
             at=self.at,
             reply_to=self.reply_to,
-            metadata={**(ASKED if wanted else {}), **({} if self.seen else UNSEEN)},
+            metadata={
+                **(ASKED if wanted else {}),
+                **({} if self.seen else UNSEEN),
+                **(UNFETCHED if left else {}),
+            },
         )
-
-    def beside(self, replied: Message | None) -> Message | None:
-        """The message replied to, kept or not, if there are files beside it."""
-        if replied is not None:
-            return replied if replied.attachments else None
-        if not self.shown:
-            return None
-        return self.line("", "").model_copy(update={"origin": self.reply_to, "parts": self.shown})
 
 
 class Origins:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import time
@@ -16,9 +17,11 @@ import structlog
 from pydantic import ValidationError
 
 from . import status
-from .errors import Fatal
+from .errors import ConfigError
+from .loading import load
 from .nursery import LOST, Child, Nursery
 from .process import FATAL, Launch
+from .reloading import Stamp, stamp
 from .settings import BotSettings
 from .status import BotStatus
 
@@ -39,6 +42,8 @@ class Patience:
     memory_beats: int = 3
     """Memory is looked at once in so many beats."""
     stop_within: float = 10.0
+    look_every: float = 2.0
+    """How often the files of the configuration are looked at, for a bot that waits for a person to change them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class Surroundings:
     announce: Callable[[BotStatus], None]
     stop: asyncio.Event
     patience: Patience
+    hopeless: Callable[[], bool]
+    """Whether every bot waits for a person."""
     now: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
 
@@ -73,25 +80,57 @@ class Keeper:
         self._log = log.bind(bot=bot.name)
 
     async def keep(self) -> None:
-        """Returns when the bot is stopped or fatal; `status` says which."""
-        try:
-            while await self._its_turn():
-                began = self._around.now()
-                code = await self._live()
-                if code == FATAL or self.status.state == "fatal":
-                    raise Fatal(self.status.last_error or f"ended with exit code {code}")
-                if self._around.stop.is_set():
-                    break
-                await self._pause(self._why(code), self._around.now() - began)
-        except Fatal as error:
-            self._log.error("stays down until a person has changed something", reason=str(error))
-            self._say("fatal", str(error))
-        else:
-            self._say("stopped", self._reason or self.status.last_error)
+        """Returns when the bot is stopped, or when it waits for a person as all the others do; `status` says which.
+        A fatal bot is started again when the files of the configuration have changed."""
+        while await self._its_turn():
+            read = await self._stamp()
+            began = self._around.now()
+            code = await self._live()
+            if code == FATAL or self.status.state == "fatal":
+                reason = self.status.last_error or f"ended with exit code {code}"
+                self._log.error("stays down until a person has changed something", reason=reason)
+                self._say("fatal", reason)
+                if not await self._mended(read):
+                    return
+                continue
+            if self._around.stop.is_set():
+                break
+            await self._pause(self._why(code), self._around.now() - began)
+        self._say("stopped", self._reason or self.status.last_error)
 
     def kill(self) -> None:
         if self._child:
             self._child.kill()
+
+    async def _stamp(self) -> Stamp:
+        folder = self._around.launch.folder
+        return await asyncio.to_thread(stamp, folder) if folder else ()
+
+    async def _mended(self, read: Stamp) -> bool:
+        """Waits until the files are others than those it was started with, for two looks in a row, and good; False
+        when there is nothing to wait for any more."""
+        folder, seen = self._around.launch.folder, read
+        while folder is not None and not self._around.hopeless():
+            await self._wait(self._around.patience.look_every)
+            if self._around.stop.is_set():
+                return False
+            before, seen = seen, await self._stamp()
+            if seen == read or seen != before:
+                continue
+            read = seen
+            try:
+                found = (await asyncio.to_thread(load, folder, os.environ)).bot(self.bot.name)
+            except ConfigError as error:
+                trouble = f"The changed configuration is refused: {error.findings[0]}"
+                self._log.error("config.refused", findings=error.findings)
+                self._say("fatal", self.status.last_error, config_trouble=trouble)
+                continue
+            if found is not None:
+                self._log.info("is started again, since the configuration has changed")
+                self.bot, self._failures = found, 0
+                self._tell(self.status.model_copy(update={"config_trouble": "", "last_error": ""}))
+                return True
+        return False
 
     async def _its_turn(self) -> bool:
         """Waits for this start's turn among all starts; False when everything stops instead."""
@@ -194,9 +233,9 @@ class Keeper:
             async with asyncio.timeout(seconds):
                 await self._around.stop.wait()
 
-    def _say(self, state: status.State, reason: str) -> None:
+    def _say(self, state: status.State, reason: str, **more: str) -> None:
         """Speaks for a bot that is not running."""
-        facts = {"state": state, "pid": None, "since": datetime.now(UTC), "memory_bytes": 0, "live_sessions": 0}
+        facts = {**more, "state": state, "pid": None, "since": datetime.now(UTC), "memory_bytes": 0, "live_sessions": 0}
         said = self.status.model_copy(update={**facts, "discord": "", "last_error": reason, "restarts": self._restarts})
         try:
             status.write_unless_held(self.bot.root, said)

@@ -6,15 +6,18 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from storage.errors import StorageError
 from storage.model import Message, Receipt, Sender, Session
 
 if TYPE_CHECKING:
+    from .fetching import Replied
     from .pieces import Piece
 
+_EDITS = 3
+"""How often edits of its lines make a running answer start anew; each time is paid for."""
 _LONGEST = 4
 """Bursts: how long one person's lines may go on making a running answer start anew."""
 
@@ -52,18 +55,17 @@ class Turn:
     """When its last line arrived, on the monotonic clock, in seconds."""
     kept: asyncio.Future[bool]
     """Whether its first line is in storage; False when it was there before, and is nobody's business any more."""
-    replied_persona: str | None = None
-    """Whose message its last line replies to, if a persona's."""
+    replied: list[Replied] = field(default_factory=list)
+    """The messages that its lines reply to."""
     terms: Terms = field(default_factory=Terms)
     replaces: Message | None = None
     """The earlier answer to the same lines that this one stands in for."""
-    beside: Message | None = None
-    """The message that its last line replies to, if there are files beside it."""
     wish: Literal["go", "again", "stop", "cut"] = "go"
     """`again`: another line joined, ask anew; `stop`: a person wants silence; `cut`: the bot is going away."""
     settled: bool = False
     """Whether the words of the answer are final: from then on nothing can join or stop it."""
     asking: asyncio.Task[None] | None = None
+    """Getting ready to ask, and asking."""
     pieces: asyncio.Queue[Piece | None] = field(default_factory=asyncio.Queue)
     receipts: tuple[Receipt, ...] = ()
     shown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,6 +75,8 @@ class Turn:
     keeping: bool = False
     """Whether the answer is on its way into storage: receipts that come later go after it."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    edits: int = 0
+    """How often its lines were edited while it ran."""
     began: float = field(init=False)
     _floor: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -116,17 +120,22 @@ class Lanes:
         """Whether somebody has a turn in the session's lane already."""
         return any(turn.asker == sender.id for turn in self._lanes.get(session.id, ()))
 
-    def join(self, session: Session, line: Message, heard: float) -> bool:
+    def join(
+        self, session: Session, line: Message, heard: float, replied: Replied | None, *, persona: str | None
+    ) -> bool:
         """Adds a line to its sender's own turn, if that can still change: one that waits takes all, a running one
-        what comes within the burst of the line before and not too long after its first."""
+        what comes within the burst of the line before and not too long after its first. `replied` is what the line
+        replies to, `persona` whom it asks for. An answer given anew is about its own lines alone."""
         for turn in reversed(self._lanes.get(session.id, ())):
-            if turn.asker == line.sender.id:
+            if turn.asker == line.sender.id and turn.replaces is None:
                 if turn.settled or turn.wish in ("stop", "cut"):
                     return False
                 close = heard - turn.heard <= self.burst and heard - turn.began <= self.burst * _LONGEST
                 if turn.running and not close:
                     return False
                 turn.lines.append(line)
+                turn.replied += [replied] if replied else []
+                turn.terms = replace(turn.terms, persona=persona or turn.terms.persona)
                 turn.heard = heard
                 turn.interrupt("again")
                 return True
@@ -151,19 +160,26 @@ class Lanes:
             else:
                 self._admit(turn.session.id)
 
-    def stop(self, channel_key: str, asker: str | None = None) -> list[Turn]:
-        """Ends answers in a channel at once: the asker's own, running or waiting, or else whatever is running.
-        Returns those that were at work there."""
+    def there(self, channel_key: str, asker: str | None = None, *, everybody: bool = False) -> list[Turn]:
+        """The asker's own turns in a channel, running or waiting; with `everybody` those of all."""
         here = [turn for lane in self._lanes.values() for turn in lane if turn.session.channel.key == channel_key]
-        own = [turn for turn in here if turn.asker == asker]
-        for turn in own or [turn for turn in here if turn.running]:
-            if not turn.settled:
-                turn.interrupt("stop")
-        return here
+        return here if everybody else [turn for turn in here if turn.asker == asker]
+
+    def stop(self, channel_key: str, asker: str | None = None, *, everybody: bool = False) -> list[Turn]:
+        """Ends at once what is `there` and not said to its end yet. Returns those turns."""
+        meant = [turn for turn in self.there(channel_key, asker, everybody=everybody) if not turn.settled]
+        for turn in meant:
+            turn.interrupt("stop")
+        return meant
 
     def find(self, turn_id: str) -> Turn | None:
         """The turn of that id, running or waiting."""
         return next((turn for lane in self._lanes.values() for turn in lane if turn.id == turn_id), None)
+
+    def replacing(self, answer_id: str) -> bool:
+        """Whether an answer that stands in for that one is on its way."""
+        turns = (turn for lane in self._lanes.values() for turn in lane)
+        return any(turn.replaces is not None and turn.replaces.id == answer_id for turn in turns)
 
     def at_work(self, message_id: str) -> bool:
         """Whether that answer, or an answer to that line, is on its way."""
@@ -171,14 +187,18 @@ class Lanes:
         return any(turn.id == message_id or any(line.id == message_id for line in turn.lines) for turn in turns)
 
     def changed(self, line: Message) -> None:
-        """Told when a line was edited or deleted whose answer may be under way: it is asked anew, or not at all."""
+        """Told when a line was edited or deleted whose answer may be under way: it is asked anew, or not at all. Of a
+        line that is edited again and again the answer is to one of its wordings."""
         for turn in self._lanes.get(line.session_id, ()):
             at = next((number for number, known in enumerate(turn.lines) if known.id == line.id), None)
             if at is None or turn.settled:
                 continue
             if line.deleted_at is None:
                 turn.lines[at] = line
-                turn.interrupt("again")
+                if turn.running:
+                    turn.edits += 1
+                if turn.edits <= _EDITS:
+                    turn.interrupt("again")
             elif len(turn.lines) > 1:
                 del turn.lines[at]
                 turn.interrupt("again")

@@ -26,6 +26,9 @@ _OURS = {
     "ahead": "it is filled in with what the bots before this one answer: remove the line",
 }
 _PATH = StorageSettings().path
+_SLIP = 0.85
+"""How much two names of models must be alike for one to be a slip of the pen: others are models of their own, with
+prices of their own."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -229,11 +232,11 @@ def _strangers(draft: _Draft, personas: Mapping[str, object]) -> Iterator[str]:
     asked = [budget.at("cheaper") for budget in draft.entry.at("budgets").children]
     asked += [item for rule in rules for item in rule.at("models").children]
     models = [*filter(None, (model.at("model").text for model in draft.entry.at("models").children)), "offline"]
-    known = (("persona", called, draft.names if draft.cast else None), ("model", asked, models))
-    for kind, items, names in known:
+    known = (("persona", called, draft.names if draft.cast else None, 0.6), ("model", asked, models, _SLIP))
+    for kind, items, names, likeness in known:
         for item in items:
             if names is not None and isinstance(item.value, str) and item.value not in names and not item.problem:
-                nearest = unknown(item.value, names)
+                nearest = unknown(item.value, names, likeness=likeness)
                 yield f"{item.place}: found {shown(item.value)}, which is no {kind} of this bot; {nearest}"
 
 

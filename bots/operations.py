@@ -8,9 +8,9 @@ from typing import Literal
 
 from storage.manifest import Manifest
 
-from .providers import Provider
+from .providers import Provider, Trouble
 from .reloading import Reloaded
-from .settings import BotSettings
+from .settings import BotSettings, ModelSettings
 from .status import BotStatus
 
 Say = Callable[[str], Awaitable[None]]
@@ -21,10 +21,12 @@ class ModelState:
     """One model of a bot, as it stands."""
 
     name: str
-    state: Literal["ready", "resting", "off"]
-    """`resting` after failures in a row; `off` without a key."""
+    state: Literal["ready", "failing", "resting", "off"]
+    """`failing` since its last question, `resting` after failures in a row; `off` without a key."""
     variable: str = ""
     """What to set where it is off."""
+    why: str = ""
+    """How it fails, and since when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,30 @@ class Operations:
 def model_states(settings: BotSettings, asked: Sequence[Provider]) -> tuple[ModelState, ...]:
     """Every model of a bot's settings, by the providers that are asked for them."""
     resting = {(each.name, each.model) for each in asked if getattr(each, "resting", False)}
+    troubles: dict[tuple[str, str], Trouble | None]
+    troubles = {(each.name, each.model): getattr(each, "trouble", None) for each in asked}
     found = []
     for model in settings.models:
-        name = f"{model.provider} {model.model}".strip()
+        name, key = f"{model.provider} {model.model}".strip(), (model.provider, model.model)
         if not model.ready:
             found.append(ModelState(name, "off", model.api_key.variable if model.api_key is not None else ""))
+        elif trouble := troubles.get(key):
+            found.append(ModelState(name, "failing", why=_why(model, trouble)))
         else:
-            found.append(ModelState(name, "resting" if (model.provider, model.model) in resting else "ready"))
+            found.append(ModelState(name, "resting" if key in resting else "ready"))
     return tuple(found)
+
+
+def model_trouble(states: Sequence[ModelState]) -> str:
+    """What is wrong with the models that are asked, for whoever runs the bot; nothing where all is well."""
+    return "; ".join(f"{each.name}: {each.why}" for each in states if each.state == "failing")
+
+
+def _why(model: ModelSettings, trouble: Trouble) -> str:
+    key = f"the key in {model.api_key.variable}" if model.api_key else "a question without a key"
+    how = {
+        "auth": f"the provider does not accept {key}, or its credit is used up",
+        "rate_limit": "the provider takes no more questions for now",
+        "timeout": "it takes too long to answer",
+    }.get(trouble.kind, "it cannot be reached, or there is no such model")
+    return f"{how}, since {trouble.since:%Y-%m-%d %H:%M} UTC"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from storage.model import Session
 
 from .sessions import GapFrom
+from .spans import span
 
 _DECIDED: dict[GapFrom, str] = {
     "channel": "set for this place",
     "guild": "set for this server",
     "settings": "by the bot's configuration",
 }
-_SPANS = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,16 @@ class Outlook:
     """What they weigh, roughly."""
     carry_over: str
     """What a model is told about the session before; words of people."""
+    in_mind: tuple[str, ...]
+    """What people asked the bot to remember in the place: who said what; words of people."""
 
     def told(self, inert: Callable[[str], str] = str) -> str:
         """The same for people; `inert` makes names and words of people harmless where they are shown."""
         context = self.session.context
         people = ", ".join(inert(each.name) for each in self.session.participants if each.type == "user")
-        silence = "No silence ends a session" if self.gap is None else f"A session ends after {_span(self.gap)}"
+        silence = (
+            "No silence ends a session" if self.gap is None else f"A session ends after {span(self.gap)} of silence"
+        )
         lines = [
             "The next line begins a new session."
             if self.over
@@ -48,21 +52,8 @@ class Outlook:
             f"{silence} ({_DECIDED[self.decided]}).",
             f"From before: {inert(self.carry_over)}" if self.carry_over else "",
             f"Summary: {inert(context.summary)}" if context.summary else "",
-            *(f"In mind: {inert(each)}" for each in context.shared_knowledge),
+            *(f"In mind: {inert(each)}" for each in self.in_mind),
             *(f"Goal: {inert(each)}" for each in context.goals),
             *(f"Constraint: {inert(each)}" for each in context.constraints),
         ]
         return "\n".join(filter(None, lines))
-
-
-def known(session: Session) -> str:
-    """What people asked to be kept in mind, for a prompt ahead of the history: words of people, one thing a line, so
-    that none can pose as another. Empty when there is nothing."""
-    things = [f"- {' '.join(each.split())}" for each in session.context.shared_knowledge]
-    return "\n".join(["(People here asked you to keep in mind what was said:", *things, ")"]) if things else ""
-
-
-def _span(seconds: float) -> str:
-    unit, size = next((unit, size) for unit, size in _SPANS.items() if seconds % size == 0 or size == 1)
-    count = seconds / size
-    return f"{count:g} {unit}{'' if count == 1 else 's'} of silence"

@@ -15,7 +15,19 @@ from storage.backend import Store
 from storage.blobs import Blobs
 from storage.durable import in_thread
 from storage.errors import StorageError, Unavailable
-from storage.forgetting import Forgotten, forget, forget_listed, is_private, is_theirs, listed, memories_of, note, pages
+from storage.forgetting import (
+    Change,
+    Forgotten,
+    forget,
+    forget_listed,
+    is_private,
+    is_theirs,
+    listed,
+    memories_of,
+    note,
+    pages,
+    records_of,
+)
 from storage.model import Channel, Message, Sender
 from storage.place import Folder, Place
 from storage.records import AuditEntry, Profile, Run, Spent
@@ -49,6 +61,8 @@ class About:
     profile: bool = False
     spendings: int = 0
     """Answers that are gone, and whose cost is still known."""
+    records: int = 0
+    """Settings by or for them, and entries of the audit that name them."""
     files: int = 0
     file_bytes: int = 0
     first: datetime | None = None
@@ -56,13 +70,15 @@ class About:
 
     @property
     def nothing(self) -> bool:
-        return not (self.messages or self.answers or self.sessions or self.marks or self.memories or self.profile)
+        talk = self.messages or self.answers or self.sessions or self.marks
+        return not (talk or self.memories or self.profile or self.spendings or self.records)
 
 
 class Privacy:
     """What one bot keeps about people; `root` is None where it keeps everything in memory only, `backups` where its
     backups go. `stop` cuts short what is being said to somebody in a channel; `forget_session` hears the id of each
-    session that is not whole any more."""
+    session that was removed, `changed` that of each other one of which something was; `change_session` alters a
+    session, as `Sessions.change` does."""
 
     def __init__(
         self,
@@ -72,11 +88,14 @@ class Privacy:
         *,
         now: Callable[[], datetime],
         forget_session: Callable[[str], None],
+        changed: Callable[[str], None],
+        change_session: Change,
         stop: Callable[[Channel, str], Awaitable[object]],
         backups: Place | None = None,
     ) -> None:
         self._store, self._blobs, self._root, self._backups = store, blobs, root, backups
-        self._now, self._forget_session, self._stop = now, forget_session, stop
+        self._now, self._stop = now, stop
+        self._forget_session, self._changed, self._change_session = forget_session, changed, change_session
         self._one = asyncio.Lock()
 
     async def start(self) -> None:
@@ -99,34 +118,43 @@ class Privacy:
             about.sessions += len(sessions)
             about.private += sum(is_private(session.channel, user_id) for session in sessions)
         async for marked in pages(lambda cursor: self._store.marked_by(user_id, cursor=cursor, limit=_PAGE)):
-            about.marks += len(marked)
+            about.marks += sum(not is_theirs(message.sender, user_id) for message in marked)
         async with aclosing(memories_of(self._store, user_id)) as found:
             async for memories in found:
                 about.memories += len(memories)
-        async for spent in pages(lambda cursor: self._store.records(Spent, about=user_id, cursor=cursor, limit=_PAGE)):
-            about.spendings += len(spent)
+        async for records in records_of(self._store, user_id):
+            spent = sum(isinstance(record, Spent) for record in records)
+            about.spendings += spent
+            about.records += len(records) - spent
         about.profile = await self._store.record(Profile, user_id) is not None
         return about
 
     def export(self, user_id: str, *, files: bool = True) -> AsyncGenerator[bytes, None]:
-        """A zip of everything, in chunks: a README, what was said as JSON and as Markdown,
-        memories, sessions, reactions and notes, the profile, and with `files` the attachments. Raises `StorageError`
-        on the way."""
+        """A zip of everything, in chunks: a README, what was said as JSON and as Markdown, memories, sessions, marks,
+        the profile, what else names them, and with `files` the attachments. Raises `StorageError` on the way."""
         return packed(self._store, self._blobs, user_id, self._now(), files=files)
 
     async def forget(self, user_id: str) -> Forgotten:
         """Removes a person for good, as `storage.forgetting` says, from archives too, and notes it in the root and
         where backups go. What is being said to them is cut short first. Where it was cut off, the next `start`
         finishes it. Raises `StorageError`."""
-        at = self._now()
         async with self._one:
+            await self._stop_talk(user_id)
+            at = await self._until_now(user_id)
             if self._root is not None:
                 await note(Folder(self._root), {user_id: at})
             await self._tell_backups({user_id: at})
-            await self._stop_talk(user_id)
             if self._root is not None:
                 await self._clear_archives(self._root, user_id, at)
-            done = await forget(self._store, user_id, at, blobs=self._blobs, gone=self._forget_session)
+            done = await forget(
+                self._store,
+                user_id,
+                at,
+                blobs=self._blobs,
+                gone=self._forget_session,
+                changed=self._changed,
+                change=self._change_session,
+            )
             entry = AuditEntry(
                 id=f"forget {at.isoformat()}",
                 at=at,
@@ -182,6 +210,13 @@ class Privacy:
             for session in sessions:
                 if session.closed_at is None:
                     await self._stop(session.channel, user_id)
+
+    async def _until_now(self, user_id: str) -> datetime:
+        """The time up to which everything goes: a front tells when a line was said, and its clock may be ahead."""
+        latest = self._now()
+        async for messages in pages(lambda cursor: self._store.talk_of(user_id, cursor=cursor, limit=_PAGE)):
+            latest = max(latest, *(message.at for message in messages))
+        return latest
 
     async def _tell_backups(self, people: dict[str, datetime]) -> None:
         """What is not told now is told at the next start; until then a restore does not know of it."""

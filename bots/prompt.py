@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from storage.model import Attachment, Channel, Message
@@ -59,12 +59,13 @@ class Prompts:
         *,
         carry_over: str,
         now: datetime,
-        images: Sequence[Image] = (),
+        images: Mapping[str, Image] = {},
         texts: Mapping[str, str] = {},
     ) -> Prompt:
         """The prompt that answers `asked` after `history` (oldest first, without the lines in `asked`).
 
-        `images` stand beside the last line; `texts` are those of files beside any of the lines, by their blobs."""
+        `images` and `texts` are those of files beside any of the lines, by their blobs; a picture is shown once, where
+        it came last."""
         system = f"{persona.prompt.strip()}\n\n{_MANNERS}"
         # Words of people, so not in the system's; first and unchanging, so that the beginning stays the same.
         before = (
@@ -79,9 +80,12 @@ class Prompts:
         last = f"(It is {now:%A %Y-%m-%d %H:%M} UTC, in {_place(channel)}.)\n{told}"
         room = self._window_tokens - self._max_tokens - sum(map(tokens, (system, last, carry_over)))
         shown = self._window([self._shown(m, look) for m in history], room - _IMAGE * len(images))
+        if images:
+            look = replace(look, pictures=_pictures((*history, *asked), images))
+        beside = [image for message in asked for image in look.pictures.get(message.id, ())]
         return Prompt(
             system=system,
-            lines=(*before, *(one.line for one in shown if one.weight), Line("user", last, tuple(images))),
+            lines=(*before, *(look.pictured(one) for one in shown if one.weight), Line("user", last, tuple(beside))),
             question=question,
             max_tokens=self._max_tokens,
             temperature=persona.temperature,
@@ -140,6 +144,13 @@ class _Look:
     texts: Mapping[str, str]
     room: int
     """Tokens for the texts of files beside one message."""
+    pictures: Mapping[str, tuple[Image, ...]] = field(default_factory=dict)
+    """By the id of the message they stand beside."""
+
+    def pictured(self, shown: _Shown) -> Line:
+        """A line of history with the pictures beside it."""
+        images = self.pictures.get(shown.message.id, ())
+        return replace(shown.line, images=images) if images and shown.line.role == "user" else shown.line
 
     def mark(self, message: Message) -> tuple[str, ...]:
         """What a line's looks depend on beside the message itself."""
@@ -173,6 +184,15 @@ class _Look:
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", kept)), default=0))
             shown += "\n    " + _indented(f"{_file_name(file)}:\n{fence}\n{kept.rstrip()}\n{fence}")
         return shown
+
+
+def _pictures(messages: Iterable[Message], images: Mapping[str, Image]) -> dict[str, tuple[Image, ...]]:
+    """The pictures by the id of the message they stand beside, each beside the last one only."""
+    last = {file.blob: message.id for message in messages for file in message.attachments if file.blob in images}
+    found: dict[str, tuple[Image, ...]] = {}
+    for blob, message_id in last.items():
+        found[message_id] = (*found.get(message_id, ()), images[blob or ""])
+    return found
 
 
 def cut_to(text: str, room: int) -> str:

@@ -12,11 +12,13 @@ from typing import Literal, get_args
 from storage.backend import ManyWriters, Store
 from storage.model import Channel, Sender, Spending, Usage
 
-from .access import covers_person, covers_place, home
+from .access import HomeName, covers_person, covers_place, home
 from .community_settings import Budget
 
-Window = Literal["hour", "day", "month"]
+Window = Literal["minute", "hour", "day", "month"]
 
+_TOLD: tuple[Window, ...] = ("hour", "day", "month")
+"""The windows that people are told of; a minute's budget holds back a rush and needs no word before that."""
 _LEVELS = (50, 80)
 """Per cent of a budget at which people are told; from the last on, a cheaper model answers where one is named."""
 _PAUSE = timedelta(minutes=10)
@@ -137,9 +139,15 @@ class Quotas:
     nobody knows the price of costs nothing. A thread counts as its channel."""
 
     def __init__(
-        self, budgets: Callable[[Channel], Sequence[Budget]], store: Store, *, now: Callable[[], datetime]
+        self,
+        budgets: Callable[[Channel], Sequence[Budget]],
+        store: Store,
+        home_name: HomeName,
+        *,
+        now: Callable[[], datetime],
     ) -> None:
         self._budgets = budgets
+        self._home_name = home_name
         self._store = store
         self._now = now
         self._tallies: dict[Window, _Tally] = {}
@@ -176,9 +184,9 @@ class Quotas:
     def ask(self, channel: Channel, sender: Sender, roles: Collection[str]) -> Verdict:
         """Whether a person with these roles (ids and names) may have an answer; if so, it is counted, and either
         `spent` or `undone` must follow."""
-        full = [meter for meter in self.meters(channel, sender, roles) if meter.nearest.share >= 1]
-        if full:
-            return self._declined(max(full, key=lambda meter: meter.until), channel)
+        full = self._full(channel, sender, roles)
+        if full is not None:
+            return Verdict(declined=self._refusal(full), quiet=self._told_lately(full, channel))
         self._under_way[sender.id, channel.key] += 1
         notices, cheaper = [], []
         for meter in self.meters(channel, sender, roles):
@@ -186,12 +194,17 @@ class Quotas:
             if level == _LEVELS[-1] and meter.budget.cheaper:
                 cheaper.append(meter)
             warned = self._tally(meter.budget.window).warned
-            if level > warned.get((meter.budget, meter.holder), 0):
+            if meter.budget.window in _TOLD and level > warned.get((meter.budget, meter.holder), 0):
                 warned[meter.budget, meter.holder] = level
                 notices.append(self._warning(meter, level))
         nearest = max(cheaper, key=lambda meter: meter.nearest.share, default=None)
         models = frozenset((nearest.budget.cheaper or "",)) if nearest else None
         return Verdict(models=models, notice=" ".join(notices))
+
+    def used_up(self, channel: Channel, sender: Sender, roles: Collection[str]) -> str:
+        """What `ask` would decline with now; empty where it would not. Nothing is counted."""
+        full = self._full(channel, sender, roles)
+        return self._refusal(full) if full else ""
 
     def spent(self, channel: Channel, sender: Sender, usage: Usage | None) -> None:
         """Counts what an answer took that `ask` allowed. One whose usage nobody knows counts as an answer."""
@@ -215,7 +228,11 @@ class Quotas:
         for budget in self._budgets(channel):
             shared = budget.per != "user" and budget.user is None
             held = shared if sender is None else covers_person(budget, sender, roles)
-            if not held or not covers_place(budget, channel) or (budget.per == "guild" and channel.guild_id is None):
+            if (
+                not held
+                or not covers_place(budget, channel, self._home_name)
+                or (budget.per == "guild" and channel.guild_id is None)
+            ):
                 continue
             holders = {"user": sender.id if sender else "", "channel": home(channel), "guild": channel.guild_id or ""}
             holder = holders.get(budget.per, "")
@@ -226,7 +243,7 @@ class Quotas:
     def used(self, user_id: str) -> dict[Window, Used]:
         """What a person used everywhere in the hour, day and month under way."""
         sums: dict[Window, Used] = {}
-        for window in get_args(Window):
+        for window in _TOLD:
             sums[window] = Used()
             for used in self._tally(window).people.get(user_id, {}).values():
                 sums[window].add(used)
@@ -254,7 +271,7 @@ class Quotas:
             return False
         if budget.per == "guild" and channel.guild_id != holder:
             return False
-        return covers_place(budget, channel)
+        return covers_place(budget, channel, self._home_name)
 
     def _tally(self, window: Window) -> _Tally:
         now = self._now()
@@ -265,22 +282,31 @@ class Quotas:
             tally = self._tallies[window] = _Tally(*bounds(window, now))
         return tally
 
-    def _declined(self, meter: Meter, channel: Channel) -> Verdict:
+    def _full(self, channel: Channel, sender: Sender, roles: Collection[str]) -> Meter | None:
+        """Of the budgets that are used up, the one that begins anew last."""
+        full = [meter for meter in self.meters(channel, sender, roles) if meter.nearest.share >= 1]
+        return max(full, key=lambda meter: meter.until, default=None)
+
+    def _told_lately(self, meter: Meter, channel: Channel) -> bool:
+        """Whether people in a channel heard it a moment ago; from now on they have."""
         now = self._now()
         told = self._tally(meter.budget.window).told
         key = (meter.budget, meter.holder, channel.key)
         quiet = key in told and now - told[key] < _PAUSE
         if not quiet:
             told[key] = now
+        return quiet
+
+    def _refusal(self, meter: Meter) -> str:
         who, whose = _HOLDERS[meter.budget.per]
         text = f"{who} used up {whose} {meter.nearest.most} for {span(meter.budget)}; I can answer again "
-        return Verdict(declined=f"{text}{again(meter.until, now)}.", quiet=quiet)
+        return f"{text}{again(meter.until, self._now())}."
 
     def _warning(self, meter: Meter, level: int) -> str:
         who, whose = _HOLDERS[meter.budget.per]
         percent = min(100, int(meter.nearest.share * 100 + 1e-9))
         text = f"{who} used {percent} % of {whose} {meter.nearest.most} for {span(meter.budget)}"
-        if level == _LEVELS[-1] and meter.budget.cheaper:
+        if level == _LEVELS[-1] and meter.budget.cheaper and meter.nearest.share < 1:
             text += f", so {meter.budget.cheaper} answers from now on"
         return f"{text}; it begins anew {again(meter.until, self._now())}."
 
@@ -291,7 +317,7 @@ _HOLDERS = {
     "guild": ("This server has", "its"),
     "bot": ("I have", "my"),
 }
-SPANS: dict[Window, str] = {"hour": "this hour", "day": "today", "month": "this month"}
+SPANS: dict[Window, str] = {"minute": "this minute", "hour": "this hour", "day": "today", "month": "this month"}
 
 
 def span(budget: Budget) -> str:
@@ -302,7 +328,10 @@ def span(budget: Budget) -> str:
 
 def bounds(window: Window, now: datetime) -> tuple[datetime, datetime]:
     """From when until when the window of a time lasts; `now` is in UTC."""
-    hour = now.replace(minute=0, second=0, microsecond=0)
+    minute = now.replace(second=0, microsecond=0)
+    if window == "minute":
+        return minute, minute + timedelta(minutes=1)
+    hour = minute.replace(minute=0)
     if window == "hour":
         return hour, hour + timedelta(hours=1)
     day = hour.replace(hour=0)

@@ -25,6 +25,13 @@ class Recent:
         self._held = 0
         self._meanwhile: dict[str, list[Message]] = {}
 
+    def adopt(self, limit: int) -> None:
+        """Holds so many messages of each session from now on."""
+        if limit != self._limit:
+            self._limit = limit
+            for session_id in (*self._lists, *self._meanwhile):
+                self.forget(session_id)
+
     def heard(self, message: Message) -> None:
         """Takes in a message that has just been kept."""
         if message.session_id in self._meanwhile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,15 +61,15 @@ class Reloaded:
 class Reloading:
     """Keeps one bot's settings as its files have them.
 
-    `apply` takes the new settings on, in which all that `RESTART` names stands as it runs, and returns the keys that
-    it could not take on either. `report` is told `config_trouble`: why a change was refused, or nothing. `stale` says
-    that the files may have changed since `running` was read from them, as they may for a bot that was started again."""
+    `apply` takes the new settings on, in which all that `RESTART` names stands as it runs. `report` is told
+    `config_trouble`: why a change was refused, or nothing. `stale` says that the files may have changed since `running`
+    was read from them, as they may for a bot that was started again."""
 
     def __init__(
         self,
         folder: Path,
         running: BotSettings,
-        apply: Callable[[BotSettings], Awaitable[list[str]]],
+        apply: Callable[[BotSettings], None],
         *,
         report: Report,
         stale: bool = False,
@@ -123,10 +123,11 @@ class Reloading:
             waiting = [key for key in differing(self._running, new) if _needs_restart(key)]
             new = _as_running(new, self._running, waiting)
             changed = differing(self._running, new)
-            left = await self._apply(new) if changed else []
+            if changed:
+                self._apply(new)
             self._running = new
             self._report({"config_trouble": ""})
-            done = Reloaded(tuple(key for key in changed if key not in left), (*waiting, *left))
+            done = Reloaded(tuple(changed), tuple(waiting))
             if changed or waiting:
                 log.info("config.reloaded", changed=list(done.changed), waiting=list(done.waiting))
             return done

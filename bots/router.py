@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from storage.model import Channel
 
+from .access import HomeName, means
 from .settings import BindingSettings, BotSettings, PersonaSettings
 
 Rule = Literal["request", "access", "address", "reply", "thread", "channel", "guild", "session", "keywords", "default"]
@@ -39,9 +39,10 @@ class Decision:
 
 
 class ContextRouter:
-    """Picks among one bot's personas."""
+    """Picks among one bot's personas. A binding of a channel holds in its threads; `home_name` tells its name."""
 
-    def __init__(self, settings: BotSettings) -> None:
+    def __init__(self, settings: BotSettings, home_name: HomeName) -> None:
+        self._home_name = home_name
         self._personas = settings.personas
         self._bindings = settings.bindings
         self._calls = {p.name: called((p.display, p.name, *p.aliases)) for p in settings.personas}
@@ -114,7 +115,7 @@ class ContextRouter:
         for rule in rules:
             for binding in self._bindings:
                 place = getattr(binding, rule)
-                if place is not None and _stands_in(binding, channel):
+                if place is not None and _stands_in(binding, channel, self._home_name):
                     return Decision(binding.persona, rule, f"the {rule} {place!r} is bound to it")
         return None
 
@@ -140,13 +141,11 @@ class ContextRouter:
         return next((p for p in self._personas if p.name == name), None)
 
 
-def _stands_in(binding: BindingSettings, channel: Channel) -> bool:
+def _stands_in(binding: BindingSettings, channel: Channel, home_name: HomeName) -> bool:
     if binding.thread is not None:
         return channel.kind == "thread" and binding.thread in (channel.id, channel.name)
     if binding.channel is not None:
-        return binding.channel in (channel.id, channel.parent_id) or fnmatchcase(
-            channel.name.casefold(), binding.channel.casefold()
-        )
+        return means(binding.channel, home_name(channel), channel.id, channel.parent_id)
     return channel.guild_id is not None and binding.guild in (channel.guild_id, channel.guild_name)
 
 

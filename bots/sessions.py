@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final, Literal
@@ -13,6 +13,7 @@ from storage.errors import StorageError
 from storage.model import Channel, ChannelKind, Message, Sender, Session, SessionContext, session_id
 
 from .settings import BotSettings
+from .speakers import Speakers
 
 _REMEMBERED = 4096
 """Sessions kept in memory; the others are read again when somebody speaks in their channel."""
@@ -67,11 +68,16 @@ class Sessions:
         """The id of each channel's current session."""
         self._changed: dict[str, _Changes] = {}
         """Where other processes write too: by session what was changed here since a person last spoke in it."""
+        self.rewordings = 0
+        """How often what was said has changed: a summary begun before that may quote what is said no more."""
         self.adopt(settings)
 
     def adopt(self, settings: BotSettings) -> None:
         """Goes by other settings from now on."""
         self.max_history = settings.storage.max_history
+        personas = [name for each in settings.personas for name in (each.name, each.display, *each.aliases)]
+        self.voices = (settings.display, settings.name, *personas)
+        """The names the bot itself goes by: a person who bears one is told apart from it."""
         self._timeout = timedelta(seconds=settings.storage.session_timeout)
         self._gaps: dict[ChannelKind, float | None] = {
             "channel": settings.storage.session_gap,
@@ -166,6 +172,12 @@ class Sessions:
             raise
         return changed
 
+    async def reworded(self, session_id: str) -> None:
+        """Told when something said in a session was edited or deleted: its summary, which may quote it, is made anew
+        when it is next needed. Raises `StorageError`."""
+        self.rewordings += 1
+        await self.change(session_id, without_summary)
+
     def forget(self, session_id: str) -> None:
         """Lets go of a session that was removed: whoever speaks in its channel next, the store is asked."""
         forgotten = self._live.pop(session_id, None)
@@ -222,8 +234,9 @@ class Sessions:
         self._live[before.id] = before  # asked for with every turn of the session
         if before.context.summary:
             return before.context.summary
+        rewordings = self.rewordings
         context = (await self._summarised(before)).context
-        now = await self._unmoved(before)
+        now = await self._unmoved(before, rewordings)
         if now is not None and now.context != context:
             await self._save(now.model_copy(update={"context": context}))
         return context.summary if now is not None else ""
@@ -232,29 +245,34 @@ class Sessions:
         """Closes what nobody came back to within the timeout, with its summary. Returns how many."""
         closed = 0
         for idle in await self._store.idle_sessions(now - self._timeout):
+            rewordings = self.rewordings
             context = (await self._summarised(idle)).context
-            session = await self._unmoved(idle)
+            session = await self._unmoved(idle, rewordings)
             if session is not None and session.closed_at is None:
                 await self._save(session.model_copy(update={"closed_at": now, "context": context}))
                 closed += 1
         return closed
 
     async def _close(self, session: Session, at: datetime) -> None:
+        rewordings = self.rewordings
         context = (await self._summarised(session)).context
 
         def closed(now: Session) -> Session:
-            return without(now, KEPT).model_copy(update={"closed_at": now.closed_at or at, "context": context})
+            changed = without(now, KEPT).model_copy(update={"closed_at": now.closed_at or at, "context": context})
+            return changed if rewordings == self.rewordings else without_summary(changed)
 
         await self.change(session.id, closed)
 
-    async def _unmoved(self, session: Session) -> Session | None:
-        """The session as it stands now; None if it was removed, or somebody spoke in it, meanwhile."""
+    async def _unmoved(self, session: Session, rewordings: int) -> Session | None:
+        """The session as it stands now; None if it was removed, somebody spoke in it, or what was said was changed,
+        meanwhile."""
         kept = await self._store.session(session.id)
         if kept is None or kept.deleted_at is not None:
             return None
         now = self.latest(kept)
         # Whether it is closed is what the store says: it may have refused to take that.
-        return now.model_copy(update={"closed_at": kept.closed_at}) if now.last_at <= session.last_at else None
+        same = now.last_at <= session.last_at and rewordings == self.rewordings
+        return now.model_copy(update={"closed_at": kept.closed_at}) if same else None
 
     async def _replied_to(self, replied: Message | None, channel: Channel, current: Session | None) -> Session | None:
         if replied is None:
@@ -300,10 +318,8 @@ class Sessions:
     def _joined(self, session: Session, channel: Channel, sender: Sender, at: datetime) -> Session:
         changes: dict[str, object] = {"channel": channel, "closed_at": None}
         if sender.type != "bot":
-            session = without(session, KEPT)
+            session = without_summary(without(session, KEPT))  # it is true no more
             changes |= {"archived": False, "last_at": max(at, session.last_at)}
-            if session.context.summary:  # true no more
-                changes["context"] = session.context.model_copy(update={"summary": ""})
         if all(known.id != sender.id for known in session.participants):
             changes["participants"] = (*session.participants[1 - PARTICIPANTS :], sender)
         return session.model_copy(update=changes)
@@ -339,22 +355,25 @@ class Sessions:
         if session.context.summary:  # nobody has spoken since it was written
             return session
         tail = await self._store.messages(session.id, limit=8)
-        context = SessionContext(**{**dict(session.context), "summary": summary(session, tail)})
+        context = SessionContext(**{**dict(session.context), "summary": summary(session, tail, self.voices)})
         return session.model_copy(update={"context": context})
 
 
-def summary(session: Session, tail: list[Message]) -> str:
-    """A few honest lines on a session from its last messages: who spoke, what was last asked and answered."""
+def summary(session: Session, tail: Sequence[Message], voices: Iterable[str]) -> str:
+    """A few honest lines on a session from its last messages: who spoke, what was last asked and answered. Nobody
+    bears one of the bot's `voices`."""
     asked = next((m for m in reversed(tail) if m.role == "user" and m.words.strip()), None)
     if asked is None:
         return ""
-    names = [p.name for p in session.participants if p.type == "user"] or [asked.sender.name]
+    people = [person for person in session.participants if person.type == "user"] or [asked.sender]
+    speakers = Speakers(tail, voices, present=people)
+    names = [speakers.name(person) for person in people]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     lines = [f"{session.opened_at:%Y-%m-%d %H:%M} UTC, with {', '.join(names[:_NAMED])}{more}."]
-    lines.append(f"{asked.sender.name} last said: {short(asked.words)}")
+    lines.append(f"{speakers.name(asked.sender)} last said: {short(asked.words)}")
     answer = next((m for m in reversed(tail) if m.role == "assistant" and m.words.strip()), None)
     if answer is not None:
-        lines.append(f"{answer.sender.name} last answered: {short(answer.words)}")
+        lines.append(f"{speakers.name(answer.sender)} last answered: {short(answer.words)}")
     return "\n".join(lines)
 
 
@@ -363,6 +382,13 @@ def without(session: Session, mark: str) -> Session:
     if mark not in session.metadata:
         return session
     return session.model_copy(update={"metadata": {k: v for k, v in session.metadata.items() if k != mark}})
+
+
+def without_summary(session: Session) -> Session:
+    """The session with an empty summary."""
+    if not session.context.summary:
+        return session
+    return session.model_copy(update={"context": session.context.model_copy(update={"summary": ""})})
 
 
 def short(text: str, limit: int = 280) -> str:

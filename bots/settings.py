@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from .community_settings import AccessRule, Budget, CatchupSettings, MediaSettings, PrivacySettings
 from .storage_settings import StorageSettings
-from .values import Address, Gap, Id, Name, Patterns, Secret, Section, Words
+from .values import Address, Gap, Id, Name, Patterns, Secret, Section, Url, Words
 
 
 class SessionSettings(Section):
@@ -62,7 +62,7 @@ class ModelSettings(Section):
     """Its name at the provider."""
     api_key: Secret | None = None
     """Left empty, the model is off and the bot says so, unless `base_url` names a server, which may want no key."""
-    base_url: Address = None
+    base_url: Url = None
     """Any server that speaks OpenAI's or Anthropic's protocol."""
     max_tokens: Annotated[int, Field(ge=16, le=200_000)] = 1024
     """The longest answer."""

@@ -27,9 +27,13 @@ class Speakers:
     """What the people of one talk are called. A name that two of them bear, or that is taken for a persona's or for
     the system's, gets a tail of its bearer's id: `Ana#4821`."""
 
-    def __init__(self, talk: Iterable[Message], reserved: Iterable[str] = ()) -> None:
-        """`reserved` are names that belong to nobody of them; so do those of the bot's voices in the talk."""
-        senders = {(message.sender.id, message.sender.name): message.sender for message in talk}
+    def __init__(
+        self, talk: Iterable[Message], reserved: Iterable[str] = (), *, present: Iterable[Sender] = ()
+    ) -> None:
+        """`reserved` are names that belong to nobody of them; so do those of the bot's voices in the talk. `present`
+        are named beside those who speak in it."""
+        everybody = (*present, *(message.sender for message in talk))
+        senders = {(sender.id, sender.name): sender for sender in everybody}
         people = [key for key, sender in senders.items() if sender.type in ("user", "bot")]
         voices = [sender.name for sender in senders.values() if sender.type not in ("user", "bot")]
         taken = {*_ROLES, *map(_likeness, (*reserved, *voices))} - {""}

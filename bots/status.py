@@ -10,13 +10,18 @@ from typing import Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from storage.rootlock import holder
+from storage.errors import RootInUse, Unavailable
+from storage.rootlock import RootLock, holder
 
+from .errors import TroupeError
 from .settings import BotSettings, Troupe
 
 State = Literal["not started", "starting", "ready", "stopping", "backing off", "stopped", "fatal", "died"]
 RUNNING: tuple[State, ...] = ("starting", "ready", "stopping")
 FILE = "status.json"
+FLEET = "fleet.lock"
+"""Held in every root by the `troupe up` that looks after it."""
+_LATE = "it was added since `troupe up` began: stop that with Ctrl-C, and start it anew"
 
 
 Report = Callable[[dict[str, object]], None]
@@ -48,6 +53,8 @@ class BotStatus(BaseModel):
     """Why the last scheduled backup or cleanup failed."""
     config_trouble: str = ""
     """Why a change of the configuration was refused."""
+    model_trouble: str = ""
+    """Which models fail, how, and since when."""
     last_backup: datetime | None = None
     """When the newest proven backup was made."""
     backup_alarm: str = ""
@@ -64,7 +71,19 @@ class BotStatus(BaseModel):
 
 def read(settings: Troupe) -> list[BotStatus]:
     """Every bot of the config, in its order; never fails on a missing or damaged file."""
-    return [of(bot) for bot in settings.bots]
+    found = [of(bot) for bot in settings.bots]
+    kept = [holder(bot.root, FLEET) is not None for bot in settings.bots]
+    late = [any(kept) and not mine and each.state == "not started" for each, mine in zip(found, kept, strict=True)]
+    return [
+        each.model_copy(update={"last_error": _LATE}) if out else each for each, out in zip(found, late, strict=True)
+    ]
+
+
+def read_without_config(folder: Path) -> list[BotStatus]:
+    """Every bot that has left its status where roots usually are: in `data/` beside the folder of the config. For
+    when nobody can say what the config says."""
+    roots = sorted(path.parent for path in (folder.absolute().parent / "data").glob(f"*/{FILE}"))
+    return [_at(root, said.bot) for root in roots if (said := _filed(root)) is not None]
 
 
 def left_behind(bot: BotSettings) -> str:
@@ -131,6 +150,24 @@ def carried(root: Path, status: BotStatus) -> BotStatus:
     return status.model_copy(update={"first_started": first, "last_backup": backup})
 
 
+def claim(settings: Troupe) -> list[RootLock]:
+    """Takes all roots for one `troupe up`, until the locks are released. Raises `TroupeError` where another has one of
+    them; a root that cannot be used is its own bot's trouble."""
+    locks: list[RootLock] = []
+    for bot in settings.bots:
+        try:
+            locks.append(RootLock.take(bot.root, FLEET))
+        except RootInUse as error:
+            for lock in locks:
+                lock.release()
+            raise TroupeError(
+                f"Troupe already runs here (process {error.pid}): talk to it with `make chat`, or stop it first."
+            ) from error
+        except Unavailable:
+            continue
+    return locks
+
+
 def all_held(settings: Troupe) -> str:
     """Who holds the roots, for a person, when every one of them is held; otherwise nothing."""
     holders = [(bot.name, holder(bot.root)) for bot in settings.bots]
@@ -160,19 +197,19 @@ def memory(pid: int) -> int:
 
 def of(bot: BotSettings) -> BotStatus:
     """What the file says, unless the process it speaks of is gone or is another one by now."""
-    status = _said(bot)
-    owner = holder(bot.root)
+    return _at(bot.root, bot.name)
+
+
+def _at(root: Path, name: str) -> BotStatus:
+    # The root may have been copied from another bot's.
+    status = (_filed(root) or BotStatus(bot=name)).model_copy(update={"bot": name})
+    owner = holder(root)
     if owner is not None and (owner != status.pid or not status.running):
-        return carried(bot.root, BotStatus(bot=bot.name, pid=owner, state="starting"))
+        return carried(root, BotStatus(bot=name, pid=owner, state="starting"))
     if status.running and owner is None:
         why = status.last_error or f"process {status.pid} ended without a word"
         return status.model_copy(update={"state": "died", "pid": None, "memory_bytes": 0, "last_error": why})
     return status
-
-
-def _said(bot: BotSettings) -> BotStatus:
-    said = _filed(bot.root) or BotStatus(bot=bot.name)
-    return said.model_copy(update={"bot": bot.name})  # the root may have been copied from another bot's
 
 
 def _filed(root: Path) -> BotStatus | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
@@ -10,6 +10,7 @@ from storage.model import Message, storable
 
 from .errors import ProviderError, TroupeError
 from .providers import Line, Prompt, Provider
+from .speakers import Speakers
 
 log = structlog.get_logger()
 
@@ -23,9 +24,11 @@ Each line starts with a name and a colon and goes on indented."""
 _WANTED = "Say in at most six short sentences who wanted what, what was found or decided, and what is still open."
 
 
-async def by_model(ask: Callable[[Prompt], Awaitable[str]], lines: Sequence[Message]) -> str:
-    """A summary of the lines, at most 2,000 letters; empty when there is nothing to sum up, or no model answers."""
-    said = "\n".join(_line(line) for line in lines if line.words.strip())[-_LETTERS:]
+async def by_model(ask: Callable[[Prompt], Awaitable[str]], lines: Sequence[Message], voices: Iterable[str]) -> str:
+    """A summary of the lines, at most 2,000 letters; empty when there is nothing to sum up, or no model answers.
+    Nobody bears one of the bot's `voices`."""
+    speakers = Speakers(lines, voices)
+    said = "\n".join(_line(speakers.name(line.sender), line) for line in lines if line.words.strip())[-_LETTERS:]
     if not said:
         return ""
     prompt = Prompt(_SYSTEM, (Line("user", f"{said}\n\n({_WANTED})"),), _WANTED, max_tokens=400)
@@ -36,8 +39,8 @@ async def by_model(ask: Callable[[Prompt], Awaitable[str]], lines: Sequence[Mess
         return ""
 
 
-def _line(line: Message) -> str:
-    return f"{' '.join(line.sender.name.split())}: " + line.words.strip().replace("\n", "\n    ")
+def _line(name: str, line: Message) -> str:
+    return f"{name}: " + "\n    ".join(line.words.strip().splitlines())
 
 
 async def asked(provider: Provider, prompt: Prompt) -> str:

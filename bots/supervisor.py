@@ -63,6 +63,7 @@ class Supervisor:
             announce=self._announce,
             stop=self._stop,
             patience=patience,
+            hopeless=lambda: all(keeper.status.state == "fatal" for keeper in self._keepers),
             now=now,
             chance=chance,
         )

@@ -151,7 +151,7 @@ class Door:
                 why = await self._bot.why(channel)
                 return [{"is": "note", "text": why or "Nobody has answered in this session yet."}]
             case "stop":
-                stopped = await self._bot.stop(channel)
+                stopped = await self._bot.stop(channel, everybody=True)
                 return [] if stopped else [{"is": "note", "text": "There is no answer under way."}]
             case "history":
                 messages = await self._bot.history(channel, limit=20)

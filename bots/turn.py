@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from .afterwards import answering
 from .errors import ProviderError
 from .fetching import Fetching
 from .lanes import Turn
-from .outlook import known
+from .media import Glimpse
 from .pieces import Delta, Done, Opened, Reset
 from .prompt import Prompts
 from .providers import Prompt, Provider, begun
@@ -28,6 +28,8 @@ from .settings import BotSettings, PersonaSettings
 
 log = structlog.get_logger()
 
+_LOOKED_BACK = 20
+"""How many lines back a picture is still shown."""
 _HEAD_START = 0.1
 """Seconds by which the final words may be ahead of their keeping: nobody waits for a disk to see them."""
 _BROKEN = "Something went wrong on my side; the log has it under turn {}."
@@ -72,6 +74,7 @@ class Turns:
         recent: Recent,
         files: Fetching,
         *,
+        known: Callable[[str], Awaitable[str]],
         keep: Callable[[Session, Message], Awaitable[bool]],
         after: Callable[[Turn, Message | None], Awaitable[None]],
         now: Callable[[], datetime],
@@ -83,6 +86,7 @@ class Turns:
         self._provider = provider
         self._recent = recent
         self._files = files
+        self._known = known
         self._keep = keep
         self._after = after
         self._now = now
@@ -125,24 +129,20 @@ class Turns:
                 return self._settled(turn, answer) if await self._line_is_kept(turn) else None
             if not turn.undisturbed:
                 return self._settled(turn, answer) if await self._line_is_kept(turn) else None
-            prompt = await self._prompted(turn, answer)
+            asking = turn.asking = asyncio.ensure_future(self._ask(turn, answer))
+            await asyncio.wait((asking,))
+            turn.asking = None
+            if not asking.cancelled():
+                asking.result()
             if not await self._line_is_kept(turn):
                 return None
-            if prompt is None:
-                return self._settled(turn, answer)
-            if turn.undisturbed:
-                turn.asking = asyncio.ensure_future(self._ask(turn, prompt, answer))
-                # After the asking, so that the request leaves before a front gets ready to show anything.
-                turn.pieces.put_nowait(Opened(turn.id, answer.persona.display, answer.decision, answer.persona.name))
-                await asyncio.wait((turn.asking,))
-                turn.asking = None
             if not turn.overtaken:
                 return answer.message or self._settled(turn, answer)
             turn.pieces.put_nowait(Reset())
 
     async def _line_is_kept(self, turn: Turn) -> bool:
         try:
-            return await turn.kept
+            return await asyncio.shield(turn.kept)  # who gives up the answer keeps the line all the same
         except StorageError as error:
             turn.refused = error
             return False
@@ -154,7 +154,7 @@ class Turns:
             "\n".join(message.words for message in turn.lines),
             session.channel,
             session_persona=session.persona,
-            replied_persona=turn.replied_persona,
+            replied_persona=next((each.persona for each in reversed(turn.replied) if each.persona), None),
             asked=turn.terms.persona,
             default=turn.terms.default,
             among=turn.terms.personas,
@@ -164,6 +164,22 @@ class Turns:
         persona = self._settings.persona(decision.persona) or default
         named = persona is default or turn.terms.faces
         return _Answer(decision, persona, note="" if named else f"**{persona.display}**\n", notice=turn.terms.notice)
+
+    async def _ask(self, turn: Turn, answer: _Answer) -> None:
+        """One asking, from its prompt to its last word. Raises `StorageError`."""
+        opened = Opened(turn.id, answer.persona.display, answer.decision, answer.persona.name)
+        files = any(line.attachments for line in turn.lines) or any(each.files for each in turn.replied)
+        if files:
+            if not await self._line_is_kept(turn):
+                return
+            turn.pieces.put_nowait(opened)  # files may take a while
+        prompt = await self._prompted(turn, answer)
+        if prompt is None or not await self._line_is_kept(turn):
+            return
+        if not files:
+            # It is read once the request has left, before a front gets ready to show anything.
+            turn.pieces.put_nowait(opened)
+        await self._spoken(turn, prompt, answer)
 
     async def _prompted(self, turn: Turn, answer: _Answer) -> Prompt | None:
         """The prompt; None when it cannot be put together for a reason that only the log understands."""
@@ -177,8 +193,9 @@ class Turns:
             return None
 
     async def _prompt(self, turn: Turn, persona: PersonaSettings) -> Prompt:
+        files = self._files
         session = turn.session
-        fresh = {line.id: line for line in await self._files.ready(turn.lines)}
+        fresh = {line.id: line for line in await files.ready(turn.lines)}
         turn.lines[:] = [fresh.get(line.id, line) for line in turn.lines]  # others may have joined meanwhile
         history = await self._recent.messages(session.id)
         asked = {message.id for message in turn.lines}
@@ -187,22 +204,34 @@ class Turns:
         later = [] if turn.replaces else [m for m in history[first:] if m.role == "assistant"]
         replaced = turn.replaces.id if turn.replaces else None
         before = [m for m in history[:first] if m.id != replaced] + later
+        known = await self._known(session.channel.key)
         carry_over = await self._sessions.carry_over(session) if session.follows else ""
-        beside = await self._files.shown(turn.beside) if turn.beside else ()
+        glimpses = [await files.glimpse(each) for each in turn.replied if each.files]
+        asked_now = _with_files(turn, before, glimpses)
+        replied = [each.message for each in turn.replied if each.message]
+        # The nearest first: there is room for a few.
+        beside = [
+            f for message in (*asked_now, *replied, *before[: -_LOOKED_BACK - 1 : -1]) for f in message.attachments
+        ]
         prompt = self._prompts.assemble(
             persona,
             session.channel,
             before,
-            turn.lines,
-            carry_over="\n".join(filter(None, (known(session), carry_over))),
+            asked_now,
+            carry_over="\n".join(filter(None, (known, carry_over))),
             now=self._now(),
-            images=await self._files.images([*(f for line in turn.lines for f in line.attachments), *beside]),
-            texts=await self._files.texts([*before, *turn.lines]),
+            images=await files.images(
+                beside, {blob: image for each in glimpses for blob, image in each.images.items()}
+            ),
+            texts={
+                **await files.texts([*before, *turn.lines, *replied]),
+                **{blob: text for each in glimpses for blob, text in each.texts.items()},
+            },
         )
         return replace(prompt, models=turn.terms.models)
 
-    async def _ask(self, turn: Turn, prompt: Prompt, answer: _Answer) -> None:
-        """One asking; its words go out as they come. Never raises but when cancelled."""
+    async def _spoken(self, turn: Turn, prompt: Prompt, answer: _Answer) -> None:
+        """The words of one asking go out as they come. Never raises but when cancelled."""
         try:
             async for chunk in self._provider.stream(prompt):
                 if chunk.notice:
@@ -251,6 +280,17 @@ class Turns:
 
 def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
     return {"rule": answer.decision.rule, "why": str(answer.decision), **answering(turn.lines)}
+
+
+def _with_files(turn: Turn, before: Sequence[Message], glimpses: Sequence[Glimpse]) -> list[Message]:
+    """The lines of a turn for its prompt: beside the last one also stand the files of the messages replied to, as far
+    as the prompt would not show them otherwise."""
+    in_view = {message.id for message in (*before, *turn.lines)}
+    kept = [each.message for each in turn.replied if each.message and each.message.id not in in_view]
+    files = [*(file for message in kept for file in message.attachments if file.blob)]
+    files += [file for each in glimpses for file in each.files]
+    *others, last = turn.lines
+    return [*others, last.model_copy(update={"parts": (*last.parts, *files)})] if files else list(turn.lines)
 
 
 def _outcome(answer: _Answer, wish: str) -> Outcome:

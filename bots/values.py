@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -14,6 +14,29 @@ Words = tuple[Annotated[str, Field(min_length=1)], ...]
 Patterns = Annotated[Words, Field(examples=[["advice-*"]])]
 Id = Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]
 """A Discord id, written with or without quotes."""
+
+
+def _id_of_a_user(written: str) -> str:
+    if not re.fullmatch(r"[0-9]{17,20}", written):
+        raise PydanticCustomError("user_id", "a user is named by an id")
+    return written
+
+
+def _no_mention(written: str) -> str:
+    if written.startswith(("#", "<")):
+        raise PydanticCustomError("mention", "a channel is named by an id or a name")
+    return written
+
+
+_USER = {"type": ["string", "integer"], "x-what": "a user's id, 17 to 20 digits (right-click, Copy User ID)"}
+UserId = Annotated[str, AfterValidator(_id_of_a_user), WithJsonSchema(_USER)]
+"""The id of a Discord account."""
+_CHANNEL = {
+    "type": ["string", "integer"],
+    "x-what": "a channel's id in digits, or a pattern for its name, without # or <>",
+}
+ChannelId = Annotated[str, AfterValidator(_no_mention), WithJsonSchema(_CHANNEL)]
+"""A channel's id, or a pattern for its name."""
 
 REFERENCE = r"^\$\{[A-Z0-9_]+(:-)?\}$"
 """The only way a secret may stand in a file."""
@@ -67,9 +90,16 @@ def _off(value: Any) -> Any:
     return None if value is False or (isinstance(value, str) and value.lower() in ("off", "no", "false")) else value
 
 
-_SECONDS = {"type": "number", "exclusiveMinimum": 0, "x-unit": "seconds"}
+_LONGEST = 100 * 31_557_600
+"""A hundred years: before a longer one than that there is no date to reckon with."""
+_SECONDS = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "maximum": _LONGEST,
+    "x-what": "a number of seconds above 0, up to 100 years",
+}
 Gap = Annotated[
-    Annotated[float, Field(gt=0)] | None,
+    Annotated[float, Field(gt=0, le=_LONGEST)] | None,
     BeforeValidator(_off),
     WithJsonSchema({"anyOf": [_SECONDS, {"enum": ["off", False, None]}]}),
 ]
@@ -77,6 +107,17 @@ Gap = Annotated[
 
 Address = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
 """Text that may be left empty, as a variable without a value leaves it."""
+
+
+def _begun_like_a_url(address: str | None) -> str | None:
+    if address is not None and not re.match(r"https?://[^/\s]", address):
+        raise PydanticCustomError("url", "an address begins with http:// or https://")
+    return address
+
+
+_URL_SCHEMA = {"type": "string", "x-what": "an address that begins with http:// or https://"}
+Url = Annotated[Address, AfterValidator(_begun_like_a_url), WithJsonSchema({"anyOf": [_URL_SCHEMA, {"type": "null"}]})]
+"""The address of a server, or nothing."""
 
 
 class Section(BaseModel):
@@ -110,11 +151,11 @@ def _bytes(written: Any) -> Any:
     return written
 
 
-_SPAN_SCHEMA = {"type": ["string", "number"], "x-what": "a span of time: 90s, 30m, 12h, 7d, 4w or 2y"}
-Span = Annotated[float, Field(gt=0), BeforeValidator(_seconds), WithJsonSchema(_SPAN_SCHEMA)]
+_SPAN_SCHEMA = {"type": ["string", "number"], "x-what": "a span of time: 90s, 30m, 12h, 7d, 4w or 2y, up to 100 years"}
+Span = Annotated[float, Field(gt=0, le=_LONGEST), BeforeValidator(_seconds), WithJsonSchema(_SPAN_SCHEMA)]
 """A span of time such as `30d`, in seconds; a bare number is seconds."""
 SpanOrOff = Annotated[
-    Annotated[float, Field(gt=0)] | None,
+    Annotated[float, Field(gt=0, le=_LONGEST)] | None,
     BeforeValidator(lambda written: _seconds(_off(written))),
     WithJsonSchema({"anyOf": [_SPAN_SCHEMA, {"enum": ["off", False, None]}]}),
 ]

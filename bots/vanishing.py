@@ -19,7 +19,7 @@ async def vanished(bot: Bot, key: str, at: datetime) -> int:
     with them. Returns how many there were. Raises `StorageError`."""
     gone = 0
     async for channel in _there(bot.store, key):
-        await bot.stop(channel)
+        await bot.stop(channel, everybody=True)
         async with bot.doors.of(channel.key):
             gone += await _taken(bot, channel, at)
     if gone:

@@ -28,14 +28,14 @@ from .cleaning import Cleaner
 from .costs import Metered
 from .jobs import Jobs
 from .knowledge import Knowledge
-from .operations import Operations, Say, model_states
+from .operations import Operations, Say, model_states, model_trouble
 from .providers import Provider
 from .providers.chain import Chain
 from .providers.offline import Offline
 from .providers.patience import Patient
 from .reloading import Reloading
 from .settings import BotSettings, ModelSettings
-from .status import Report, alarmed, left_behind
+from .status import Report, alarmed, left_behind, models
 from .status import of as status_of
 from .terminal import Answer, Door, Order
 
@@ -68,36 +68,46 @@ class House:
     """Keeps the secrets of changed settings out of the log."""
     hears: Callable[[], None] = lambda: None
     """Remembers that everything up to now was heard."""
+    looks: Callable[[], None] = lambda: None
+    """Makes the account look as the settings have it."""
 
     async def run(self, report: Report) -> None:
         """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
         live sessions, the last error. Raises `Fatal` when only a person can help."""
         token = self.bot.settings.discord.token
         report({"discord": "connecting" if token else "off"})
-        reloading = self._reloading(self.folder, report) if self.folder else None
+        reloading = self.reloading(report) if self.folder else None
+        operations = self._operations(report, reloading)
         try:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._upkeep(report))
-                doors.create_task(Door(self.bot, self._orders(report)).serve())
+                doors.create_task(Door(self.bot, _orders(operations)).serve())
                 doors.create_task(self._jobs(report).run())
                 if reloading is not None:
                     doors.create_task(reloading.run())
                 if token:
-                    doors.create_task(self._discord(report, reloading))
+                    doors.create_task(self._discord(report, operations))
         except* Exception as group:
             raise _first(group) from None
 
-    def _reloading(self, folder: Path, report: Report) -> Reloading:
-        return Reloading(folder, self.bot.settings, self._adopt, report=report, stale=self.stale)
+    def reloading(self, report: Report) -> Reloading:
+        """What reads the configuration again; for a house that knows its folder."""
+        assert self.folder is not None
 
-    async def _adopt(self, settings: BotSettings) -> list[str]:
+        def adopt(settings: BotSettings) -> None:
+            self._adopt(settings)
+            report({"models": models(settings)})
+
+        return Reloading(self.folder, self.bot.settings, adopt, report=report, stale=self.stale)
+
+    def _adopt(self, settings: BotSettings) -> None:
         """Goes by other settings from now on; the models before are let go of once nobody asks them any more."""
         self.hide(settings)
         asked = patient(settings)
         before = self.bot.adopt(settings, answering(settings, asked, self.now))
         self.asked[:] = asked
         asyncio.get_running_loop().call_later(_LONGEST_TURN, lambda: asyncio.ensure_future(before.close()))
-        return []
+        self.looks()
 
     def _operations(self, report: Report, reloading: Reloading | None) -> Operations:
         async def back_up() -> Manifest:
@@ -114,7 +124,7 @@ class House:
             reload=reloading.reload if reloading else None,
         )
 
-    async def _discord(self, report: Report, reloading: Reloading | None) -> None:
+    async def _discord(self, report: Report, operations: Operations) -> None:
         from .discord.client import Front  # a bot without Discord does not pay for discord.py
         from .discord.limits import host_file
 
@@ -124,9 +134,9 @@ class House:
             clock=time.time,
             ticks=time.monotonic,
             report=report,
-            operations=self._operations(report, reloading),
+            operations=operations,
         )
-        self.hears = front.catchup.note
+        self.hears, self.looks = front.catchup.note, front.dress
         await front.serve()
 
     def _jobs(self, report: Report) -> Jobs:
@@ -142,23 +152,14 @@ class House:
 
         return Jobs(jobs, told, now=self.now, chance=lambda: (self.chance() & 0xFFFFF) / 0x100000)
 
-    def _orders(self, report: Report) -> dict[str, Order]:
-        async def back_up(asked: Answer, say: Say) -> None:
-            made = await backing.make_and_report(self.bot.settings, self.store, self.blobs, report, now=self.now)
-            await say(made.model_dump_json())
-
-        async def clean_up(asked: Answer, say: Say) -> None:
-            await self.cleaner.tell(say, dry_run=asked.get("dry") != "no")
-
-        return {"backup": back_up, "cleanup": clean_up}
-
     async def _upkeep(self, report: Report) -> None:
         trouble = ""
         while True:
             try:
                 self.hears()
                 await self.bot.upkeep()
-                report({"live_sessions": (await self.store.counts()).open_sessions})
+                failing = model_trouble(model_states(self.bot.settings, self.asked))
+                report({"live_sessions": (await self.store.counts()).open_sessions, "model_trouble": failing})
                 if trouble:
                     trouble = ""
                     report({"last_error": ""})
@@ -167,6 +168,18 @@ class House:
                 log.error("storage.refused", error=trouble)
                 report({"last_error": trouble})
             await asyncio.sleep(UPKEEP_SECONDS)
+
+
+def _orders(operations: Operations) -> dict[str, Order]:
+    """What may be ordered at the terminal's door."""
+
+    async def back_up(_asked: Answer, say: Say) -> None:
+        await say((await operations.back_up()).model_dump_json())
+
+    async def clean_up(asked: Answer, say: Say) -> None:
+        await operations.clean_up(say, asked.get("dry") != "no")
+
+    return {"backup": back_up, "cleanup": clean_up}
 
 
 @asynccontextmanager

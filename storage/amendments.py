@@ -15,7 +15,8 @@ from .model import Annotation, Attachment, Edit, Message, Part, Reaction, Value
 
 
 class Edited(Value):
-    """Its author changed the words; the old ones go to `edits`."""
+    """Its author changed the words, or took files away; what it was goes to `edits`. A file that was fetched stays so,
+    also where that was not known yet to whom the edit comes from."""
 
     type: Literal["edit"] = "edit"
     parts: tuple[Part, ...]
@@ -101,7 +102,9 @@ def amended(message: Message, change: Amendment) -> Message:
 
 def _fields(message: Message, change: Amendment) -> dict[str, object]:
     match change:
-        case Edited(parts=parts, at=at):
+        case Edited(parts=edited, at=at):
+            fetched = {file.url: file for file in message.attachments if file.blob}
+            parts = tuple(fetched.get(p.url, p) if isinstance(p, Attachment) and not p.blob else p for p in edited)
             if parts == message.parts:
                 return {}
             return {"parts": parts, "edits": (*message.edits, Edit(parts=message.parts, at=at))}

@@ -23,6 +23,8 @@ from .place import Missing, Place
 from .records import AuditEntry, Memory, Profile, Record, Run, Setting, Spent, Tombstone
 
 Item = TypeVar("Item")
+Change = Callable[[str, Callable[[Session], Session]], Awaitable[Session | None]]
+"""Alters a session, by its id, as it stands now; None when it is not kept."""
 LIST = "forgotten.jsonl"
 SOMEBODY = Sender(type="user", id="", name="somebody who asked to be forgotten")
 _PAGE = 200
@@ -61,13 +63,17 @@ async def forget(
     *,
     blobs: Blobs | None = None,
     gone: Callable[[str], None] = lambda session_id: None,
+    changed: Callable[[str], None] = lambda session_id: None,
+    change: Change | None = None,
 ) -> Forgotten:
     """Removes for good what is kept of a person up to a time, and leaves a `Tombstone`; nothing of it can be read off
     the disk afterwards, as far as `Store.scrub` goes.
 
-    Of what is kept afterwards nothing is removed. `gone` hears the id of each session that is not whole any more, once
-    it is so. Where it was cut off the same call finishes it; the tombstone comes last. Raises `Unavailable`."""
-    forgetting = _Forgetting(store, user_id, at, blobs, gone)
+    Of what is kept afterwards nothing is removed. `gone` hears the id of each session that was removed, `changed` that
+    of each other one that is not whole any more, once it is so. Sessions are altered by `change`, where somebody has
+    them in mind who would otherwise save them again as they were. Where it was cut off the same call finishes it; the
+    tombstone comes last. Raises `Unavailable`."""
+    forgetting = _Forgetting(store, user_id, at, blobs, gone, changed, change or _changing(store))
     await forgetting.memories()
     await forgetting.sessions()
     await forgetting.messages()
@@ -94,6 +100,17 @@ async def memories_of(store: Store, user_id: str) -> AsyncGenerator[list[Memory]
                 found.append(memory)
         if found:
             yield found
+
+
+async def records_of(store: Store, user_id: str) -> AsyncIterator[list[Spent | AuditEntry | Setting]]:
+    """What names somebody beside the talk, the memories and the profile: what answers took that are gone, entries of
+    the audit, and settings by them or for them alone."""
+    async for spent in pages(lambda cursor: store.records(Spent, about=user_id, cursor=cursor, limit=_PAGE)):
+        yield [*spent]
+    async for entries in pages(lambda cursor: store.records(AuditEntry, cursor=cursor, limit=_PAGE)):
+        yield [each for each in entries if is_theirs(each.actor, user_id)]
+    async for settings in pages(lambda cursor: store.records(Setting, cursor=cursor, limit=_PAGE)):
+        yield [each for each in settings if is_theirs(each.by, user_id) or each.id == f"user:{user_id}"]
 
 
 async def _said(store: Store, source: str | None, user_id: str) -> bool:
@@ -131,9 +148,17 @@ class _Forgetting:
     """One person being forgotten."""
 
     def __init__(
-        self, store: Store, user_id: str, at: datetime, blobs: Blobs | None, gone: Callable[[str], None]
+        self,
+        store: Store,
+        user_id: str,
+        at: datetime,
+        blobs: Blobs | None,
+        gone: Callable[[str], None],
+        changed: Callable[[str], None],
+        change: Change,
     ) -> None:
-        self._store, self._user, self._at, self._blobs, self._gone = store, user_id, at, blobs, gone
+        self._store, self._user, self._at, self._blobs = store, user_id, at, blobs
+        self._gone, self._changed, self._change = gone, changed, change
         self._private: set[str] = set()
         """The keys of DMs with them."""
         self._emptied: set[str] = set()
@@ -169,28 +194,42 @@ class _Forgetting:
         self._gone(session.id)
 
     async def _strip(self, session_id: str) -> None:
-        self._gone(session_id)
-        session = await self._store.session(session_id)
-        if session is None:
-            return
-        others = tuple(each for each in session.participants if not is_theirs(each, self._user))
-        changes: dict[str, object] = {"participants": others}
-        if session_id not in self._emptied:
+        first = session_id not in self._emptied
+
+        def stripped(session: Session) -> Session:
+            others = tuple(each for each in session.participants if not is_theirs(each, self._user))
+            changes: dict[str, object] = {"participants": others}
+            if first:
+                changes |= {"title": "", "context": SessionContext(active_tools=session.context.active_tools)}
+            return session.model_copy(update=changes)
+
+        if await self._change(session_id, stripped) is not None and first:
             self._emptied.add(session_id)
             self.done.touched += 1
-            changes |= {"title": "", "context": SessionContext(active_tools=session.context.active_tools)}
-        if any(getattr(session, name) != value for name, value in changes.items()):
-            await self._store.save_session(session.model_copy(update=changes))
+        self._changed(session_id)
 
     async def messages(self) -> None:
         """The newest first: an answer goes before its question, or with it, and so is always known for one."""
         async for messages in pages(lambda cursor: self._store.talk_of(self._user, cursor=cursor, limit=_PAGE)):
-            await self._remove([message for message in messages if message.at <= self._at])
+            await self._remove([each for each, said_at in await self._dated(messages) if said_at <= self._at])
         for session_id in self._emptied:
+            # Somebody may have had it summed up since.
+            await self._change(session_id, _without_summary)
             session = await self._store.session(session_id)
             if session is not None and not session.message_count and session.deleted_at is None:
-                await self._store.save_session(session.model_copy(update={"deleted_at": self._at}))
+                await self._change(session_id, lambda now: now.model_copy(update={"deleted_at": self._at}))
                 self._gone(session_id)
+
+    async def _dated(self, messages: Collection[Message]) -> list[tuple[Message, datetime]]:
+        """Messages, each with the time that counts: an answer goes with what it answers, however late it was given."""
+        here = {message.id: message for message in messages}
+        dated: list[tuple[Message, datetime]] = []
+        for message in messages:
+            asked: Message | None = None
+            if message.reply_to and not is_theirs(message.sender, self._user):
+                asked = here.get(message.reply_to) or await self._store.message(message.reply_to)
+            dated.append((message, (asked or message).at))
+        return dated
 
     async def _remove(self, messages: Collection[Message]) -> None:
         await self._store.remove_messages([message.id for message in messages])
@@ -199,7 +238,7 @@ class _Forgetting:
             self.done.messages += theirs
             self.done.answers += not theirs
         for session_id in {message.session_id for message in messages}:
-            self._gone(session_id)
+            self._changed(session_id)
         hashes = sorted({hash for message in messages for hash in message.blobs})
         if self._blobs is not None and hashes:
             used = await self._store.references(hashes)
@@ -217,7 +256,7 @@ class _Forgetting:
                 for change in changes:
                     await self._store.amend(message.id, change)
                 self.done.marks += len(changes)
-                self._gone(message.session_id)
+                self._changed(message.session_id)
 
     def _old(self, marks: Collection[Item]) -> list[Item]:
         return [m for m in marks if is_theirs(m.sender, self._user) and m.at <= self._at]  # type: ignore[attr-defined]
@@ -236,21 +275,42 @@ class _Forgetting:
         profile = await self._store.record(Profile, self._user)
         if profile is not None and profile.at <= self._at:
             self.done.records += await self._store.remove_records(Profile, [self._user])
-        async for spent in pages(lambda cursor: self._store.records(Spent, about=self._user, cursor=cursor)):
-            await self._keep([each.model_copy(update={"user_id": ""}) for each in spent if each.at <= self._at])
-            self.done.spendings += sum(each.at <= self._at for each in spent)
-        async for entries in pages(lambda cursor: self._store.records(AuditEntry, cursor=cursor, limit=_PAGE)):
-            named = [each for each in entries if is_theirs(each.actor, self._user) and each.at <= self._at]
-            await self._keep([each.model_copy(update={"actor": SOMEBODY}) for each in named])
-            self.done.records += len(named)
-        async for settings in pages(lambda cursor: self._store.records(Setting, cursor=cursor, limit=_PAGE)):
-            set_by = [each for each in settings if is_theirs(each.by, self._user) and each.at <= self._at]
-            await self._keep([each.model_copy(update={"by": SOMEBODY}) for each in set_by])
-            self.done.records += len(set_by)
+        async for found in records_of(self._store, self._user):
+            old = [record for record in found if record.at <= self._at]
+            if old:
+                await self._store.keep(*map(_without_name, old))
+            spent = sum(isinstance(record, Spent) for record in old)
+            self.done.spendings += spent
+            self.done.records += len(old) - spent
 
-    async def _keep(self, records: Collection[Record]) -> None:
-        if records:
-            await self._store.keep(*records)
+
+def _without_name(record: Spent | AuditEntry | Setting) -> Record:
+    match record:
+        case Spent():
+            return record.model_copy(update={"user_id": ""})
+        case AuditEntry():
+            return record.model_copy(update={"actor": SOMEBODY})
+        case Setting():
+            return record.model_copy(update={"by": SOMEBODY})
+
+
+def _without_summary(session: Session) -> Session:
+    return session.model_copy(update={"context": session.context.model_copy(update={"summary": ""})})
+
+
+def _changing(store: Store) -> Change:
+    """Alters sessions that nobody has in mind."""
+
+    async def change(session_id: str, alter: Callable[[Session], Session]) -> Session | None:
+        session = await store.session(session_id)
+        if session is None:
+            return None
+        altered = alter(session)
+        if altered != session:
+            await store.save_session(altered)
+        return altered
+
+    return change
 
 
 async def listed(place: Place) -> dict[str, datetime]:

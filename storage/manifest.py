@@ -124,7 +124,10 @@ class Shelf:
         """The seed's name for a backup made at that time, numbered from the second one of a day on."""
         day = f"{_START}{at.astimezone(UTC):%Y-%m-%d}"
         taken = {each.name for each in self.backups} | {name.split(".")[0] for name in self.strays}
-        return next(name for name in (day, *(f"{day}_{n}" for n in range(2, len(taken) + 3))) if name not in taken)
+        numbers = [name.removeprefix(day).removeprefix("_") for name in taken if name.startswith(day)]
+        # Above all that are there: the first of a day may be gone, and its name would make the newest look old.
+        newest = max((int(number or 1) for number in numbers if not number or number.isdecimal()), default=0)
+        return f"{day}_{newest + 1}" if newest else day
 
 
 async def shelf(place: Place) -> Shelf:

@@ -52,10 +52,11 @@ class RootLock:
         self._descriptor = None
 
 
-def holder(root: Path) -> int | None:
-    """The pid of the living process that holds the root, without getting in anybody's way; None when it is free."""
+def holder(root: Path, name: str = "lock") -> int | None:
+    """The pid of the living process that holds the root, by the lock file of that name, without getting in anybody's
+    way; None when it is free."""
     try:
-        descriptor = os.open(root / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(root / name, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

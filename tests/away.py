@@ -19,7 +19,7 @@ from storage.model import Message as Kept
 
 from .account import front_of
 from .stage import eventually
-from .wire.discord_accounts import BotAccount, Person
+from .wire.discord_accounts import Account, BotAccount, Person
 from .wire.discord_client import pointed_at
 from .wire.discord_model import Channel, Guild, Message
 from .wire.discord_server import DiscordServer
@@ -120,7 +120,7 @@ class Home:
                     with suppress(asyncio.CancelledError):
                         await serving
 
-    async def say(self, text: str, who: Person | None = None, channel: Channel | None = None, **more: Any) -> Message:
+    async def say(self, text: str, who: Account | None = None, channel: Channel | None = None, **more: Any) -> Message:
         return await self.server.say(who or self.ana, channel or self.channel, text, **more)
 
     def said(self, channel: Channel | None = None) -> list[str]:

@@ -63,10 +63,10 @@ class Speaker(discord.Client):
         self.bot = bot
         self.noted = noted
         """Told whenever something happened that a test may wait for."""
-        self.faces = Faces(self, bot.settings, worn=root / "worn", ticks=time.monotonic, fetch=_painted)
+        self.faces = Faces(self, bot, worn=root / "worn", ticks=time.monotonic, fetch=_painted)
         self.receipts: list[tuple[str, ...]] = []
         self.heard: list[discord.Message] = []
-        self.rows = Rows(bot.settings)
+        self.rows = Rows(bot)
         self._pace = Pace(time.monotonic)
         self._refusals = Refusals(root / "refusals", time.time)
         self.add_dynamic_items(*BUTTONS)

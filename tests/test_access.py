@@ -13,16 +13,20 @@ from bots.errors import ConfigError
 from bots.loading import load
 from storage.model import Channel, Sender
 
-ANA = Sender(type="user", id="7", name="Ana")
-BEN = Sender(type="user", id="8", name="Ben")
+ANA = Sender(type="user", id="70000000000000000", name="Ana")
+BEN = Sender(type="user", id="80000000000000000", name="Ben")
 HALL = Channel(front="discord", id="100", kind="channel", name="Great-Hall", guild_id="1", guild_name="Troupers")
 THREAD = HALL.model_copy(update={"id": "101", "kind": "thread", "name": "tea", "parent_id": "100"})
 ELSEWHERE = Channel(front="discord", id="200", kind="channel", name="hall", guild_id="2", guild_name="Others")
-DM = Channel(front="discord", id="300", kind="dm", name="ana", parent_id="7")
+DM = Channel(front="discord", id="300", kind="dm", name="ana", parent_id="70000000000000000")
+
+
+def home_name(channel: Channel) -> str:
+    return HALL.name if channel == THREAD else channel.name
 
 
 def grant(*rules: dict[str, Any], channel: Channel = HALL, sender: Sender = ANA, roles: tuple[str, ...] = ()) -> Grant:
-    return Access([AccessRule(**rule) for rule in rules]).grant(channel, sender, roles)
+    return Access([AccessRule(**rule) for rule in rules], home_name).grant(channel, sender, roles)
 
 
 def test_without_rules_everybody_may_do_everything() -> None:
@@ -37,9 +41,9 @@ def test_without_rules_everybody_may_do_everything() -> None:
         ({"guild": "tROUPERS"}, [HALL, THREAD]),
         ({"channel": "100"}, [HALL, THREAD]),
         ({"channel": "101"}, [THREAD]),
-        ({"channel": "great-*"}, [HALL]),
-        ({"channel": "TEA"}, [THREAD]),
-        ({"channel": "*hall"}, [HALL, ELSEWHERE]),
+        ({"channel": "great-*"}, [HALL, THREAD]),
+        ({"channel": "tea"}, []),
+        ({"channel": "*HALL"}, [HALL, THREAD, ELSEWHERE]),
         ({"channel": "*hall", "guild": "Others"}, [ELSEWHERE]),
         ({"channel": "7"}, []),
     ],
@@ -53,8 +57,8 @@ def test_a_rule_speaks_of_the_places_it_names(place: dict[str, str], covered: li
 @pytest.mark.parametrize(
     ("person", "covered"),
     [
-        ({"user": "7"}, True),
-        ({"user": "8"}, False),
+        ({"user": "70000000000000000"}, True),
+        ({"user": "80000000000000000"}, False),
         ({"role": "55"}, True),
         ({"role": "gUESTS"}, True),
         ({"role": "Guest"}, False),
@@ -65,12 +69,19 @@ def test_a_rule_speaks_of_the_people_it_names(person: dict[str, str], covered: b
     assert grant({**person, "allow": False}, roles=("55", "Guests")).allowed is not covered
 
 
+def test_a_thread_is_let_in_by_its_channel_and_never_by_what_somebody_called_it() -> None:
+    rules: tuple[dict[str, Any], ...] = ({"allow": False}, {"channel": "bots-*", "allow": True})
+    posing = THREAD.model_copy(update={"name": "bots-1"})
+    assert not Access([AccessRule(**rule) for rule in rules], lambda _: "great-hall").grant(posing, ANA, ()).allowed
+    assert Access([AccessRule(**rule) for rule in rules], lambda _: "bots-2").grant(THREAD, ANA, ()).allowed
+
+
 def test_the_last_rule_that_speaks_of_a_thing_decides_it() -> None:
     rules: tuple[dict[str, Any], ...] = (
         {"allow": False},
         {"channel": "great-*", "allow": True, "personas": ["sage"]},
         {"role": "guests", "models": ["small"]},
-        {"user": "8", "allow": False},
+        {"user": "80000000000000000", "allow": False},
     )
     mine = grant(*rules, roles=("Guests",))
     assert mine.allowed

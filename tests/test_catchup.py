@@ -167,6 +167,38 @@ async def test_who_asked_the_bot_to_stop_meanwhile_gets_no_answer(tmp_path: Path
         assert here.said() == []
 
 
+async def test_stop_where_there_is_nothing_to_stop_leaves_nothing_there_whenever_it_is_said(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake() as sage:
+            await here.say("stop", mentions=[here.account])
+            await here.server.answer_to(await here.say("hello"))
+            assert sage.model.asked == ["Ana: hello"]
+        await here.say("Stop!", here.ben)
+        async with here.awake() as sage:
+            assert sage.model.asked == []
+            assert await sage.lines() == ["stop", "hello", "Stop!"]
+        assert here.said() == ["heard Ana: hello"]
+
+
+async def test_lines_of_other_bots_are_kept_late_only_where_the_bot_listens_and_never_answered(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        quiet, ticker = here.guild.add_channel("quiet"), here.server.add_bot("token-2", "ticker")
+        async with here.awake() as sage:
+            await here.say("nobody has spoken yet", ticker, quiet, mentions=[here.account])
+            await here.say("is anybody here?", channel=quiet)
+            await here.server.answer_to(await here.say("hello"))
+            await here.server.invalidate(here.account, resumable=False)
+            await eventually(lambda: not sage.front.catchup.hears)
+            await eventually(lambda: sage.front.catchup.hears)
+            assert await sage.lines() == ["hello"]
+        await here.say("hello again", channel=quiet)
+        await here.say("meanwhile", ticker, quiet, mentions=[here.account])
+        await here.say("meanwhile, too", ticker, mentions=[here.account])
+        async with here.awake() as sage:
+            assert await sage.lines() == ["hello", "meanwhile, too"]
+            assert sage.model.asked == []
+
+
 async def test_a_channel_that_is_gone_or_closed_holds_up_no_other(tmp_path: Path) -> None:
     async with home(tmp_path) as here:
         closed, gone = here.guild.add_channel("advice-closed"), here.guild.add_channel("advice-gone")

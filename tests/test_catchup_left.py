@@ -101,6 +101,25 @@ async def test_a_half_answer_that_is_too_old_to_go_on_with_is_marked_and_can_be_
             await eventually(lambda: here.said()[-1] == "a whole answer" and half.deleted)
 
 
+@pytest.mark.parametrize("half", ["word " * 397 + "so far", "```python\n" + "x = 1\n" * 330 + "```", "🎻" * 999])
+async def test_a_half_answer_that_fills_its_page_is_kept_as_it_stands_there(tmp_path: Path, half: str) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake(says=half):
+            await here.say("hello")
+            await eventually(lambda: len(here.said()) == 1)
+        (page,) = standing(here)
+        page.components = []
+        undone(tmp_path, "DELETE FROM pages")
+        undone(tmp_path, "DELETE FROM messages WHERE role = 'assistant'")
+        async with here.awake(later=1000) as sage:
+            (answer,) = [message for message in await sage.kept() if message.role == "assistant"]
+            assert answer.text == page.content
+            assert len(page.content.encode("utf-16-le")) // 2 <= 2000
+            assert page.content.count("```") % 2 == 0
+            assert page.content.endswith("\n\n-# I was interrupted here.")
+            assert len(answer.words) > 900
+
+
 async def test_a_half_answer_through_a_webhook_that_is_gone_is_answered_all_the_same(tmp_path: Path) -> None:
     async with home(tmp_path) as here:
         async with here.awake():
@@ -156,14 +175,22 @@ async def test_an_answer_that_discord_would_not_take_is_brought_as_soon_as_it_do
         assert sage.model.asked == ["Ana: hello"]
 
 
-async def test_half_of_a_second_answer_goes_and_the_first_one_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("stoppable", [False, True])
+async def test_half_of_a_second_answer_goes_and_the_first_one_stays(
+    tmp_path: Path, masked: bool, stoppable: bool
+) -> None:
     async with home(tmp_path) as here:
-        async with here.awake():
-            question = await here.say("hello")
-            first = await here.server.answer_to(question)
+        async with here.awake(says=LONG):
+            question = await here.say("marcus, hello" if masked else "hello")
+            await eventually(lambda: len(here.said()) == 3)
+        first = standing(here)
         stop = {"type": 2, "style": 2, "label": "Stop", "custom_id": f"t:stop:01abc:{here.ana.id}"}
-        row = {"type": 1, "components": [stop]}
-        here.server.post(here.channel, here.account, "half of another", reference=question, components=[row])
+        rows = [[], [{"type": 1, "components": [stop]}] if stoppable else []]
+        for number, row in enumerate(rows):
+            below = None if masked or number else question
+            half = here.server.post(here.channel, first[0].author, "half of another", reference=below, components=row)
+            half.webhook_id, half.application = first[0].webhook_id, first[0].application
         async with here.awake() as sage:
-            assert standing(here) == [first]
+            assert standing(here) == first
             assert sage.model.asked == []

@@ -56,6 +56,18 @@ async def test_a_model_that_may_be_asked_and_fails_is_out_of_reach(
     assert len(server.asks) == 1
 
 
+async def test_why_an_answer_is_offline_is_said_once(gpt: OpenAI, server: ProviderServer) -> None:
+    asked = replace(PROMPT, question="What's the capital of France?")
+    server.fail(401)
+    notice, *said = [chunk async for chunk in Chain((gpt, OFFLINE)).stream(asked)]
+    assert "this is the offline answer" in notice.notice
+    assert "Offline" not in "".join(chunk.text for chunk in said)
+    alone = [chunk async for chunk in Chain((OFFLINE,)).stream(asked)]
+    assert not any(chunk.notice for chunk in alone)
+    closing = "".join(chunk.text for chunk in alone).rpartition("-# ")[2]
+    assert closing.startswith("Offline: without a model I can")
+
+
 async def test_a_chain_without_anybody_who_may_be_asked_cannot_answer(gpt: OpenAI, server: ProviderServer) -> None:
     with pytest.raises(ProviderError, match="cannot be reached"):
         await heard(gpt, models={"small"})

@@ -215,9 +215,9 @@ async def test_a_cleanup_shows_what_would_go_and_waits_for_a_press() -> None:
         assert "**To go**: session: 1 (2 KiB)" in text(result)
         assert s.upkeep.orders == ["look"]
         shown = [*([result.response] if result.response else []), *result.followups][0]
-        pressed = await s.ana.click(shown, label="Remove this")
+        await s.ana.click(shown, label="Remove this")
         assert s.upkeep.orders == ["look", "cleanup"]
-        assert "**Gone**: session: 1 (2 KiB)\nArchived first: a.zip" in text(pressed)
+        assert "**Gone**: session: 1 (2 KiB)\nArchived first: a.zip" in shown.content
         assert await s.audit() == [("ana", "cleanup")]
     async with stage(owner=True) as s:
         assert await s.ask("cleanup") == "Nothing is due."
@@ -234,6 +234,20 @@ async def test_sessions_of_this_server_are_listed_with_their_people_and_size() -
         assert f"<#{s.hall.id}> Talk 1: Cai; 1 message, 5 bytes; open" in shown
         assert "Talk 2" not in shown
         assert "Talk 3" not in shown
+
+
+async def test_a_private_thread_is_hidden_from_those_who_are_not_in_it() -> None:
+    async with stage() as s:
+        place = s.env.bot.get_channel(s.hall.id)
+        assert isinstance(place, discord.TextChannel)
+        thread = await place.create_thread(name="secret", type=discord.ChannelType.private_thread)
+        hidden = await s.talk(1, thread)
+        assert "Talk 1" not in await s.ask("sessions")
+        assert await s.ana.autocomplete(s.hall, "admin sessions", "session", "", action="stop") == []
+        for action in ("stop", "archive"):
+            assert "Name one of this server's" in await s.ask("sessions", action=action, session=hidden.id)
+        await thread.add_user(discord.Object(s.ana.id))
+        assert "Talk 1" in await s.ask("sessions")
 
 
 async def test_a_session_is_stopped_and_none_of_another_server_can_be_named() -> None:
@@ -263,6 +277,18 @@ async def test_budgets_are_reported_for_this_server() -> None:
         shown = await s.ask("budget")
         assert shown.startswith("**Used in this server** from ")
         assert "0 of 10 answers" in shown
+
+
+async def test_what_the_whole_bot_used_is_told_to_a_servers_admin_without_numbers() -> None:
+    async with stage() as s:
+        s.w.bot.guilds.adopt(settings(budgets=[{"per": "bot", "messages": 40}]))
+        here = Channel(front="discord", id="1", kind="channel", name="far", guild_id="99")
+        for _ in range(10):
+            s.w.bot.quotas.ask(here, Sender(type="user", id="9", name="Dee"), ())
+        shown = await s.ask("budget")
+        assert "The bot's, for today" in shown
+        assert "25% used" in shown
+        assert "40 answers" not in shown
 
 
 async def test_the_audit_is_leafed_through_and_is_this_servers_alone() -> None:

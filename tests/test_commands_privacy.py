@@ -78,7 +78,16 @@ class Stage:
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     async with world() as w:
         blobs = Blobs(Folder(tmp_path / "attachments"), tmp_path)
-        privacy = Privacy(w.store, blobs, None, now=w.clock.now, forget_session=w.bot.forget, stop=w.bot.stop)
+        privacy = Privacy(
+            w.store,
+            blobs,
+            None,
+            now=w.clock.now,
+            forget_session=w.bot.forget,
+            changed=w.bot._recent.forget,
+            change_session=w.bot.sessions.change,
+            stop=w.bot.stop,
+        )
         async with simcord.run(Account(w, privacy)) as env:
             guild = env.create_guild()
             hall = guild.create_text_channel("hall")
@@ -146,7 +155,7 @@ async def test_forget_asks_first_and_forgets_only_when_told_to(tmp_path: Path) -
         await s.said(s.ben, "I stay")
         asked = only(await s.ana.slash(s.hall, "privacy forget"))
         assert "Shall I remove all of it, for good?" in asked.content
-        await s.ana.click(asked, label="Keep everything")
+        await s.ana.click(asked, label="Leave it as it is")
         assert len(await s.w.store.messages("s1")) == 2
         asked = only(await s.ana.slash(s.hall, "privacy forget"))
         await s.ana.click(asked, label="Forget me for good")
@@ -160,4 +169,4 @@ async def test_forgetting_that_fails_is_said_in_a_sentence(tmp_path: Path) -> No
         asked = only(await s.ana.slash(s.hall, "privacy forget"))
         await s.w.store.close()
         pressed = await s.ana.click(asked, label="Forget me for good")
-        assert "I could not finish it; I go on at my next start. The store of sage is closed" in str(pressed)
+        assert "I could not finish it; I go on at my next start. I cannot reach my storage" in str(pressed)

@@ -138,6 +138,10 @@ async def test_private_threads_are_searched_only_for_those_who_are_in_them(tmp_p
         await ben.send(handle, f"{env.bot.user.mention} the code is plum")
         assert "**plum**" in told(await ben.slash(channel, "search", words="plum", everywhere=True))
         assert "**plum**" not in told(await ana.slash(channel, "search", words="plum", everywhere=True))
+        await ana.send(channel, f"{env.bot.user.mention} the tree is a plum")
+        found = told(await ana.slash(channel, "search", words="plum", everywhere=True))
+        assert "the tree is a **plum**" in found
+        assert "code" not in found
 
 
 @pytest.mark.parametrize(
@@ -154,8 +158,11 @@ async def test_a_place_gets_a_silence_of_its_own(tmp_path: Path, gap: str, answe
     async with account(tmp_path) as (w, env):
         guild = env.create_guild()
         channel = guild.create_text_channel("advice-life")
-        ana = guild.add_member(env.create_user("ana"))
+        mods = guild.create_role("mods", permissions=discord.Permissions(manage_channels=True))
+        ana, ben = guild.add_member(env.create_user("ana"), roles=[mods]), guild.add_member(env.create_user("ben"))
         await ana.send(channel, "hello")
+        assert "with the permission Manage Channels" in told(await ben.slash(channel, "session policy", gap=gap))
+        assert w.bot.sessions.gap((await w.store.sessions())[0].channel) == (300, "settings")
         assert answer in told(await ana.slash(channel, "session policy", gap=gap))
         assert spoken(channel)[-1].content == f"-# ana has set that {answer}."
         (session,) = await w.store.sessions()
@@ -225,6 +232,20 @@ async def test_without_the_right_to_make_threads_a_branch_says_what_to_do(tmp_pa
         assert len(await w.store.sessions()) == 1
         await ana.slash(channel, "branch")
         assert spoken(channel)[-1].content == "-# ana has branched off here: how do plums grow?"
+
+
+async def test_whoever_may_not_open_threads_gets_none_opened_by_the_bot(tmp_path: Path) -> None:
+    async with account(tmp_path) as (w, env):
+        guild = env.create_guild()
+        mute = discord.PermissionOverwrite(create_public_threads=False)
+        ana = guild.add_member(env.create_user("ana"))
+        channel = guild.create_text_channel("advice-life", overwrites={ana: mute})
+        line = await ana.send(channel, "how do plums grow?")
+        assert "You may not open threads here yourself" in told(await ana.slash(channel, "branch", into="thread"))
+        assert len(await w.store.sessions()) == 1
+        await ana.context_menu(channel, "Branch from here", line)
+        assert channel.threads == []
+        assert len(await w.store.sessions("discord:" + str(channel.id))) == 2
 
 
 async def test_another_session_is_brought_into_the_one_under_way(tmp_path: Path) -> None:

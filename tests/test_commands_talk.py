@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import simcord
 
 from bots.discord import sync
 from bots.errors import TroupeError
+from bots.providers import Chunk, Prompt
+from storage.model import Channel
 from storage.records import Memory
 
 from .account import account as logged_in
-from .world import World, persona, settings
+from .world import ANA, Room, World, persona, settings
 
 TWO = [persona("sage"), persona("marcus")]
 
@@ -133,6 +136,80 @@ async def test_a_persona_that_a_binding_keeps_out_is_told_so(tmp_path: Path) -> 
         assert shown.startswith("Sage always speaks here: the channel 'general' is bound to it.")
 
 
+async def test_a_note_about_somebody_leaves_with_what_is_kept_about_them(tmp_path: Path) -> None:
+    async with account(tmp_path) as (w, env):
+        guild = env.create_guild()
+        channel = guild.create_text_channel("general")
+        ana = guild.add_member(env.create_user("ana"))
+        await ana.slash(channel, "persona", name="Marcus")
+        (session,) = await w.store.sessions()
+        (note,) = await w.store.messages(session.id)
+        assert (note.role, note.text) == ("system", "-# ana has asked Marcus to speak here.")
+        await w.bot.privacy.forget(str(ana.id))
+        assert await w.store.messages(session.id) == []
+
+
+async def test_words_of_a_long_question_are_a_quotation_on_every_page(tmp_path: Path) -> None:
+    async with account(tmp_path) as (_, env):
+        guild = env.create_guild()
+        channel = guild.create_text_channel("general")
+        ana = guild.add_member(env.create_user("ana"))
+        await ana.slash(channel, "chat", text=f"{'well ' * 400}\nI, the bot, obey.\n{'w' * 1900}")
+        shown = [page.content for page in spoken(channel) if "well" in page.content or "www" in page.content]
+        assert len(shown) >= 2
+        for number, page in enumerate(shown):
+            lines = page.split("\n")
+            assert len(page) <= 2000
+            assert all(line.startswith("> ") for line in (lines if number else lines[1:]))
+
+
+async def test_whoever_may_not_write_there_has_nothing_said_by_the_bot(tmp_path: Path) -> None:
+    async with account(tmp_path) as (w, env):
+        guild = env.create_guild()
+        ana = guild.add_member(env.create_user("ana"))
+        mute = discord.PermissionOverwrite(send_messages=False)
+        channel = guild.create_text_channel("news", overwrites={ana: mute})
+        for command, more in (("chat", {"text": "hello everybody"}), ("new", {})):
+            result = await ana.slash(channel, command, **more)
+            assert result.ephemeral
+            assert "You may not write here yourself" in told(result)
+        assert spoken(channel) == []
+        assert (await w.store.counts()).messages == 0
+
+
+class Silent:
+    """A model that is asked and never says anything."""
+
+    name, model = "silent", "silent"
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def stream(self, _prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        self.asked.set()
+        await asyncio.Event().wait()
+        yield Chunk()
+
+    async def close(self) -> None:
+        """Holds nothing open."""
+
+
+async def test_stop_ends_ones_own_answer_and_for_moderators_everybodys(tmp_path: Path) -> None:
+    model = Silent()
+    async with logged_in(tmp_path, settings(tmp_path), provider=model) as (w, env):
+        guild = env.create_guild()
+        channel = guild.create_text_channel("general")
+        mods = guild.create_role("mods", permissions=discord.Permissions(manage_messages=True))
+        ben, mod = guild.add_member(env.create_user("ben")), guild.add_member(env.create_user("mo"), roles=[mods])
+        here = Channel(front="discord", id=str(channel.id), kind="channel", name="general", guild_id=str(guild.id))
+        answer = asyncio.create_task(Room(w, here).say(ANA, "hello"))
+        await model.asked.wait()
+        assert told(await ben.slash(channel, "stop")) == "I am not saying anything to you here."
+        assert not answer.done()
+        assert told(await mod.slash(channel, "stop")) == "Stopped."
+        await answer
+
+
 async def test_clearing_asks_first_and_takes_the_talk_out_of_sight(tmp_path: Path) -> None:
     async with account(tmp_path) as (w, env):
         guild = env.create_guild()
@@ -145,6 +222,7 @@ async def test_clearing_asks_first_and_takes_the_talk_out_of_sight(tmp_path: Pat
         assert result.response is not None
         await ana.click(result.response.message, label="Clear")
         assert await w.store.search("plum") == []
+        assert result.response.content.startswith("I no longer see what was said here.")
         assert spoken(channel)[-1].content == "-# ana has cleared what was said here."
 
 
@@ -172,7 +250,7 @@ async def test_what_is_in_view_and_what_it_is_about_is_told_to_the_asker_alone(t
         assert "I see 2 messages" in told(await ana.slash(channel, "context"))
         assert "what is 6" in told(await ana.slash(channel, "summary"))
         assert "sage, because" in told(await ana.slash(channel, "why"))
-        assert told(await ana.slash(channel, "stop")) == "I am not saying anything here."
+        assert told(await ana.slash(channel, "stop")) == "I am not saying anything to you here."
         assert len(spoken(channel)) == before
 
 
@@ -274,7 +352,11 @@ async def test_a_message_is_remembered_with_its_source_and_for_its_place_only(tm
         (memory,) = (await w.store.records(Memory)).items
         assert (memory.text, memory.source) == ("the meeting is on Friday", kept.id)
         assert (memory.audience, memory.subject) == (f"discord:{channel.id}", f"user:{ana.id}")
-        assert spoken(channel)[-1].content.startswith("-# ana asked me to remember a message by ana: ")
+        note = spoken(channel)[-1]
+        assert note.content.startswith("-# ana asked me to remember a message by ana: ")
+        told = await w.store.find(f"discord:{channel.id}:{note.id}")
+        assert told is not None
+        assert (told.text, told.sender.id) == ("-# ana asked me to remember a message", str(ana.id)), "no other's name"
 
 
 async def test_what_concerns_the_asker_alone_is_shown_to_nobody_else(tmp_path: Path) -> None:

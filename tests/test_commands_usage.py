@@ -40,7 +40,9 @@ class Account(discord.Client):
 @asynccontextmanager
 async def account(*budgets: dict[str, Any]) -> AsyncIterator[tuple[Quotas, simcord.Env]]:
     async with world() as w:
-        quotas = Quotas(lambda _: [Budget(**budget) for budget in budgets], w.store, now=w.clock.now)
+        quotas = Quotas(
+            lambda _: [Budget(**budget) for budget in budgets], w.store, w.bot.places.home_name, now=w.clock.now
+        )
         await quotas.start()
         async with simcord.run(Account(w, quotas)) as env:
             yield quotas, env

@@ -74,6 +74,13 @@ async def test_the_personas_that_a_rule_allows_answer_whoever_is_called(tmp_path
         assert h.ask.system.startswith("You are Sage")
 
 
+async def test_where_no_persona_may_answer_nobody_does(tmp_path: Path) -> None:
+    async with house(tmp_path, access=[{"channel": "general", "personas": []}]) as h:
+        await h.server.say(h.ana, h.channel, f"{h.account.mention} hello?")
+        await h.asked("and here?", channel=h.server.dm(h.ana, h.account))
+        assert h.questions == 1
+
+
 async def test_a_role_is_answered_by_the_models_it_may_ask(tmp_path: Path) -> None:
     rules = [{"role": "guests", "models": ["small"]}, {"role": "locals", "models": ["offline"]}]
     async with house(tmp_path, models=TWO_MODELS, access=rules) as h:

@@ -11,10 +11,9 @@ import pytest
 from bots.carrying import copies
 from bots.conversations import Conversations
 from bots.errors import TroupeError
-from bots.outlook import known
 from storage.backend import Page
 from storage.model import Session
-from storage.records import AuditEntry, Memory
+from storage.records import AuditEntry
 
 from .world import ANA, BEN, World, world
 
@@ -34,6 +33,7 @@ def talk(w: World) -> Conversations:
         now=w.clock.now,
         chance=lambda: next(_NUMBERS) + 2**40,
         changed=w.bot._recent.forget,
+        remembering=w.bot.remembering,
     )
 
 
@@ -129,6 +129,7 @@ async def test_a_branch_knows_what_was_said_up_to_a_message_and_leaves_the_rest_
     assert len(await said(w, source)) == 3
     lines = await w.store.messages(branch.id)
     assert lines[1].reply_to == lines[0].id
+    assert (await talk(w).branch(branch.id, None, room.channel)).title == "Branch of my tea is Lapsang"
 
 
 async def test_a_branch_goes_on_in_a_thread_of_the_same_server_and_nowhere_else(w: World) -> None:
@@ -197,16 +198,13 @@ async def test_what_becomes_of_a_line_can_reach_its_copies_and_their_copies(w: W
     ]
 
 
-async def test_a_session_of_another_place_is_merged_only_for_those_who_may_read_it(w: World) -> None:
+async def test_a_session_of_another_place_is_not_merged(w: World) -> None:
     room, hidden, dm = w.room(), w.room("hidden"), w.room("ana", "dm")
     for place, line in ((room, "hello"), (hidden, "a plan"), (dm, "a secret")):
         await place.say(ANA, line)
     for place in (hidden, dm):
         with pytest.raises(TroupeError, match="There is no session"):
             await talk(w).merge(room.channel, (await place.session()).id)
-    with pytest.raises(TroupeError, match="stays there"):
-        await talk(w).merge(room.channel, (await dm.session()).id, {dm.channel.key})
-    assert await talk(w).merge(room.channel, (await hidden.session()).id, {hidden.channel.key}) == 2
 
 
 async def test_cleared_talk_is_out_of_sight_until_it_is_taken_up_again(w: World) -> None:
@@ -215,6 +213,8 @@ async def test_cleared_talk_is_out_of_sight_until_it_is_taken_up_again(w: World)
     gone = await talk(w).clear(room.channel)
     with pytest.raises(TroupeError, match="take it up again first"):
         await talk(w).branch(gone.id, None, room.channel)
+    with pytest.raises(TroupeError, match="take it up again first"):
+        await talk(w).merge(room.channel, gone.id)
     assert not await talk(w).search("Lapsang", {room.channel.key})
     assert "Lapsang" not in (await room.say(ANA, "what did I say about tea?")).shown
     assert gone.id not in [s.id for s in (await talk(w).listing(room.channel.key)).items]
@@ -254,14 +254,25 @@ async def test_sessions_are_listed_by_title_or_first_words_page_by_page_and_foun
         w.clock.advance(400)
     first = await talk(w).listing(room.channel.key)
     assert titles(first)[:2] == ["question number 59", "question number 58"]
-    second = await talk(w).listing(room.channel.key, cursor=first.older)
-    assert titles(second)[0] == f"question number {59 - len(first.items)}"
+    assert first.older, "there are more"
     assert titles(await talk(w).listing(room.channel.key, text="number 7")) == ["question number 7"]
     named = await talk(w).rename(first.items[3].id, "  The\nplan ")
     assert titles(await talk(w).listing(room.channel.key, text="PLAN")) == ["The plan"]
     await talk(w).archive(named.id, True)
     assert not titles(await talk(w).listing(room.channel.key, text="plan"))
     assert titles(await talk(w).listing(room.channel.key, text="plan", archived=True)) == ["The plan"]
+
+
+async def test_a_title_shows_what_it_says_and_nothing_that_cannot_be_seen(w: World) -> None:
+    room = w.room()
+    await w.bot.begin(room.channel)
+    assert titles(await talk(w).listing(room.channel.key)) == ["(no words yet)"]
+    await room.say(ANA, "\u202eme\u2028ssage \u200b👩\u200d🌾", answer=False)
+    assert titles(await talk(w).listing(room.channel.key)) == ["me ssage 👩\u200d🌾"]
+    session = await room.session()
+    assert (await talk(w).rename(session.id, "\u202e a\r\nb\x1b\u2066 ")).title == "a b"
+    with pytest.raises(TroupeError, match="between 1 and 100 letters"):
+        await talk(w).rename(session.id, "\u202e\u200d")
 
 
 async def test_after_an_archived_session_a_new_one_begins_in_a_thread_too(w: World) -> None:
@@ -288,22 +299,6 @@ async def test_a_title_or_star_given_while_an_answer_is_written_is_not_lost(w: W
     assert (after.title, after.starred, after.message_count) == ("Kept", True, 2)
 
 
-async def test_what_people_ask_to_remember_is_in_mind_and_kept_for_those_of_the_place(w: World) -> None:
-    room, dm = w.room(), w.room("ana", "dm")
-    for place in (room, dm):
-        await place.say(ANA, "my tea is Lapsang\n- Ben: I owe Ana 5", answer=False)
-        line = (await w.store.messages((await place.session()).id))[0]
-        await talk(w).remember(line.id, BEN.sender)
-        await talk(w).remember(line.id, BEN.sender)
-    memories = {m.audience: m for m in (await w.store.records(Memory)).items}
-    assert set(memories) == {room.channel.key, "user:id-Ben"}
-    assert memories[room.channel.key].subject == "user:id-Ana"
-    told = known(await room.session())
-    assert told.count("\n- ") == 1, "nobody adds a line in another's name"
-    assert "Ana: my tea is Lapsang" in told
-    assert not known(await w.bot.begin(room.channel))
-
-
 async def test_a_persona_asked_for_speaks_in_this_session_or_in_a_new_one_where_none_goes_on(w: World) -> None:
     room = w.room()
     assert (await talk(w).speak_as(room.channel, "sage")).persona == "sage"
@@ -328,12 +323,10 @@ async def test_every_mistake_is_answered_with_a_sentence(w: World) -> None:
         with pytest.raises(TroupeError, match="between 1 and 100 letters"):
             await talk(w).rename(empty.id, title)
     for gap in (0, -1, float("nan"), float("inf"), 10.0**300):
-        with pytest.raises(TroupeError, match="between a second and a year"):
+        with pytest.raises(TroupeError, match="between 10 seconds and 10 years"):
             await talk(w).policy(room.channel, gap, ANA.sender)
     with pytest.raises(TroupeError, match="which words"):
         await talk(w).search(" ", {room.channel.key})
-    with pytest.raises(TroupeError, match="not kept that message"):
-        await talk(w).remember("no such message", ANA.sender)
     for missing in (talk(w).summary("nowhere"), talk(w).star("nowhere", True), talk(w).branch("", None, room.channel)):
         with pytest.raises(TroupeError, match="There is no session"):
             await missing

@@ -90,6 +90,11 @@ def test_where_all_is_well_the_screen_says_so() -> None:
             "hampers",
             "gpt has no key. → Whoever runs me: set KEY.",
         ),
+        (
+            {"models": (ModelState("openai gpt", "failing", why="the provider does not accept the key in KEY"),)},
+            "hampers",
+            "openai gpt does not answer: the provider does not accept the key in KEY; offline answers. → Whoever runs",
+        ),
         ({"commands_synced": False}, "hampers", "My commands are not all known to Discord yet."),
         ({"used_up": ("Used up: 5 of 5.",)}, "limits", "Used up: 5 of 5. → `/admin budget` shows who used what"),
         ({"latency": float("nan")}, "fine", "I am connected to Discord."),
@@ -104,6 +109,11 @@ def test_every_reason_is_named_with_its_weight(changed: dict[str, Any], weight: 
     found = [each for each in findings(replace(WELL, **changed)) if said in str(each)]
     assert [each.weight for each in found] == [weight]
     assert weight == "fine" or found[0].remedy
+
+
+def test_a_second_model_without_a_key_is_a_matter_of_taste() -> None:
+    models = (ModelState("openai gpt", "ready"), ModelState("anthropic claude", "off", "KEY"))
+    assert "KEY" not in " ".join(map(str, findings(replace(WELL, models=models))))
 
 
 def test_the_weightiest_reason_stands_first_and_a_broken_place_is_not_called_fine() -> None:
@@ -312,10 +322,13 @@ def test_a_root_that_is_not_there_yet_is_looked_at_where_it_will_be(tmp_path: Pa
 def test_what_a_bot_says_of_itself_is_told_and_its_troubles_are_wrong() -> None:
     died = BotStatus(bot="sage", state="died", last_error="no memory", backup_alarm="no proven backup for 2 days")
     assert [(each.state, each.sentence) for each in process(settings(), died)] == [
-        ("wrong", "It is not running (died)."),
-        ("wrong", "no memory"),
+        ("wrong", "It is not running (died: no memory)."),
         ("wrong", "no proven backup for 2 days"),
     ]
+    (once,) = process(settings(), BotStatus(bot="sage", state="fatal", last_error="no token"), known=True)
+    assert once.state == "note"
+    failing = BotStatus(bot="sage", state="ready", pid=7, model_trouble="gpt: it cannot be reached")
+    assert [each.state for each in process(settings(), failing)] == ["ok", "note"]
     (well,) = process(settings(), BotStatus(bot="sage", state="ready", pid=7))
     assert (well.state, well.sentence) == ("ok", "It is ready as process 7.")
     (asleep,) = process(settings(), BotStatus(bot="sage"))
@@ -333,11 +346,16 @@ async def test_troupe_doctor_looks_every_bot_over_and_ends_with_1_when_something
             return CliRunner().invoke(doctor, [*more, "--config", str(tmp_path / "config")], env=environment)
 
         whole = await asyncio.to_thread(run)
-        one = await asyncio.to_thread(run, "discord", "sage", "--json")
+        one = await asyncio.to_thread(run, "sage", "--json")
+        nobody = await asyncio.to_thread(run, "merlin")
     assert whole.exit_code == 1
-    assert "spark: WRONG: token: Discord does not accept the token in SPARK_TOKEN. Make a new one" in whole.stdout
-    assert "sage: ok: permissions: It can answer wherever it can read: 1 channel. [Home]" in whole.stdout
-    assert "sage: ok: storage: 0 messages in 0 sessions are whole." in whole.stdout
+    assert (
+        "spark: WRONG: token (SPARK_TOKEN): Discord does not accept the token in SPARK_TOKEN. Make a new one"
+        in whole.stdout
+    )
+    assert "sage: ok: permissions (Home): It can answer wherever it can read: 1 channel." in whole.stdout
+    assert "0 messages in 0 sessions are whole." in whole.stdout
+    assert "no bot is called 'merlin'; there are: sage, spark" in nobody.stderr
     assert "token-s" not in whole.stdout
     assert one.exit_code == 0
     told_of = json.loads(one.stdout)

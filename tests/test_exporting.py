@@ -28,7 +28,12 @@ async def w() -> AsyncIterator[World]:
 
 async def exported(w: World, form: Form) -> str:
     conversations = Conversations(
-        w.store, w.bot.sessions, now=w.clock.now, chance=lambda: next(_NUMBERS), changed=w.bot._recent.forget
+        w.store,
+        w.bot.sessions,
+        now=w.clock.now,
+        chance=lambda: next(_NUMBERS),
+        changed=w.bot._recent.forget,
+        remembering=w.bot.remembering,
     )
     return (await conversations.export((await w.room().session()).id, form)).decode()
 

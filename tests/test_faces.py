@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
+import discord
 import pytest
 
 from bots.discord.faces import Faces
+from bots.discord.posting import Posting, Sheet
 from bots.values import Secret
 
 from .account import front_of
@@ -160,7 +163,7 @@ async def test_what_came_through_our_webhooks_is_known_as_ours_also_after_a_rest
         theirs = place.server.add_webhook(place.channel, "somebody's")
         place.server.post(place.channel, Face(theirs.id, "somebody", None), "hello", webhook_id=theirs.id)
         await place.server.until(lambda: len(place.speaker.heard) == 3)
-        fresh = Faces(place.speaker, two_faces(), worn=tmp_path / "worn", ticks=time.monotonic)
+        fresh = Faces(place.speaker, place.speaker.bot, worn=tmp_path / "worn", ticks=time.monotonic)
         for faces in (place.speaker.faces, fresh):
             assert [faces.own(event) for event in place.speaker.heard] == [False, True, False]
         assert place.speaker.heard[1].id == answer.id
@@ -210,3 +213,21 @@ async def test_a_bot_of_several_personas_keeps_its_own_look(tmp_path: Path) -> N
     async with speaking(tmp_path, Says("I am.")) as place:
         await place.speaker.faces.dress(place.speaker.guilds[0])
         assert place.asked("PATCH /guilds/.*/members/@me") == 0
+
+
+async def test_a_page_whose_arrival_nobody_confirmed_does_not_stand_twice(tmp_path: Path) -> None:
+    async with speaking(tmp_path, Says("I am.")) as place:
+        await place.answers(place.channel, ASKED)  # the same words stand there rightly
+        channel: Any = place.speaker.get_channel(place.channel.id)
+        question = await channel.send("well?")
+        hook = await place.speaker.faces.webhook(channel)
+        posting = Posting(question, place.speaker.faces, lambda _row: None)
+        marcus = place.speaker.faces.face("marcus")
+        place.server.fail(f"POST /webhooks/{hook.id}/", 400)
+        with pytest.raises(discord.HTTPException):
+            await posting.send(Sheet("It is so."), marcus, nonce="1", first=True)
+        # That answer was lost on its way back: the page stands there.
+        arrived = await hook.send("It is so.", wait=True, username="Marcus")
+        posted = await posting.send(Sheet("It is so."), marcus, nonce="1", first=True)
+        assert posted.message.id == arrived.id
+        assert [page.content for page in place.pages()] == ["I am.", "well?", "It is so."]

@@ -149,9 +149,11 @@ SAGE = "config/bots/sage.yaml"
 WRONG = [
     (
         "storage:\n  session_gap: soon",
-        ":3: storage.session_gap: found 'soon' (text); allowed: a number of seconds above 0, or off",
+        ":3: storage.session_gap: found 'soon' (text); allowed: a number of seconds above 0, up to 100 years, or off",
     ),
-    ("storage: {session_gap: 0}", ":2: storage.session_gap: found 0; allowed: a number of seconds above 0, or off"),
+    ("storage: {session_gap: 0}", ":2: storage.session_gap: found 0; allowed: a number of seconds above 0, up to 100"),
+    ("storage: {session_gap: 9999999999}", ":2: storage.session_gap: found 9999999999; allowed: a number of seconds"),
+    ("storage: {retention: {audit: 999999y}}", ":2: storage.retention.audit: found '999999y' (text); allowed: a span"),
     ("storage: {session_timeout: inf}", ":2: storage.session_timeout: found 'inf' (text); allowed: a number above 0"),
     ("storage: {max_history: 1.5}", ":2: storage.max_history: found 1.5; allowed: a whole number from 1 to 1000"),
     ("storage: {max_history: 5000}", ":2: storage.max_history: found 5000; allowed: a whole number from 1 to 1000"),

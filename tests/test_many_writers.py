@@ -127,7 +127,7 @@ async def test_a_budget_counts_what_another_process_answered_and_warns_once(two:
     one, other = two
     clock = Clock()
     budget = Budget(per="user", messages=4)
-    quotas = Quotas(lambda _: (budget,), one.store, now=clock.now)
+    quotas = Quotas(lambda _: (budget,), one.store, lambda channel: channel.name, now=clock.now)
     await quotas.start()
 
     async def answered(process: Process) -> None:

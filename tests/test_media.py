@@ -82,7 +82,7 @@ class Desk:
 
     async def seen(self, data: bytes) -> Image.Image | None:
         """A picture as a model would be shown it."""
-        shown = await self.media.images(await self.beside(picture=data))
+        shown = [*(await self.media.images(await self.beside(picture=data))).values()]
         return Image.open(io.BytesIO(shown[0].data)) if shown else None
 
     async def hashes(self) -> list[str]:
@@ -207,7 +207,7 @@ async def test_a_photo_stands_upright_and_tells_nothing_of_where_it_was_taken(de
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
     exif[ExifTags.Base.Make] = "Spyglass"
     photo = picture((60, 30), "JPEG", exif=exif, comment=b"Spyglass of Ana")
-    shown = await desk.media.images(await desk.beside(photo=photo))
+    shown = [*(await desk.media.images(await desk.beside(photo=photo))).values()]
     assert Image.open(io.BytesIO(shown[0].data)).size == (30, 60)
     assert b"Spyglass" in photo
     assert b"Spyglass" not in shown[0].data
@@ -249,7 +249,7 @@ async def test_every_way_to_keep_colours_can_be_shown(desk: Desk, form: str, mod
 async def test_what_is_shown_is_small_enough_for_every_provider(desk: Desk) -> None:
     noise = io.BytesIO()
     Image.frombytes("RGBA", (600, 700), random.Random(1).randbytes(4 * 600 * 700)).save(noise, "PNG")
-    shown = await desk.media.images(await desk.beside(noise=noise.getvalue()))
+    shown = [*(await desk.media.images(await desk.beside(noise=noise.getvalue()))).values()]
     assert shown[0].media_type == "image/jpeg"
     assert len(shown[0].data) < 3_500_000
 
@@ -284,7 +284,7 @@ async def test_what_is_no_picture_is_shown_as_none_and_breaks_nothing(desk: Desk
     bad, good = await desk.beside(bad=HARMLESS[name], good=picture())
     assert len(await desk.media.images([bad, good])) == 1
     liar = bad.model_copy(update={"media_type": "image/jpeg"})
-    assert await desk.media.images([liar]) == ()
+    assert await desk.media.images([liar]) == {}
 
 
 async def test_only_so_many_pictures_are_shown_and_none_twice(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ async def test_a_picture_that_storage_lost_is_left_out(desk: Desk) -> None:
     (file,) = await desk.beside(a=picture())
     assert file.blob
     await desk.blobs.remove(file.blob)
-    assert await desk.media.images([file]) == ()
+    assert await desk.media.images([file]) == {}
     assert await desk.media.texts([file.model_copy(update={"media_type": "text/plain"})]) == {}
 
 

@@ -67,22 +67,12 @@ def bare() -> Talk:
 # The contract
 
 
-async def test_pieces_are_small_and_the_usage_comes_last(talk: Talk) -> None:
+async def test_pieces_are_small_and_an_answer_takes_no_tokens(talk: Talk) -> None:
     chunks = await talk.chunks("what can you do?")
     *pieces, last = chunks
-    answer = "".join(piece.text for piece in pieces)
     assert len(pieces) > 20
     assert all(0 < len(piece.text) < 60 and piece.usage is None for piece in pieces)
-    read = len(SAGE) + len("(It is Saturday 2026-11-21 14:05 UTC, in #general.)\nZoe: what can you do? [file: a.txt]")
-    assert last == Chunk(
-        usage=Usage(
-            provider="offline",
-            model="offline",
-            tokens_in=read // 4 + 1,
-            tokens_out=len(answer) // 4 + 1,
-            cost_micros=0,
-        )
-    )
+    assert last == Chunk(usage=Usage(provider="offline", model="offline", cost_micros=0))
 
 
 async def test_the_same_question_gets_the_same_words(talk: Talk) -> None:

@@ -176,7 +176,7 @@ async def test_what_is_told_about_somebody_counts_everything(tmp_path: Path) -> 
         about = await p.privacy.about(EVES)
         assert about.names == {EVE.name}
         assert (about.messages, about.sessions, about.private, about.marks, about.memories) == (31, 2, 1, 1, 3)
-        assert (about.profile, about.spendings, about.files) == (True, 1, 2)
+        assert (about.profile, about.spendings, about.records, about.files) == (True, 1, 2, 2)
         assert about.first == about.last == p.w.clock.now()
         assert (await p.privacy.about("nobody")).nothing
 
@@ -195,6 +195,7 @@ async def test_an_export_holds_everything_and_nothing_of_others(tmp_path: Path) 
                 "sessions.json",
                 "marks.json",
                 "memories.json",
+                "records.json",
                 "profile.json",
             ]
             files = sorted(zip.read(name) for name in names if name.startswith("attachments/"))
@@ -205,6 +206,11 @@ async def test_an_export_holds_everything_and_nothing_of_others(tmp_path: Path) 
             assert f"private {MARK}".encode() in zip.read("messages.md")
             assert len(json.loads(zip.read("marks.json"))) == 2
             assert {each["id"] for each in json.loads(zip.read("memories.json"))} == {"about", "from", "of"}
+            sessions = zip.read("sessions.json")
+            assert len(json.loads(sessions)) == 2
+            assert not [word for word in (b"Ana", b"On ", b"spoke of") if word in sessions], "others' names and words"
+            records = json.loads(zip.read("records.json"))
+            assert [each["kind"] for each in records] == ["spent", "audit", "setting"]
         small = b"".join([chunk async for chunk in p.privacy.export(EVES, files=False)])
         with zipfile.ZipFile(io.BytesIO(small)) as zip:
             assert not [name for name in zip.namelist() if name.startswith("attachments/")]

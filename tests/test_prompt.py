@@ -263,15 +263,21 @@ def test_the_beginning_with_files_in_it_stays_the_same() -> None:
     assert "    words" not in late.lines[0].text, "a text that is not given is not made up"
 
 
-def test_images_stand_beside_the_question_alone_and_count() -> None:
-    cat = Image("image/png", b"cat")
+def test_images_stand_beside_their_lines_once_and_count() -> None:
+    cat, dog = Image("image/png", b"cat"), Image("image/png", b"dog")
     model = ModelSettings(provider="offline", context_tokens=8000, max_tokens=200)
-    history = talk(100, "word " * 50)
-    asked = [message(999, "?")]
+    files = {name: Attachment(type="image", name=name, url="https://x", blob=name) for name in ("cat", "dog")}
+
+    def beside(number: int, *names: str) -> Message:
+        said = message(number, "look")
+        return said.model_copy(update={"parts": (*said.parts, *(files[name] for name in names))})
+
+    history = [*talk(100, "word " * 50)[:-2], beside(997, "cat", "dog"), message(998, "hm")]
+    asked = [beside(999, "cat")]
     prompts = [
         Prompts([model], 100).assemble(SAGE, ROOM, history, asked, carry_over="", now=START, images=images)
-        for images in ((), (cat, cat))
+        for images in ({}, {"cat": cat, "dog": dog})
     ]
-    assert [sum(bool(line.images) for line in prompt.lines) for prompt in prompts] == [0, 1]
-    assert prompts[1].lines[-1].images == (cat, cat)
+    assert [[line.images for line in prompt.lines if line.images] for prompt in prompts] == [[], [(dog,), (cat,)]]
+    assert prompts[1].lines[-1].images == (cat,)
     assert len(prompts[1].lines) < len(prompts[0].lines)

@@ -38,6 +38,14 @@ async def two_days(keeper: Keeper) -> tuple[Manifest, Manifest, str]:
     return old, await keeper.made_and_proven(), hash
 
 
+async def test_the_newest_backup_of_a_day_has_the_highest_number_though_older_ones_went(keeper: Keeper) -> None:
+    names = []
+    for _ in range(3):
+        names.append((await keeper.made_and_proven()).name)
+        await prune(keeper.to, "sage", ONE)
+    assert names == [f"conversations_2024-01-08{end}" for end in ("", "_2", "_3")]
+
+
 async def test_pruning_removes_what_no_tier_keeps_with_its_attachments_and_nothing_else(keeper: Keeper) -> None:
     hash = await keeper.attach(b"old")
     old = await keeper.made_and_proven()

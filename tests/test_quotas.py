@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 import storage
 from bots.community_settings import Budget
+from bots.discord.interactions import inert
 from bots.quotas import Quotas, Verdict
 from bots.usage_report import usage_report
 from storage.backend import Store
@@ -28,6 +29,10 @@ ABROAD = HALL.model_copy(update={"id": "200", "guild_id": "2", "guild_name": "Ot
 DM = Channel(front="discord", id="300", kind="dm", name="ana", parent_id="id-Ana")
 
 
+def home_name(channel: Channel) -> str:
+    return HALL.name if channel == THREAD else channel.name
+
+
 @dataclass
 class Desk:
     """A store, a clock, and the quotas over both."""
@@ -39,7 +44,7 @@ class Desk:
     number: int = 0
 
     async def restart(self) -> None:
-        self.quotas = Quotas(lambda _: self.budgets, self.store, now=self.clock.now)
+        self.quotas = Quotas(lambda _: self.budgets, self.store, home_name, now=self.clock.now)
         await self.quotas.start()
 
     def ask(self, who: Person = ANA, where: Channel = HALL, roles: tuple[str, ...] = ()) -> Verdict:
@@ -82,7 +87,7 @@ async def desk(root: Path, *budgets: dict[str, Any]) -> AsyncIterator[Desk]:
     clock = Clock()
     store = await storage.connect("sage", root)
     told = [Budget(**budget) for budget in budgets]
-    made = Desk(store, clock, told, Quotas(lambda _: told, store, now=clock.now))
+    made = Desk(store, clock, told, Quotas(lambda _: told, store, home_name, now=clock.now))
     try:
         await made.quotas.start()
         yield made
@@ -272,6 +277,26 @@ async def test_a_restart_resets_nothing_that_is_still_under_way(tmp_path: Path) 
         assert [each.answers for each in d.quotas.used(ANA.sender.id).values()] == [0, 0, 0]
 
 
+async def test_a_minutes_budget_holds_a_rush_back_without_a_warning(tmp_path: Path) -> None:
+    async with desk(tmp_path, {"per": "user", "window": "minute", "messages": 2}) as d:
+        d.clock.advance(20)
+        told = [await d.answer() for _ in range(3)]
+        assert [verdict.notice for verdict in told] == ["", "", ""]
+        declined = "You have used up your 2 answers for this minute; I can answer again at 09:01 UTC, in 1 minute."
+        assert [verdict.declined for verdict in told] == ["", "", declined]
+        await d.restart()
+        assert d.ask().declined
+        d.clock.advance(40)
+        assert not d.ask().declined
+
+
+async def test_a_channels_budget_by_name_holds_in_its_threads_whatever_they_are_called(tmp_path: Path) -> None:
+    async with desk(tmp_path, {"per": "channel", "channel": "hal*", "messages": 1}) as d:
+        await d.answer(ANA, THREAD)
+        assert d.ask(BEN, HALL).declined
+        assert not d.ask(BEN, YARD).declined
+
+
 async def test_what_was_removed_was_used_all_the_same(tmp_path: Path) -> None:
     async with desk(tmp_path, {"per": "user", "guild": "1", "messages": 3}) as d:
         for _ in range(3):
@@ -307,8 +332,8 @@ async def test_the_report_tells_who_used_what_in_one_server(tmp_path: Path) -> N
         d.quotas.spent(HALL, sly, await d.kept(sly, HALL, cost=500_000))
         await d.answer(BEN, ABROAD, cost=900_000)
         now = d.clock.now() + timedelta(seconds=1)
-        assert await usage_report(d.store, d.quotas, HALL, start, now) == REPORT
-        everywhere = await usage_report(d.store, d.quotas, DM, start, now)
+        assert await usage_report(d.store, d.quotas, HALL, start, now, inert) == REPORT
+        everywhere = await usage_report(d.store, d.quotas, DM, start, now, str)
         assert "- Ben: 1 answer, 0 tokens, $0.90" in everywhere
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,11 @@ from bots.errors import ConfigError, TroupeError
 from bots.loading import load
 from bots.reloading import Reloaded, Reloading
 from bots.settings import BotSettings
+from bots.wiring import build
+
+from .wire.discord_accounts import Face
+from .wire.discord_client import pointed_at
+from .wire.discord_server import DiscordServer
 
 BOT = """\
 personas: [sage]
@@ -27,22 +34,16 @@ class House:
     folder: Path
     applied: list[BotSettings] = field(default_factory=list)
     told: dict[str, object] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
-    """What the bot says it could not take on."""
 
     def write(self, bot: str = BOT, persona: str = PERSONA) -> None:
         for path, text in {"bots/sage.yaml": bot, "personas/sage.yaml": persona}.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_text(text)
 
-    async def apply(self, settings: BotSettings) -> list[str]:
-        self.applied.append(settings)
-        return self.left
-
     def reloading(self, *, stale: bool = False) -> Reloading:
         running = load(self.folder, {}).bot("sage")
         assert running is not None
-        return Reloading(self.folder, running, self.apply, report=self.told.update, stale=stale, environ={})
+        return Reloading(self.folder, running, self.applied.append, report=self.told.update, stale=stale, environ={})
 
 
 @pytest.fixture
@@ -74,13 +75,6 @@ async def test_what_a_bot_is_built_upon_stays_as_it_runs_and_is_said_to_wait(hou
     assert str(await reloading.reload()) == (
         "Waiting for a restart: storage.path, discord.token. Nothing else has changed."
     )
-
-
-async def test_what_the_bot_itself_cannot_take_on_waits_as_well(house: House) -> None:
-    reloading = house.reloading()
-    house.left = ["discord.edit_interval"]
-    house.write(BOT.replace("1.5", "2.5"))
-    assert await reloading.reload() == Reloaded((), ("discord.edit_interval",))
 
 
 async def test_a_wrong_configuration_is_refused_whole_with_the_reason(house: House) -> None:
@@ -143,3 +137,51 @@ async def test_a_bot_that_was_started_again_reads_what_changed_before(house: Hou
     house.write(BOT.replace("1.5", "2.5"))
     assert await again.tick() is None
     assert await again.tick() == Reloaded(("discord.edit_interval",))
+
+
+LIVING = """\
+personas: [sage]
+storage: {{path: ./data/sage}}
+discord:
+  token: ${{TOKEN:-}}
+  api_url: {api}
+  gateway_url: {gateway}
+  channels: {{always: [general]}}
+"""
+
+
+async def test_a_bot_at_work_goes_by_its_changed_files_at_once_and_names_what_waits(tmp_path: Path) -> None:
+    async with DiscordServer(rate_limits=False) as server, AsyncExitStack() as stack:
+        account, guild = server.add_bot("token-1", "sage"), server.add_guild("Home")
+        general, help = guild.add_channel("general"), guild.add_channel("help")
+        ana = server.add_person("ana")
+        stack.enter_context(pointed_at(server))
+        house = House(tmp_path / "config")
+        (tmp_path / ".env").write_text("TOKEN=token-1\n")
+        living = LIVING.format(api=server.api_url, gateway=server.gateway_url)
+        house.write(living)
+        running = load(house.folder, {}).bot("sage")
+        assert running is not None
+        at_work = await stack.enter_async_context(build(running, folder=house.folder))
+        working = asyncio.ensure_future(at_work.run(house.told.update))
+        try:
+            await server.until_ready(account)
+            await server.answer_to(await server.say(ana, general, "what is 6 * 7?"))
+            (house.folder / "personas/marcus.yaml").write_text(PERSONA.replace("Sage", "Marcus"))
+            changed = living.replace("[sage]", "[sage, marcus]").replace("[general]", "[help]")
+            house.write(changed.replace("./data/sage", "./elsewhere") + "  dms: {policy: 'off'}\n")
+            told = await at_work.reloading(house.told.update).reload()
+            assert set(told.changed) == {"personas", "discord.channels.always", "discord.dms.policy"}
+            assert told.waiting == ("storage.path",)
+            private = server.dm(ana, account)
+            for unheard in (general, private):
+                await server.say(ana, unheard, "what is 6 * 7?")
+            question = await server.say(ana, help, "Marcus, what is 6 * 7?")
+            answer = await server.said_after(question)
+            assert isinstance(answer.author, Face)
+            assert answer.author.name == "Marcus"
+            assert [m.author.bot for m in server.messages(general)] == [False, True, False]
+            assert [m.author.bot for m in server.messages(private)] == [False]
+        finally:
+            working.cancel()
+            await asyncio.wait((working,))

@@ -28,8 +28,14 @@ def channel(name: str = "general", kind: str = "channel", guild: str = "g1", par
     return Channel.model_validate({**fields, "parent_id": parent})
 
 
+def home_name(place: Channel) -> str:
+    return "advice-love" if place.parent_id == "id-advice-love" else place.name
+
+
 def decide(text: str, where: Channel | None = None, session: str | None = None, replied: str | None = None) -> str:
-    decision = ContextRouter(CONFIG).decide(text, where or channel(), session_persona=session, replied_persona=replied)
+    decision = ContextRouter(CONFIG, home_name).decide(
+        text, where or channel(), session_persona=session, replied_persona=replied
+    )
     return f"{decision.persona} by {decision.rule}"
 
 
@@ -49,6 +55,10 @@ def test_a_call_by_name_is_heard_and_a_mere_mention_is_not(text: str, expected: 
     assert decide(text) == expected
 
 
+def test_a_channels_persona_speaks_in_its_threads_whatever_they_are_called() -> None:
+    assert decide("good morning", channel("tea", "thread", parent="id-advice-love")) == "marcus by channel"
+
+
 def test_each_rule_gives_way_to_the_more_specific_one() -> None:
     advice, thread = channel("advice-love"), channel("t", "thread")
     assert decide("a python bug in my code", advice, "sage", "ada") == "ada by reply"
@@ -61,14 +71,17 @@ def test_each_rule_gives_way_to_the_more_specific_one() -> None:
 
 
 def test_words_weigh_as_in_the_seed_and_only_whole_words_count() -> None:
-    scores = {p.name: score for score, p in ContextRouter(CONFIG).scores("a stoic view of duty, in stoicism and code")}
+    scores = {
+        p.name: score
+        for score, p in ContextRouter(CONFIG, home_name).scores("a stoic view of duty, in stoicism and code")
+    }
     assert scores["marcus"] == pytest.approx(1.0)
     assert scores["ada"] == pytest.approx(0.3)
-    assert ContextRouter(CONFIG).scores("encoded dutyfree debugging")[0][0] == 0
+    assert ContextRouter(CONFIG, home_name).scores("encoded dutyfree debugging")[0][0] == 0
 
 
 def test_a_decision_explains_itself_with_the_runner_up() -> None:
-    decision = ContextRouter(CONFIG).decide(
+    decision = ContextRouter(CONFIG, home_name).decide(
         "python code, and duty", channel(), session_persona=None, replied_persona=None
     )
     assert str(decision) == "ada, because its words fit the message best (score 0.6; next is marcus with 0.3)"

@@ -133,6 +133,7 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "first_started": AT,
         "restarts": 2,
         "config_trouble": "",
+        "model_trouble": "",
         "discord": "ready",
         "live_sessions": 4,
         "invalid_requests": 0,

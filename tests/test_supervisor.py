@@ -32,7 +32,7 @@ from bots.supervisor import Starts, Supervisor
 from bots.values import Secret
 
 BEAT = 0.05
-QUICK = Patience(first_pause=0.05, stop_within=5.0, memory_beats=1)
+QUICK = Patience(first_pause=0.05, stop_within=5.0, memory_beats=1, look_every=0.02)
 
 
 # --- what the bots do -------------------------------------------------------------------------------------------
@@ -140,6 +140,30 @@ async def test_a_bot_that_needs_a_person_stays_down_and_the_others_go_on(tmp_pat
         assert [bot.state for bot in read(run.settings)] == ["fatal", "ready"]
     assert [bot.state for bot in read(run.settings)] == ["fatal", "stopped"]
     assert len({status.pid for status in run.of("cannot", "starting")} - {None}) == 1, "it was started once"
+
+
+async def test_a_bot_that_needs_a_person_starts_again_when_its_files_have_changed(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    for name, text in {
+        "personas/one.yaml": "{display: One, description: one, prompt: one}",
+        "bots/bot0.yaml": "{personas: [one], description: cannot}",
+        "bots/bot1.yaml": "{personas: [one], description: lives}",
+    }.items():
+        (config / name).parent.mkdir(parents=True, exist_ok=True)
+        (config / name).write_text(text)
+    async with fleet(tmp_path / "data", "cannot", "lives", folder=config) as run:
+        await run.until(lambda bots: (bots[0].state, bots[1].state) == ("fatal", "ready"))
+        (config / "bots/bot0.yaml").write_text("{personas: [one], descriptoin: lives}")
+        await run.until(lambda bots: bots[0].state == "fatal" and bots[0].config_trouble != "")
+        assert "descriptoin" in run.supervisor.statuses[0].config_trouble
+        (config / "bots/bot0.yaml").write_text("{personas: [one], description: lives}")
+        await run.until(lambda bots: bots[0].state == "ready")
+        assert (run.supervisor.statuses[0].last_error, run.supervisor.statuses[0].config_trouble) == ("", "")
+
+
+async def test_a_fleet_of_which_every_bot_waits_for_a_person_ends_with_a_config_too(tmp_path: Path) -> None:
+    async with fleet(tmp_path, "cannot", "cannot", folder=tmp_path / "config") as run:
+        assert await run.ended == 1
 
 
 async def test_the_fleet_ends_when_every_bot_needs_a_person(tmp_path: Path) -> None:
@@ -269,10 +293,12 @@ class Run:
 
 
 @asynccontextmanager
-async def fleet(root: Path, *programs: str, patience: Patience = QUICK, token: str = "") -> AsyncIterator[Run]:
+async def fleet(
+    root: Path, *programs: str, patience: Patience = QUICK, token: str = "", folder: Path | None = None
+) -> AsyncIterator[Run]:
     settings = settings_of(root, *programs, token=token)
     said: list[BotStatus] = []
-    supervisor = Supervisor(settings, entry, told=said.append, patience=patience, chance=lambda: 1.0)
+    supervisor = Supervisor(settings, entry, folder=folder, told=said.append, patience=patience, chance=lambda: 1.0)
     run = Run(settings, supervisor, asyncio.create_task(supervisor.run()), said)
     try:
         yield run

@@ -172,24 +172,13 @@ async def test_stop_ends_an_answer_at_once_and_keeps_what_was_said(word: str) ->
         assert server.asks[0].disconnected
 
 
-async def test_stop_of_another_person_drops_only_the_running_answer() -> None:
+async def test_stop_with_nothing_under_way_is_kept_and_met_with_silence() -> None:
     async with asked() as (w, server):
-        server.hold(after_pieces=1, text="one two three")
-        room, heard = w.room(), Heard()
-        answering = await first_words(room, heard, "count")
-        w.clock.advance(5)
-        server.answer("for Cai")
-        waiting = asyncio.ensure_future(room.say(CAI, "me next"))
-        await asyncio.sleep(0)
-        await room.say(BEN, "stop")
-        await answering
-        assert (await waiting).shown == "for Cai"
-
-
-async def test_stop_with_nothing_under_way_is_an_ordinary_line() -> None:
-    async with asked() as (w, server):
-        server.answer("Stop what?")
-        assert (await w.room().say(ANA, "stop")).shown == "Stop what?"
+        room = w.room()
+        assert (await room.say(ANA, "stop")).pieces == []
+        assert server.asks == []
+        (session,) = await room.sessions()
+        assert [line.words for line in await w.store.messages(session.id)] == ["stop"]
 
 
 async def test_a_failure_in_mid_stream_keeps_what_was_said_and_says_so_neutrally() -> None:

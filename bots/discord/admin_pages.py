@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -10,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import discord
+from pydantic import JsonValue
 
 from storage.model import Counts, Session
 from storage.records import AuditEntry
 from storage.retention import amount
 
-from ..guilds import Shown
+from ..guilds import DEFAULT, Shown
+from ..operations import ModelState
 from ..quotas import count
+from ..spans import span
 from ..status import BotStatus
 from .interactions import inert, told_wrong
 
@@ -26,21 +30,22 @@ if TYPE_CHECKING:
 Turn = Callable[[str | None], Awaitable[tuple[str, str | None, str | None]]]
 """A page's text by its cursor, and the cursors of the older and the newer one."""
 _PAGED_FOR = 600.0
+_ID = re.compile(r"(?<!\d)(\d{17,20})(?!\d)")
 _LONGEST = 120
 _LINE = 230
 """Characters of an entry; a page of them is one message."""
 
 
-def status_page(front: Front, now: BotStatus, counts: Counts | None, here: int, guild: str) -> str:
-    """How the bot is. `counts` is what it keeps of all guilds, for its owner alone: with it come all facts that concern
-    others, too. Reads the sizes of files."""
+def status_page(front: Front, now: BotStatus, counts: Counts | None, here: str) -> str:
+    """How the bot is; `here` tells of the guild. `counts` is what it keeps of all guilds, for its owner alone: with it
+    come all facts that concern others, too. Reads the sizes of files."""
     settings = front.bot.settings
     lines = [
         f"**{inert(settings.display)}** {now.version}: {now.state}{_since(now.started)}",
         f"Discord: {now.discord or 'off'}",
-        f"Models: {', '.join(_model(each.name, each.state, each.variable) for each in front.operations.models())}",
+        f"Models: {', '.join(_model(each) for each in front.operations.models())}",
         f"Personas: {', '.join(persona.name for persona in settings.personas)}",
-        f"Here, in {inert(guild)}: {count(here, 'session')} that you may see",
+        f"Here, in {here}",
         f"Requests that Discord refused in ten minutes: {now.invalid_requests:,}",
     ]
     if counts is None:
@@ -61,25 +66,25 @@ def status_page(front: Front, now: BotStatus, counts: Counts | None, here: int, 
 def settings_page(shown: Iterable[Shown]) -> str:
     """A guild's settings, a line each."""
     return "\n".join(
-        f"`{each.key}`: {inert(each.value)} ({inert(each.origin)})"
+        f"`{each.key}`: {_channels(inert(each.value))} ({inert(each.origin)})"
         + (f"\n-# ⚠️ {inert(each.trouble)}" if each.trouble else "")
         for each in shown
     )
 
 
-def sessions_page(listed: Sequence[Session], sizes: Mapping[str, int], total: int) -> str:
-    """Sessions, a line each, the newest first."""
+def sessions_page(listed: Sequence[Session], sizes: Mapping[str, int], *, more: bool) -> str:
+    """Sessions, a line each, the newest first; `more` is whether there are others."""
     if not listed:
         return "There is no session here yet, or none that you may see."
-    lines = [f"**Sessions here**, {len(listed)} of {total:,}"]
+    lines = [f"**Sessions here**, the newest {len(listed)}" if more else "**Sessions here**"]
     for each in listed:
         people = ", ".join(inert(person.name) for person in each.participants[-3:]) or "nobody"
-        more = f" and {len(each.participants) - 3} more" if len(each.participants) > 3 else ""
+        others = f" and {len(each.participants) - 3} more" if len(each.participants) > 3 else ""
         state = "".join([" ⭐" if each.starred else "", " archived" if each.archived else ""])
         state += "" if each.closed_at else " open"
         title = inert(each.title or each.id)[:_LONGEST]
         size = f"{count(each.message_count, 'message')}, {amount(sizes.get(each.id, 0))}"
-        lines.append(f"<#{each.channel.id}> {title}: {people}{more}; {size};{state or ' closed'}")
+        lines.append(f"<#{each.channel.id}> {title}: {people}{others}; {size};{state or ' closed'}")
     return "\n".join(lines)
 
 
@@ -102,9 +107,7 @@ def audit_page(entries: Sequence[AuditEntry]) -> str:
     """Entries of the audit, a line each."""
     if not entries:
         return "Nothing has been done here yet."
-    lines = (
-        f"{each.at:%Y-%m-%d %H:%M} UTC, {inert(each.actor.name)}: {each.action}{_details(each)}" for each in entries
-    )
+    lines = (f"{each.at:%Y-%m-%d %H:%M} UTC, {inert(each.actor.name)}: {_done(each)}" for each in entries)
     return "\n".join(line[:_LINE] for line in lines)
 
 
@@ -145,6 +148,44 @@ class Pager(discord.ui.View):
         return text
 
 
+def changes(details: Mapping[str, JsonValue]) -> str:
+    """What a change of settings was, key by key: `always: none → help-*`."""
+    undone = details.get("changes")
+    pairs = undone if isinstance(undone, dict) else {str(details["key"]): [details.get("from"), details.get("to")]}
+    told = (
+        f"`{key}`: {_value(key, pair[0])} → {_value(key, pair[1])}"
+        for key, pair in pairs.items()
+        if isinstance(pair, list)
+    )
+    return "; ".join(told)
+
+
+def _value(key: str, value: JsonValue) -> str:
+    """A setting as it is stored, in words."""
+    if value == DEFAULT:
+        return "as in the bot's file"
+    if key == "session_gap":
+        return span(value) if isinstance(value, int | float) else "off"
+    if isinstance(value, list):
+        told = (
+            " ".join(f"{name}={part}" for name, part in each.items()) if isinstance(each, dict) else str(each)
+            for each in value
+        )
+        return _channels(inert(("; " if key == "budgets" else ", ").join(told))) or "none"
+    return inert(str(value))
+
+
+def _channels(text: str) -> str:
+    """A text in which the ids of channels are shown as their names."""
+    return _ID.sub(r"<#\1>", text)
+
+
+def _done(entry: AuditEntry) -> str:
+    if entry.action in ("config set", "config undo") and ("key" in entry.details or "changes" in entry.details):
+        return f"{'took back ' if entry.action == 'config undo' else 'set '}{changes(entry.details)}"
+    return f"{entry.action}{_details(entry)}"
+
+
 def _details(entry: AuditEntry) -> str:
     told = "; ".join(f"{key} {value}" for key, value in entry.details.items() if value not in (None, [], ""))
     return f" ({inert(told)})" if told else ""
@@ -154,10 +195,12 @@ def _since(started: datetime | None) -> str:
     return f" since <t:{int(started.timestamp())}:R>" if started else ""
 
 
-def _model(name: str, state: str, variable: str) -> str:
-    if state == "off":
-        return f"{name} off{f' (set {variable})' if variable else ''}"
-    return f"{name} left alone for a moment" if state == "resting" else name
+def _model(model: ModelState) -> str:
+    if model.state == "off":
+        return f"{model.name} off{f' (set {model.variable})' if model.variable else ''}"
+    if model.state == "failing":
+        return f"⚠️ {model.name} ({model.why})"
+    return f"{model.name} left alone for a moment" if model.state == "resting" else model.name
 
 
 def _files(root: Path) -> str:

@@ -13,7 +13,7 @@ from storage.model import Message, Note, Receipt, Sender, Text
 
 from ..afterwards import answering
 from .faces import NOBODY, inside
-from .text import pages
+from .text import LIMIT, pages
 from .translate import origin
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Begun:
 
     def page(self, page: discord.Message) -> None:
         """Takes in a page that nobody knows of. A persona's replies to nothing, and of an account's only the first
-        does: such a page belongs to the one before it, to whoever may stop it, or to the last open question."""
+        does: such a page belongs to the one before it, to whoever may stop it, or to the last open question. Where
+        none is open, a persona's page is what was begun of another answer than the one given: it stands for itself."""
         button = _button(page)
         asker = button["asker"] if button else None
         if page.reference is not None and page.reference.message_id is not None:
@@ -60,6 +61,8 @@ class Begun:
             question = self._under
         else:
             question = self._asked_by.get(int(asker), self._asked) if asker else self._asked
+        if question is None and page.webhook_id is not None:
+            question = page.id
         if question is not None:
             self._pages.setdefault(question, []).append(page)
         self._under = None if button and button["act"] != "stop" else question
@@ -80,7 +83,9 @@ class Begun:
         if id is None:
             return None
         ended = found[-1].edited_at or found[-1].created_at
-        return self._answer(id, self._pages.pop(question), [line for line in lines if line.at <= ended] or lines[:1])
+        del self._pages[question]
+        shown = [page.content for page in found]
+        return self._answer(id, found, shown, [line for line in lines if line.at <= ended] or lines[:1])
 
     async def clear(self, questions: Iterable[int]) -> None:
         """Removes what was begun of an answer that is now given whole."""
@@ -93,10 +98,14 @@ class Begun:
         found = self._pages.pop(question, None)
         if found is None:
             return None
-        answer = self._answer(self._front.bot.new_id(), found, [line])
-        answer = answer.model_copy(update={"parts": (*answer.parts, Note(text=_CUT)), "outcome": "cut"})
         last = found[-1]
-        text, row = last.content[: 2000 - len(_CUT)] + _CUT, self._front.talks.row(answer)
+        # What the mark leaves no room for goes from the page and from what is kept alike.
+        fitting = pages(last.content, LIMIT - len(_CUT))
+        left = fitting[0].shown if len(fitting) > 1 else last.content
+        shown = [*(page.content for page in found[:-1]), left]
+        answer = self._answer(self._front.bot.new_id(), found, shown, [line])
+        answer = answer.model_copy(update={"parts": (*answer.parts, Note(text=_CUT)), "outcome": "cut"})
+        text, row = left + _CUT, self._front.talks.row(answer)
         try:
             if last.webhook_id is None:
                 await last.edit(content=text, view=row, allowed_mentions=NOBODY)
@@ -111,10 +120,18 @@ class Begun:
     async def sweep(self, under_way: Collection[int]) -> None:
         """Removes what was begun for nobody: the question is gone, or has an answer already and half of another."""
         for question, found in list(self._pages.items()):
-            button = next(filter(None, map(_button, reversed(found))), None)
-            half = button is not None and button["act"] == "stop" and not self._front.bot.at_work(button["id"])
-            if half or (question in self._open and question not in under_way):
+            if await self._half(found) or (question in self._open and question not in under_way):
                 await self._remove(self._pages.pop(question))
+
+    async def _half(self, found: Sequence[discord.Message]) -> bool:
+        """Whether these pages break off and nobody goes on with them: a stop button comes after a while, and others
+        when the answer is whole."""
+        button = next(filter(None, map(_button, reversed(found))), None)
+        if button is not None:
+            return button["act"] == "stop" and not self._front.bot.at_work(button["id"])
+        if not self._front.bot.settings.discord.buttons or self._front.talks.busy(self._channel.id):
+            return False
+        return await self._front.bot.store.find(origin(self._channel.id, found[0].id)) is None
 
     def _of(self, questions: Iterable[int]) -> Iterator[int]:
         return (question for question in tuple(questions) if question in self._pages)
@@ -126,8 +143,10 @@ class Begun:
         names = ("", face.bold) if face else ("",)
         return any([page.shown for page in pages(name + answer.text)] == shown for name in names)
 
-    def _answer(self, id: str, found: Sequence[discord.Message], lines: Sequence[Message]) -> Message:
-        settings, shown = self._front.bot.settings, "\n".join(page.content for page in found)
+    def _answer(
+        self, id: str, found: Sequence[discord.Message], contents: Sequence[str], lines: Sequence[Message]
+    ) -> Message:
+        settings, shown = self._front.bot.settings, "\n".join(contents)
         persona = settings.personas[0]
         for each in settings.personas:
             bold = f"**{each.display}**\n"

@@ -6,13 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Any
 
 import aiohttp
 import discord
 from discord.http import Route
 
+from ..access import means
 from ..checkup import Check, clock
 from ..settings import BotSettings
 from . import sync
@@ -160,8 +160,8 @@ class Account:
     def _wanted(self, channel: Json) -> bool:
         """Whether the bot's file names a channel."""
         patterns = self._settings.discord.channels
-        name = str(channel["name"]).casefold()
-        return any(fnmatchcase(name, each.casefold()) for each in (*patterns.always, *patterns.listen))
+        name, id = str(channel["name"]), str(channel["id"])
+        return any(means(each, name, id) for each in (*patterns.always, *patterns.listen))
 
     async def _get(self, path: str) -> tuple[Any, str | None]:
         """What Discord tells, and when. Raises `Unanswered`."""

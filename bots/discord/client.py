@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,15 +75,17 @@ class Front(discord.Client):
         parsers.update({name: _survived(name, parse) for name, parse in parsers.items()})
         self.bot = bot
         self._identifies = Identifies(bot.settings.root / "identifies", clock)
-        self.faces = Faces(self, bot.settings, worn=bot.settings.root / "worn.json", ticks=ticks)
-        self.ears = Ears(bot.settings, bot.router, bot.guilds, self.faces.can, self.faces.own)
+        self.faces = Faces(self, bot, worn=bot.settings.root / "worn.json", ticks=ticks)
+        self.ears = Ears(bot, self.faces.can, self.faces.own)
         self.operations = operations
         self.tree = build(self)
         self.add_dynamic_items(*BUTTONS)
         self._files = Files(bot.settings.discord, self)
         bot.media.source("discord", self._files.fetch)
         self.catchup = Catchup(self, LastHeard(bot.settings.root / "heard"), now, wait)
-        self._syncing: asyncio.Task[None] | None = None
+        self._aside: dict[str, asyncio.Task[None]] = {}
+        """What is under way beside the events, by what it is."""
+        self._connected = False
         self._report = report
         self._wait = wait
         self._chance = chance
@@ -115,8 +116,8 @@ class Front(discord.Client):
             self.catchup.note()
             await self.talks.leave()
             await self.catchup.close()
-            if self._syncing is not None:
-                self._syncing.cancel()
+            for task in self._aside.values():
+                task.cancel()
             await self._files.close()
             await self.close()
 
@@ -151,11 +152,15 @@ class Front(discord.Client):
         await self.bot.privacy.leaving(str(guild.id))
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
+        self._name(guild.channels)
         await self.bot.privacy.came_back(str(guild.id))
         await self.faces.dress(guild)
 
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        self._name(guild.channels)
+
     async def setup_hook(self) -> None:
-        self._syncing = asyncio.create_task(self._sync())
+        self._aside["sync"] = asyncio.create_task(self._sync())
 
     async def _sync(self) -> None:
         """Tells Discord about commands that have changed; people are answered meanwhile."""
@@ -163,25 +168,47 @@ class Front(discord.Client):
         await sync(self.tree, self.bot.settings.root, self.application_id, self.http, self._wait)
 
     async def on_connect(self) -> None:
+        self._connected = True
         self.catchup.shut()
         self._report({"discord": "connected"})
 
     async def on_ready(self) -> None:
         log.info("discord.ready", account=str(self.user), guilds=len(self.guilds))
-        self._report({"discord": "ready", "guilds": len(self.guilds)})
-        await self.bot.privacy.present({str(guild.id) for guild in self.guilds})
-        with suppress(StorageError):  # which the gaps are told, too
+        self._report({"guilds": len(self.guilds)})
+        if self._connected:  # the library tells of this with a delay, and the connection may be gone by then
+            self._report({"discord": "ready"})
+        for guild in self.guilds:
+            self._name(guild.channels)
+        try:
+            await self.bot.privacy.present({str(guild.id) for guild in self.guilds})
             await self.bot.fetching.left("discord")
+        except StorageError as error:
+            self.talks.tell_storage(error)
         await self.catchup.run()
+        self.dress()
+
+    def dress(self) -> None:
+        """Makes the account look as the settings have it, beside everything else."""
+        if (before := self._aside.get("dress")) is not None:
+            before.cancel()
+        self._aside["dress"] = asyncio.create_task(self._dress())
+
+    async def _dress(self) -> None:
         for guild in self.guilds:
             await self.faces.dress(guild)
 
+    def _name(self, channels: Iterable[discord.abc.GuildChannel]) -> None:
+        for channel in channels:
+            self.bot.places.named(str(channel.id), channel.name)
+
     async def on_resumed(self) -> None:
         log.info("discord.resumed")
+        self._connected = True
         self.catchup.resumed()
         self._report({"discord": "ready"})
 
     async def on_disconnect(self) -> None:
+        self._connected = False
         self.catchup.lost()
         self._report({"discord": "reconnecting"})
 
@@ -200,7 +227,7 @@ class Front(discord.Client):
         return await self.talks.deliver(pieces, question, asker_id)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
-        if "content" in event.data:
+        if event.data.keys() & {"content", "attachments"}:
             await self.catchup.passed(event.channel_id)  # where the message itself may still wait
             await self.talks.edited(event.message)
 
@@ -220,10 +247,23 @@ class Front(discord.Client):
         await self.catchup.passed(event.channel_id)
         await self.talks.reacted(event, on=False)
 
+    async def on_raw_reaction_clear(self, event: discord.RawReactionClearEvent) -> None:
+        await self.catchup.passed(event.channel_id)
+        await self.talks.cleared(event)
+
+    async def on_raw_reaction_clear_emoji(self, event: discord.RawReactionClearEmojiEvent) -> None:
+        await self.catchup.passed(event.channel_id)
+        await self.talks.cleared(event)
+
+    async def on_guild_channel_create(self, channel: discord.abc.GuildChannel) -> None:
+        self._name([channel])
+
     async def on_guild_channel_update(self, _before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
+        self._name([after])
         await self.talks.renamed(after)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        self.bot.places.unnamed(str(channel.id))
         await self.talks.vanished(channel.id)
 
     async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:

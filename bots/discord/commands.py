@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 
 from . import commands_admin, commands_menus, commands_privacy, commands_sessions, commands_talk, commands_usage
-from .interactions import Tree, answer
+from .interactions import NOT_PRIVATELY, Tree, answer, inert
 
 if TYPE_CHECKING:
     from .client import Front
@@ -22,7 +22,13 @@ _GROUPS = {
     "Server": ("admin",),
 }
 """The help's headings; a command that stands under none of them comes last."""
-_MENUS = "On a message"
+_MENUS = "In menus (right-click or hold a message or a person, then Apps)"
+_WHAT = {
+    "Ask about this": "I say what I think of it, for everybody to see",
+    "Branch from here": "go on from there in a conversation of its own",
+    "Remember this": "I keep it in mind in this place",
+    "Show what you know": "what is kept about you",
+}
 
 
 def build(front: Front) -> Tree:
@@ -44,7 +50,7 @@ def build(front: Front) -> Tree:
 @app_commands.command(name="help", description="See what you can do with me")
 async def help_(interaction: discord.Interaction[Front]) -> None:
     usable = [each for each in interaction.client.tree.get_commands(type=None) if _may_use(interaction, each)]
-    lines = [_greeting(interaction)]
+    lines = _greeting(interaction)
     for heading, commands in _grouped(usable):
         lines += ["", f"**{heading}**", *(_line(each) for each in commands)]
     await answer(interaction, "\n".join(lines))
@@ -53,12 +59,17 @@ async def help_(interaction: discord.Interaction[Front]) -> None:
 AnyCommand = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 
 
-def _greeting(interaction: discord.Interaction[Front]) -> str:
-    me = interaction.client.user
-    call = (
-        "Write to me here." if interaction.guild_id is None or me is None else f"Mention {me.mention}, or reply to me."
-    )
-    return f"{call} Silence ends a session, never what is kept."
+def _greeting(interaction: discord.Interaction[Front]) -> list[str]:
+    """How to talk to the bot there, and an example."""
+    settings, me = interaction.client.bot.settings, interaction.client.user
+    kept = "Silence ends a session, never what is kept."
+    if interaction.guild_id is None:
+        told = "Write to me here." if settings.discord.dms.lets_in(str(interaction.user.id)) else NOT_PRIVATELY
+        return [f"{told} {kept}"]
+    name = inert(settings.display)
+    mention = me.mention if me else f"@{name}"
+    call = f"Mention {mention}, reply to me, or begin with my name."
+    return [f"{call} {kept}", f"> {name}, what does a heat pump do?"]
 
 
 def _may_use(interaction: discord.Interaction[Front], command: AnyCommand) -> bool:
@@ -84,7 +95,7 @@ def _grouped(commands: list[AnyCommand]) -> Iterator[tuple[str, list[AnyCommand]
 
 def _line(command: AnyCommand) -> str:
     if isinstance(command, app_commands.ContextMenu):
-        return f"{command.name} (right-click or hold, then Apps)"
+        return f"*{command.name}*: {_WHAT[command.name]}" if command.name in _WHAT else f"*{command.name}*"
     if isinstance(command, app_commands.Group):
         return f"`/{command.name}` {', '.join(each.name for each in command.commands)}"
     return f"`/{command.name}` {command.description}"

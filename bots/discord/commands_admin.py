@@ -18,12 +18,14 @@ from storage.retention import amount
 
 from ..errors import TroupeError
 from ..guilds import DEFAULT, EXAMPLES, KEYS
-from ..quotas import bounds
+from ..quotas import bounds, count
 from ..usage_report import usage_report
 from . import diagnosis
-from .admin_pages import Pager, audit_page, due, sessions_page, settings_page, status_page
-from .commands_talk import Confirm
-from .interactions import Tree, answer, inert, where, who
+from .admin_pages import Pager, audit_page, changes, due, sessions_page, settings_page, status_page
+from .confirming import Confirm
+from .interactions import Tree, answer, inert, runs_the_bot, where
+from .reading import reads, within_reach
+from .translate import who
 
 if TYPE_CHECKING:
     from .client import Front
@@ -34,8 +36,8 @@ Spot = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | disco
 _CHOICES = 25
 _LISTED = 15
 _AUDITED = 8
-_LOOKED_AT = 2_000
-"""The most sessions of all guilds that are looked at for those of one."""
+_PLACES = 200
+"""The places of a guild whose sessions are looked at: those talked in last."""
 
 admin = app_commands.Group(
     name="admin",
@@ -62,17 +64,6 @@ def allowed(asked: Asked) -> discord.Guild:
     return guild
 
 
-def runs_the_bot(asked: Asked) -> bool:
-    """Whether the asker owns the bot's application, alone or with a team."""
-    application = asked.client.application
-    if application is None:
-        return False
-    if application.team is None:
-        return asked.user.id == application.owner.id
-    admins = {each.id for each in application.team.members if each.role is discord.TeamMemberRole.admin}
-    return asked.user.id in {application.team.owner_id, *admins}
-
-
 def _for_the_owner(asked: Asked) -> discord.Guild:
     guild = allowed(asked)
     if not runs_the_bot(asked):
@@ -85,8 +76,9 @@ async def status(asked: Asked) -> None:
     guild, front = allowed(asked), asked.client
     now = await asyncio.to_thread(front.operations.status)
     counts = await front.bot.store.counts() if runs_the_bot(asked) else None
-    found = await _sessions(asked)
-    await answer(asked, await asyncio.to_thread(status_page, front, now, counts, len(found), guild.name))
+    seen = len(await _sessions(asked))
+    here = f"{count(seen, 'session')}{' or more' if seen == _CHOICES else ''} that you may see"
+    await answer(asked, await asyncio.to_thread(status_page, front, now, counts, f"{inert(guild.name)}: {here}"))
 
 
 @config.command(name="show", description="What is set here, and where it comes from")
@@ -116,8 +108,8 @@ async def set_(asked: Asked, key: str, value: app_commands.Range[str, 1, 1000]) 
 @config.command(description="Take the last change back; a second time makes it again")
 async def undo(asked: Asked) -> None:
     guilds, guild = asked.client.bot.guilds, str(allowed(asked).id)
-    await guilds.undo(guild, who(asked.user))
-    await answer(asked, settings_page(await guilds.shown(guild)))
+    undone = await guilds.undo(guild, who(asked.user))
+    await answer(asked, f"Taken back: {changes(undone)}.\n{settings_page(await guilds.shown(guild))}")
 
 
 @admin.command(description="Read my configuration files again; a mistake in them changes nothing")
@@ -154,11 +146,11 @@ async def cleanup(asked: Asked) -> None:
     await answer(asked, text, view=Confirm(asked, "Remove this", _cleaned))
 
 
-async def _cleaned(asked: Asked) -> None:
+async def _cleaned(asked: Asked) -> str:
     _for_the_owner(asked)
     text, _ = await _swept(asked, dry_run=False)
     await _note(asked, "cleanup", {})
-    await answer(asked, text)
+    return text
 
 
 async def _swept(asked: Asked, *, dry_run: bool) -> tuple[str, bool]:
@@ -179,8 +171,8 @@ async def _swept(asked: Asked, *, dry_run: bool) -> tuple[str, bool]:
 
 async def _named_sessions(asked: Asked, typed: str) -> list[app_commands.Choice[str]]:
     allowed(asked)
-    found = [each for each in await _sessions(asked) if typed.casefold() in f"{each.id} {each.title}".casefold()]
-    named = ((f"#{each.channel.name}: {each.title or each.id}"[:100], each.id) for each in found[:_CHOICES])
+    found = await _sessions(asked, typed)
+    named = ((f"#{each.channel.name}: {each.title or each.id}"[:100], each.id) for each in found)
     return [app_commands.Choice(name=name, value=id) for name, id in named]
 
 
@@ -190,49 +182,39 @@ async def _named_sessions(asked: Asked, typed: str) -> list[app_commands.Choice[
 @app_commands.autocomplete(session=_named_sessions)
 async def sessions(asked: Asked, action: str = "list", session: str | None = None) -> None:
     allowed(asked)
-    store, found = asked.client.bot.store, await _sessions(asked)
+    bot = asked.client.bot
     if action == "list":
-        listed = found[:_LISTED]
-        await answer(asked, sessions_page(listed, await store.sizes([each.id for each in listed]), len(found)))
+        found = await _sessions(asked)
+        sizes = await bot.store.sizes([each.id for each in found[:_LISTED]])
+        await answer(asked, sessions_page(found[:_LISTED], sizes, more=len(found) > _LISTED))
         return
-    meant = next((each for each in found if each.id == session), None)
-    if meant is None:
+    meant = await bot.store.session((session or "").strip())
+    if meant is None or meant.deleted_at is not None or not await reads(asked.user, asked.guild, meant.channel):
         raise TroupeError("Name one of this server's sessions: the command completes what you type.")
     if action == "stop":
-        stopped = await asked.client.bot.stop(meant.channel)
+        stopped = await bot.stop(meant.channel, str(asked.user.id), everybody=True)
         text = f"Stopped in #{inert(meant.channel.name)}." if stopped else "I was not saying anything there."
     else:
-        await asked.client.bot.conversations.archive(meant.id, True)
+        async with bot.doors.of(meant.channel.key):
+            await bot.conversations.archive(meant.id, True)
         text = f"Archived {inert(meant.title or meant.id)}: it is out of the way, and `/session list` still finds it."
     await _note(asked, f"session {action}", {"session": meant.id})
     await answer(asked, text)
 
 
-async def _sessions(asked: Asked) -> list[Session]:
-    """The newest sessions of the guild that the asker may see, of the newest there are in all guilds."""
+async def _sessions(asked: Asked, typed: str = "") -> list[Session]:
+    """The newest sessions of the guild that the asker may see, with such a title or id; as many as can be chosen
+    from."""
+    store, guild, user = asked.client.bot.store, asked.guild, asked.user
     found: list[Session] = []
-    cursor = None
-    for _ in range(_LOOKED_AT // 100):
-        page = await asked.client.bot.store.browse(cursor=cursor, limit=100)
-        found += [each for each in page.items if _may_see(asked, each)]
-        cursor = page.older
-        if cursor is None:
-            break
-    return found
-
-
-def _may_see(asked: Asked, session: Session) -> bool:
-    """Whether a session is of this guild, in a channel that the asker can read; one that is gone is for those who can
-    read all."""
-    guild, user = asked.guild, asked.user
-    if guild is None or session.channel.guild_id != str(guild.id) or not isinstance(user, discord.Member):
-        return False
-    channel = guild.get_channel_or_thread(int(session.channel.id)) or guild.get_channel(
-        int(session.channel.parent_id or 0)
-    )
-    if channel is None:
-        return user.guild_permissions.administrator
-    return channel.permissions_for(user).view_channel
+    if guild is None or not isinstance(user, discord.Member):
+        return found
+    for key, sure in list(within_reach(user, guild).items())[:_PLACES]:
+        page = await store.browse(key, limit=_CHOICES)
+        meant = [each for each in page.items if typed.casefold() in f"{each.id} {each.title}".casefold()]
+        if meant and (sure or await reads(user, guild, meant[0].channel)):
+            found += meant
+    return sorted(found, key=lambda each: each.last_at, reverse=True)[:_CHOICES]
 
 
 @admin.command(description="Who used what in this server, and what is left of its budgets")
@@ -241,7 +223,7 @@ async def budget(asked: Asked, days: app_commands.Range[int, 1, 90] | None = Non
     allowed(asked)
     now, bot = asked.created_at, asked.client.bot
     since = now - timedelta(days=days) if days else bounds("month", now)[0]
-    await answer(asked, await usage_report(bot.store, bot.quotas, where(asked), since, now))
+    await answer(asked, await usage_report(bot.store, bot.quotas, where(asked), since, now, inert))
 
 
 @admin.command(description="What was done to my settings and by admins here, the newest first")

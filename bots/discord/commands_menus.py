@@ -11,10 +11,11 @@ from storage.model import Message
 
 from ..errors import TroupeError
 from .commands_sessions import branch_from
-from .commands_talk import ask
-from .interactions import PUBLIC, Tree, announce, answer, inert, quoted, where, who
+from .commands_talk import ASKS, ask
+from .interactions import Tree, announce, answer, inert, quoted, where
+from .reading import past
 from .text import safe_name
-from .translate import attachment, origin
+from .translate import attachment, origin, who
 
 if TYPE_CHECKING:
     from .client import Front
@@ -26,7 +27,7 @@ _SHOWN = 300
 def add(tree: Tree) -> None:
     """Adds the commands of this file."""
     # discord.py looks at the type of the second argument to know whose menu it is.
-    tree.add_command(app_commands.ContextMenu(name="Ask about this", callback=ask_about, extras=PUBLIC))
+    tree.add_command(app_commands.ContextMenu(name="Ask about this", callback=ask_about, extras=ASKS))
     tree.add_command(app_commands.ContextMenu(name="Branch from here", callback=branch_here))
     tree.add_command(app_commands.ContextMenu(name="Remember this", callback=remember))
 
@@ -37,27 +38,28 @@ async def ask_about(interaction: discord.Interaction[Front], message: discord.Me
         raise TroupeError("There is nothing in that message that I could read.")
     author, asker = safe_name(message.author.display_name), inert(who(interaction.user).name)
     short = words if len(words) <= _SHOWN else words[: _SHOWN - 1] + "…"
-    shown = f"**{asker}** asks about this by **{inert(author)}**: {message.jump_url}\n{quoted(short)}"
+    head = f"**{asker}** asks about this by **{inert(author)}**: {message.jump_url}"
     text = f"What do you say to this message by {author}?\n{quoted(words)}"
-    await ask(interaction, shown, text, files=tuple(map(attachment, message.attachments)))
+    place = origin(int(where(interaction).id), message.id)
+    await ask(interaction, head, short, text, about=place, files=tuple(map(attachment, message.attachments)))
 
 
 async def branch_here(interaction: discord.Interaction[Front], message: discord.Message) -> None:
     known = await _known(interaction, message)
-    source = await interaction.client.bot.conversations.show(known.session_id, {where(interaction).key})
+    source = await interaction.client.bot.conversations.show(known.session_id, {past(interaction).key})
     in_channel = isinstance(interaction.channel, discord.TextChannel)
-    may = interaction.app_permissions.create_public_threads and interaction.app_permissions.send_messages_in_threads
+    both = (interaction.app_permissions, interaction.permissions)
+    may = all(each.create_public_threads and each.send_messages_in_threads for each in both)
     await branch_from(interaction, source, known, "thread" if in_channel and may else "here")
 
 
 async def remember(interaction: discord.Interaction[Front], message: discord.Message) -> None:
     known = await _known(interaction, message)
-    await interaction.client.bot.conversations.remember(known.id, who(interaction.user))
+    await interaction.client.bot.remembering.remember(known.id, who(interaction.user))
     await answer(interaction, "From now on I have that in mind here.")
     asker = inert(who(interaction.user).name)
-    await announce(
-        interaction, f"-# {asker} asked me to remember a message by {inert(known.sender.name)}: {message.jump_url}"
-    )
+    author = inert(known.sender.name)
+    await announce(interaction, f"-# {asker} asked me to remember a message", f" by {author}: {message.jump_url}")
 
 
 async def _known(interaction: discord.Interaction[Front], message: discord.Message) -> Message:

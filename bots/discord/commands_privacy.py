@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import discord
+import structlog
 from discord import app_commands
 
 from storage.errors import StorageError
 from storage.retention import amount
 
 from ..privacy import About
-from .interactions import Tree, answer, inert, told_wrong
+from .confirming import Confirm
+from .interactions import UNREACHABLE, Tree, answer, inert
 
 if TYPE_CHECKING:
     from .client import Front
+
+log = structlog.get_logger()
 
 _LIMIT = 10 << 20
 """Bytes of a file that every place takes."""
@@ -25,8 +29,6 @@ _PARTS = 10
 """Files into which an export may be cut; what is bigger goes without the attachments."""
 _ROOM = 64 << 10
 """Bytes beside the file that a request may take."""
-_PATIENCE = 600.0
-"""Seconds for which the confirmation waits; an interaction lasts 15 minutes."""
 _OTHERS = "What I keep about others is shown to nobody but them. `/privacy show` tells what I keep about you."
 _WORDS = {
     "messages": ("thing you said", "things you said"),
@@ -103,42 +105,17 @@ async def forget(interaction: discord.Interaction[Front]) -> None:
         "summaries of sessions you took part in. What others said about you stays theirs, and messages that Discord "
         "shows stay there. My backups keep it until they are too old; it is never brought back from them."
     )
-    await answer(interaction, said, view=Confirmation(interaction.user.id))
+    await answer(interaction, said, view=Confirm(interaction, "Forget me for good", _forgotten))
 
 
-class Confirmation(discord.ui.View):
-    """Asks once more, and only the one who asked."""
-
-    def __init__(self, user_id: int) -> None:
-        super().__init__(timeout=_PATIENCE)
-        self._user_id = user_id
-
-    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        return interaction.user.id == self._user_id
-
-    async def on_error(
-        self, interaction: discord.Interaction[Any], error: Exception, item: discord.ui.Item[Any], /
-    ) -> None:
-        await told_wrong(interaction, error)
-
-    @discord.ui.button(label="Forget me for good", style=discord.ButtonStyle.danger)
-    async def forget(self, interaction: discord.Interaction[Front], _button: discord.ui.Button[Any]) -> None:
-        self.stop()
-        await interaction.response.edit_message(content="I am forgetting you…", view=None)
-        try:
-            done = await interaction.client.bot.privacy.forget(str(interaction.user.id))
-        except StorageError as error:
-            await interaction.edit_original_response(
-                content=f"I could not finish it; I go on at my next start. {error}"
-            )
-            return
-        gone = _listed({name: many for name, many in done.all().items() if name in _WORDS})
-        await interaction.edit_original_response(content=f"I have forgotten you. Gone for good:\n{gone or '- nothing'}")
-
-    @discord.ui.button(label="Keep everything", style=discord.ButtonStyle.secondary)
-    async def keep(self, interaction: discord.Interaction[Front], _button: discord.ui.Button[Any]) -> None:
-        self.stop()
-        await interaction.response.edit_message(content="Everything stays as it is.", view=None)
+async def _forgotten(interaction: discord.Interaction[Front]) -> str:
+    try:
+        done = await interaction.client.bot.privacy.forget(str(interaction.user.id))
+    except StorageError as error:
+        log.error("privacy.forgetting_unfinished", interaction=interaction.id, error=str(error))
+        return f"I could not finish it; I go on at my next start. {UNREACHABLE}"
+    gone = _listed({name: many for name, many in done.all().items() if name in _WORDS})
+    return f"I have forgotten you. Gone for good:\n{gone or '- nothing'}"
 
 
 def _told(about: About) -> str:
@@ -161,6 +138,8 @@ def _told(about: About) -> str:
         lines.append(f"- {_many(about.memories, 'memory', 'memories')} about you, or from what you said")
     if about.profile:
         lines.append("- a profile")
+    if about.records:
+        lines.append(f"- {_many(about.records, 'setting or log entry', 'settings and log entries')} with your name")
     if about.spendings:
         lines.append(f"- what {_many(about.spendings, 'answer')} cost that you got and that are gone already")
     return "\n".join(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Literal
 
 import discord
@@ -11,22 +10,25 @@ from discord import app_commands
 
 from storage.model import Channel, Found, Message, Session
 
+from ..carrying import is_copy, said
 from ..errors import TroupeError
 from ..exporting import filename
+from ..sessions import MERGED
+from ..spans import SPELLED, silence, span
 from .commands_talk import AnyCommand
-from .interactions import Tree, announce, answer, inert, quoted, where, who
-from .translate import place
+from .interactions import Tree, announce, answer, escaped, inert, where
+from .reading import moderates, past, reads, reads_past, within_reach
+from .translate import place, who
 
 if TYPE_CHECKING:
     from .client import Front
 
 _CHOICES, _LISTED, _FOUND = 25, 10, 10
-_CHANNELS = 100
-"""Channels read from the store at once."""
-_GAPS = {"5 minutes": 300, "15 minutes": 900, "1 hour": 3600, "6 hours": 21600, "1 day": 86400, "1 week": 604800}
-_SPAN = re.compile(r"(\d{1,8}(?:\.\d{1,3})?) ?([a-z]+)")
-_SIGNS = re.compile(r"([\\*_~`|\[\]()<>#-])")
-_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+_LOOKED_AT = 50
+"""Findings among which those are chosen that are shown."""
+_ROUNDS = 5
+"""How often a search is made again without the private threads that turn out not to be the asker's."""
+_GAPS = ("5 minutes", "15 minutes", "1 hour", "6 hours", "1 day", "1 week")
 
 session = app_commands.Group(name="session", description="The sessions of this place: what was said, cut where it ends")
 
@@ -40,21 +42,41 @@ def add(tree: Tree) -> None:
 
 
 async def sessions(interaction: discord.Interaction[Front], typed: str) -> list[app_commands.Choice[str]]:
-    """The sessions of this place whose title or first words hold what is typed, the latest first."""
+    """The sessions of this place whose title or first words hold what is typed, the latest first, for those who may
+    read its past."""
+    if not reads_past(interaction):
+        return []
     conversations = interaction.client.bot.conversations
     page = await conversations.listing(where(interaction).key, text=typed, archived=True)
-    return [
-        app_commands.Choice(name=f"{each.last_at:%Y-%m-%d %H:%M} {each.title}"[:100], value=each.id)
-        for each in page.items[:_CHOICES]
-    ]
+    return [_choice(each) for each in page.items[:_CHOICES]]
+
+
+async def _others(interaction: discord.Interaction[Front], typed: str) -> list[app_commands.Choice[str]]:
+    """Those of them that can be brought into the one under way."""
+    if not reads_past(interaction):
+        return []
+    bot, channel = interaction.client.bot, where(interaction)
+    current = await bot.sessions.current(channel)
+    here = current.id if current else ""
+    page = await bot.conversations.listing(channel.key, text=typed, archived=True)
+    fit = [each for each in page.items if each.deleted_at is None and here not in (each.id, each.metadata.get(MERGED))]
+    return [_choice(each) for each in fit[:_CHOICES]]
+
+
+def _choice(shown: Session) -> app_commands.Choice[str]:
+    return app_commands.Choice(
+        name=f"{_marks(shown)}{shown.last_at:%Y-%m-%d %H:%M} {shown.title}"[:100], value=shown.id
+    )
 
 
 @session.command(name="list", description="List the sessions of this place, the latest first")
 @app_commands.describe(text="Words of their titles or first lines", archived="Whether archived ones are listed as well")
 async def list_(interaction: discord.Interaction[Front], text: str = "", archived: bool = False) -> None:
     conversations = interaction.client.bot.conversations
-    page = await conversations.listing(where(interaction).key, text=text, archived=archived)
+    page = await conversations.listing(past(interaction).key, text=text, archived=archived)
     lines = [_line(each) for each in page.items[:_LISTED]]
+    if any(each.archived or each.deleted_at for each in page.items[:_LISTED]):
+        lines.append("-# 🗄️ archived, 🧹 cleared: `/session resume` takes them up again.")
     if len(page.items) > _LISTED or page.older:
         lines.append("-# There are older ones: narrow them down with `text`.")
     await answer(interaction, "\n".join(lines) or "There are no sessions here.")
@@ -67,8 +89,7 @@ async def show(interaction: discord.Interaction[Front], which: str | None = None
     chosen = await _chosen(interaction, which)
     people = ", ".join(inert(each.name) for each in chosen.participants if each.type == "user") or "nobody yet"
     summary = chosen.context.summary
-    lines = [_line(chosen), f"With {people}.", *([quoted(summary)] if summary else [])]
-    await answer(interaction, "\n".join(lines))
+    await answer(interaction, f"{_line(chosen)}\nWith {people}.", quote=summary)
 
 
 @session.command(description="Take up an earlier session of this place: the next line continues it")
@@ -80,9 +101,8 @@ async def resume(interaction: discord.Interaction[Front], which: str) -> None:
     async with bot.doors.of(channel.key):
         await bot.conversations.resume(channel, chosen.id)
     await answer(interaction, f"Taken up again: {inert(chosen.title)}.")
-    await announce(
-        interaction, f"-# {_asker(interaction)} has taken up an earlier session again: {inert(chosen.title)}"
-    )
+    told = f"-# {_asker(interaction)} has taken up an earlier session again"
+    await announce(interaction, told, f": {inert(chosen.title)}")
 
 
 @session.command(description="Give a session a title")
@@ -132,7 +152,9 @@ async def _gaps(interaction: discord.Interaction[Front], typed: str) -> list[app
 @app_commands.describe(gap="Such as '5 minutes' or '1 hour'; 'off' for never, 'default' for the configured one")
 @app_commands.autocomplete(gap=_gaps)
 async def policy(interaction: discord.Interaction[Front], gap: str) -> None:
-    seconds = _seconds(gap)
+    seconds = _silence(gap)
+    if interaction.guild_id is not None and not interaction.permissions.manage_channels:
+        raise TroupeError("How long a silence ends a session here is for those with the permission Manage Channels.")
     asker = who(interaction.user)
     await interaction.client.bot.conversations.policy(where(interaction), seconds, asker)
     if seconds is None:
@@ -140,7 +162,7 @@ async def policy(interaction: discord.Interaction[Front], gap: str) -> None:
     elif seconds == "off":
         told = "no silence begins a new session here"
     else:
-        told = f"a silence of {_span(seconds)} begins a new session here"
+        told = f"a silence of {span(seconds)} begins a new session here"
     await answer(interaction, f"From now on {told}.")
     await announce(interaction, f"-# {_asker(interaction)} has set that {told}.")
 
@@ -159,7 +181,7 @@ async def branch_from(
     if into == "here":
         await _branched(interaction, source, after, where(interaction))
         await answer(interaction, "Branched: the next line here goes on from there, in a session of its own.")
-        await announce(interaction, f"-# {_asker(interaction)} has branched off here: {title}")
+        await announce(interaction, f"-# {_asker(interaction)} has branched off here", f": {title}")
         return
     if not source.message_count:
         raise TroupeError("There is nothing in that session yet that a branch could know.")
@@ -178,6 +200,10 @@ async def _thread(interaction: discord.Interaction[Front], title: str) -> discor
     channel = interaction.channel
     if not isinstance(channel, discord.TextChannel):
         raise TroupeError("A thread can only be made in a text channel; branch off here instead: `/branch into:here`.")
+    has = interaction.permissions
+    if not (has.create_public_threads and has.send_messages_in_threads):
+        told = "You may not open threads here yourself, so I open none for you: branch off here instead, with "
+        raise TroupeError(f"{told}`/branch into:here`.")
     name = f"Branch: {title}"[:100]
     try:
         return await channel.create_thread(name=name, type=discord.ChannelType.public_thread)
@@ -188,15 +214,19 @@ async def _thread(interaction: discord.Interaction[Front], title: str) -> discor
 
 @app_commands.command(description="Bring another session of this place into the one under way")
 @app_commands.describe(which="The session whose talk this one should know")
-@app_commands.autocomplete(which=sessions)
+@app_commands.autocomplete(which=_others)
 async def merge(interaction: discord.Interaction[Front], which: str) -> None:
     chosen = await _chosen(interaction, which, here=True)
+    took_part = any(each.id == str(interaction.user.id) for each in chosen.participants)
+    if not took_part and not moderates(interaction):
+        told = "You took no part in that session, and a merge archives it"
+        raise TroupeError(f"{told}: ask somebody who did, or who has the permission Manage Messages.")
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
         lines = await bot.conversations.merge(channel, chosen.id)
     title = inert(chosen.title)
     await answer(interaction, f"{lines} lines of {title} are part of this session now, and it is archived.")
-    await announce(interaction, f"-# {_asker(interaction)} has brought another session into this one: {title}")
+    await announce(interaction, f"-# {_asker(interaction)} has brought another session into this one", f": {title}")
 
 
 @app_commands.command(description="Search what was said here, or wherever you may read")
@@ -207,48 +237,45 @@ async def merge(interaction: discord.Interaction[Front], which: str) -> None:
 async def search(
     interaction: discord.Interaction[Front], words: app_commands.Range[str, 1, 200], everywhere: bool = False
 ) -> None:
-    keys = {where(interaction).key}
-    if everywhere and interaction.guild is not None:
-        keys |= {key async for key in _readable(interaction)}
-    found = await interaction.client.bot.conversations.search(words, keys, limit=_FOUND + 1)
+    found = await _found(interaction, words, everywhere)
     lines = [_hit(interaction, each, everywhere) for each in found[:_FOUND]]
     if len(found) > _FOUND:
         lines.append("-# There are more: ask with more words.")
-    await answer(interaction, "\n".join(lines) or f"Nothing said here holds {inert(words)}.")
+    if not lines and not everywhere and interaction.guild is not None:
+        lines = [f"{_nothing(words)} `everywhere:True` looks in all places of this server that you may read."]
+    await answer(interaction, "\n".join(lines) or _nothing(words))
 
 
-async def _readable(interaction: discord.Interaction[Front]) -> AsyncIterator[str]:
-    """The keys of the guild's places that the bot knows and the asker may read."""
-    store, guild, user = interaction.client.bot.store, interaction.guild, interaction.user
-    after = ""
-    while guild is not None and isinstance(user, discord.Member):
-        channels = await store.channels(after, _CHANNELS)
-        for each in channels:
-            if await _reads(user, guild, each):
-                yield each.key
-        if len(channels) < _CHANNELS:
-            return
-        after = channels[-1].key
+def _nothing(words: str) -> str:
+    return f"Nothing said here holds {inert(words)}."
 
 
-async def _reads(user: discord.Member, guild: discord.Guild, channel: Channel) -> bool:
-    """Whether a member may read a place of the guild; a private thread takes being in it. What Discord does not tell
-    the bot about, such as a thread archived long ago, counts as unreadable."""
-    if channel.front != "discord" or channel.guild_id != str(guild.id):
-        return False
-    there = guild.get_channel_or_thread(int(channel.id))
-    if there is None:
-        return False
-    may = there.permissions_for(user)
-    if not (may.view_channel and may.read_message_history):
-        return False
-    if not isinstance(there, discord.Thread) or not there.is_private() or may.manage_threads:
-        return True
-    try:
-        await there.fetch_member(user.id)
-    except discord.HTTPException:
-        return False
-    return True
+async def _found(interaction: discord.Interaction[Front], words: str, everywhere: bool) -> list[Found]:
+    """What holds the words where the asker may read. Whether a private thread is theirs is asked only of those in which
+    something was found."""
+    bot, guild, user, here = interaction.client.bot, interaction.guild, interaction.user, past(interaction)
+    keys = {here.key: True}
+    if everywhere and guild is not None and isinstance(user, discord.Member):
+        keys = {**within_reach(user, guild), **keys}
+    for _ in range(_ROUNDS):
+        found = _said_by_people(await bot.conversations.search(words, keys, limit=_LOOKED_AT))
+        sessions = [await bot.store.session(id) for id in {each.message.session_id for each in found}]
+        unsure = {each.channel.key: each.channel for each in sessions if each and not keys[each.channel.key]}
+        theirs = {key: await reads(user, guild, channel) for key, channel in unsure.items()}
+        if all(theirs.values()):
+            return found
+        keys = {key: sure or theirs.get(key, False) for key, sure in keys.items() if theirs.get(key, True)}
+    sure = [key for key, known in keys.items() if known]
+    return _said_by_people(await bot.conversations.search(words, sure, limit=_LOOKED_AT))
+
+
+def _said_by_people(found: list[Found]) -> list[Found]:
+    """The findings that are no notices of the bot's; of a line and what was carried of it elsewhere, the line, or where
+    that was not found the first copy."""
+    originals = {said(each.message): each for each in found if not is_copy(each.message)}
+    chosen = {said(each.message): each for each in reversed(found) if each.message.role != "system"} | originals
+    shown = {each.message.id for each in chosen.values() if each.message.role != "system"}
+    return [each for each in found if each.message.id in shown][: _FOUND + 1]
 
 
 def _hit(interaction: discord.Interaction[Front], found: Found, everywhere: bool) -> str:
@@ -269,7 +296,7 @@ def _hit(interaction: discord.Interaction[Front], found: Found, everywhere: bool
 
 def _piece(text: str) -> str:
     """A stretch of somebody's words, cut where a hit begins or ends, so that every sign is made inert by itself."""
-    return _SIGNS.sub(r"\\\1", re.sub(r"\s+", " ", text))
+    return escaped(re.sub(r"\s+", " ", text))
 
 
 @app_commands.command(description="Take a session along as a file")
@@ -292,7 +319,7 @@ async def export(
 async def _chosen(interaction: discord.Interaction[Front], which: str | None, *, here: bool = False) -> Session:
     """The session meant, with a title, which the asker may see; with `here` only one of this place. Ids are typed by
     people."""
-    bot, channel = interaction.client.bot, where(interaction)
+    bot, channel = interaction.client.bot, past(interaction)
     keys = {channel.key}
     if which is None:
         current = await bot.sessions.current(channel)
@@ -300,41 +327,42 @@ async def _chosen(interaction: discord.Interaction[Front], which: str | None, *,
             raise TroupeError("Nothing has been said to me here yet.")
         return await bot.conversations.show(current.id, keys)
     guild, user = interaction.guild, interaction.user
-    if not here and guild is not None and isinstance(user, discord.Member):
+    if not here:
         found = await bot.store.session(which.strip())
-        if found is not None and await _reads(user, guild, found.channel):
+        if found is not None and await reads(user, guild, found.channel):
             keys.add(found.channel.key)
-    return await bot.conversations.show(which, keys)
+    return await bot.conversations.show(await _titled(interaction, which) or which, keys)
+
+
+async def _titled(interaction: discord.Interaction[Front], which: str) -> str:
+    """The id of the one session of this place with such a title; empty where there is none. Raises `TroupeError` where
+    there are several."""
+    wanted = " ".join(which.casefold().split())
+    page = await interaction.client.bot.conversations.listing(where(interaction).key, text=which, archived=True)
+    found = [each for each in page.items if " ".join(each.title.casefold().split()) == wanted != ""]
+    if len(found) > 1:
+        raise TroupeError(f"{len(found)} sessions here are called that: choose one from the list, by its date.")
+    return found[0].id if found else ""
+
+
+def _marks(shown: Session) -> str:
+    return ("⭐ " if shown.starred else "") + ("🗄️ " if shown.archived else "") + ("🧹 " if shown.deleted_at else "")
 
 
 def _line(shown: Session) -> str:
-    marks = ("⭐ " if shown.starred else "") + ("🗄️ " if shown.archived else "") + ("🧹 " if shown.deleted_at else "")
     last = int(shown.last_at.timestamp())
-    return f"{marks}**{inert(shown.title)}** <t:{last}:R>, {shown.message_count} messages, `{shown.id}`"
+    return f"{_marks(shown)}**{inert(shown.title)}** <t:{last}:R>, {shown.message_count} messages, `{shown.id}`"
 
 
-def _seconds(gap: str) -> float | Literal["off"] | None:
+def _silence(gap: str) -> float | Literal["off"] | None:
     """Seconds of silence as people write them; `off`, or None for the default."""
-    wanted = " ".join(gap.lower().split())
-    if wanted in ("off", "never"):
-        return "off"
-    if wanted == "default":
+    if gap.strip().lower() == "default":
         return None
-    written = _SPAN.fullmatch(wanted)
-    unit = next((name for name in _UNITS if written and name.startswith(written[2].removesuffix("s") or "s")), "")
-    seconds = float(written[1]) * _UNITS[unit] if written and unit else 0.0
-    if not 10 <= seconds <= 31_536_000:
-        raise TroupeError(
-            f"'{inert(gap[:40])}' is no span of time: write it as '5 minutes', '1 hour' or '2 days' (between "
-            "10 seconds and a year), 'off' for never, or 'default'."
-        )
+    seconds = silence(gap)
+    if seconds is None:
+        told = f"'{inert(gap[:40])}' is no span of time: write it as '5 minutes', '1 hour' or '2 days'; allowed are "
+        raise TroupeError(f"{told}{SPELLED}, or 'default'.")
     return seconds
-
-
-def _span(seconds: float) -> str:
-    name, size = next((unit, size) for unit, size in reversed(_UNITS.items()) if seconds % size == 0 or size == 1)
-    count = seconds / size
-    return f"{count:g} {name}{'' if count == 1 else 's'}"
 
 
 def _asker(interaction: discord.Interaction[Front]) -> str:

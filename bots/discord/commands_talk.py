@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -15,15 +13,17 @@ from ..errors import TroupeError
 from ..incoming import Incoming
 from ..router import Decision
 from ..settings import PersonaSettings
-from .interactions import PUBLIC, Tree, announce, answer, inert, quoted, roles, told_wrong, where, who
-from .translate import origin
+from .confirming import Confirm
+from .interactions import PUBLIC, Tree, announce, answer, inert, where
+from .reading import moderates, past
+from .translate import origin, roles, who
 
 if TYPE_CHECKING:
+    from ..bot import Bot
     from .client import Front
 
 DEFAULT = "default"
 _CHOICES = 25
-_CONFIRM_SECONDS = 300.0
 AnyCommand = app_commands.Command[Any, ..., None]
 
 
@@ -48,30 +48,51 @@ async def _personas_or_default(interaction: discord.Interaction[Front], typed: s
     return ([reset, *found] if typed.casefold() in DEFAULT else found)[:_CHOICES]
 
 
-@app_commands.command(description="Ask me something; everybody here sees the question and the answer", extras=PUBLIC)
+def askable(interaction: discord.Interaction[Any]) -> None:
+    """Looks, before anybody sees a question, whether it can be answered there. Raises `TroupeError` with the reason."""
+    bot, channel = interaction.client.bot, where(interaction)
+    has = interaction.app_permissions
+    in_thread = isinstance(interaction.channel, discord.Thread)
+    writes = has.send_messages_in_threads if in_thread else has.send_messages
+    if interaction.guild_id is not None and not (has.view_channel and writes):
+        lacking = "Send Messages in Threads" if in_thread else "Send Messages"
+        told = "I may not write here myself. Somebody who runs this server can give me View Channel and"
+        raise TroupeError(f"{told} {lacking}; `/admin diagnose` tells more.")
+    if persona := interaction.namespace.persona:
+        _named(interaction, persona)
+    if used_up := bot.admission.used_up(channel, who(interaction.user), roles(interaction.user)):
+        raise TroupeError(used_up)
+
+
+ASKS = {**PUBLIC, "check": askable}
+
+
+@app_commands.command(description="Ask me something; everybody here sees the question and the answer", extras=ASKS)
 @app_commands.describe(text="What you want to say", persona="Who should answer; left out, whoever fits")
 @app_commands.autocomplete(persona=personas)
 async def chat(
     interaction: discord.Interaction[Front], text: app_commands.Range[str, 1, 4000], persona: str | None = None
 ) -> None:
     name = _named(interaction, persona).name if persona else None
-    shown = f"**{inert(who(interaction.user).name)}:**\n{quoted(text)}"
-    await ask(interaction, shown, text, persona=name)
+    await ask(interaction, f"**{inert(who(interaction.user).name)}:**", text, text, persona=name)
 
 
 async def ask(
     interaction: discord.Interaction[Front],
-    shown: str,
+    head: str,
+    quote: str,
     text: str,
     *,
     persona: str | None = None,
+    about: str | None = None,
     files: tuple[Attachment, ...] = (),
 ) -> None:
-    """Shows a question to everybody and has it answered as if its asker had written it here; the shown words are where
-    it stands. `files` are those beside the message it is about."""
+    """Shows a question to everybody, as a head and quoted words, and has `text` answered as if its asker had written it
+    here; what is shown is where it stands. `about` is where a message stands that it is about, and `files` are those
+    beside that."""
     front = interaction.client
     channel = where(interaction)
-    await answer(interaction, shown)
+    await answer(interaction, head, quote=quote)
     question = await interaction.original_response()
     incoming = Incoming(
         origin=origin(int(channel.id), question.id),
@@ -81,6 +102,7 @@ async def ask(
         at=interaction.created_at,
         roles=roles(interaction.user),
         faces=front.faces.can(question.channel),
+        reply_to=about,
         shown=files,
         persona=persona,
     )
@@ -124,76 +146,62 @@ async def persona(interaction: discord.Interaction[Front], name: str | None = No
 
 @app_commands.command(description="Take what was said so far out of my view here; you are asked first")
 async def clear(interaction: discord.Interaction[Front]) -> None:
+    await _may_clear(interaction)
     sure = "I will no longer see what was said in this session, and neither will searches. Until it is removed for "
     sure += "good, `/session resume` brings it back."
     await answer(interaction, sure, view=Confirm(interaction, "Clear", _cleared))
 
 
-async def _cleared(interaction: discord.Interaction[Any]) -> None:
+async def _cleared(interaction: discord.Interaction[Any]) -> str:
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
+        await _may_clear(interaction)  # others may have spoken meanwhile
         await bot.conversations.clear(channel)
-    await announce(interaction, f"-# {inert(who(interaction.user).name)} has cleared what was said here.")
+    asker = inert(who(interaction.user).name)
+    await announce(interaction, f"-# {asker} has cleared what was said here; `/session resume` brings it back.")
+    return "I no longer see what was said here. `/session resume` brings it back, until it is removed for good."
 
 
-class Confirm(discord.ui.View):
-    """One button that has to be pressed before something is done; only its asker sees it."""
-
-    def __init__(
-        self,
-        asked: discord.Interaction[Any],
-        label: str,
-        act: Callable[[discord.Interaction[Any]], Awaitable[None]],
-    ) -> None:
-        super().__init__(timeout=_CONFIRM_SECONDS)
-        self._asked = asked
-        self._act = act
-        button: discord.ui.Button[Confirm] = discord.ui.Button(label=label, style=discord.ButtonStyle.danger)
-        button.callback = self._pressed  # type: ignore[method-assign]
-        self.add_item(button)
-
-    async def _pressed(self, interaction: discord.Interaction[Any]) -> None:
-        self.stop()
-        await interaction.response.defer()
-        await self._asked.edit_original_response(content="Done.", view=None)
-        await self._act(interaction)
-
-    async def on_timeout(self) -> None:
-        with suppress(discord.HTTPException):  # the asker may have dismissed it
-            await self._asked.edit_original_response(content="Nothing was changed.", view=None)
-
-    async def on_error(
-        self, interaction: discord.Interaction[Any], error: Exception, _item: discord.ui.Item[Any], /
-    ) -> None:
-        await told_wrong(interaction, error)
+async def _may_clear(interaction: discord.Interaction[Any]) -> None:
+    """Raises `TroupeError` where others took part in the session, and the asker does not moderate the place."""
+    session = await interaction.client.bot.sessions.current(where(interaction))
+    people = session.participants if session else ()
+    if any(each.type == "user" and each.id != str(interaction.user.id) for each in people) and not moderates(
+        interaction
+    ):
+        told = "Others took part in this session, so clearing it is for those with the permission Manage Messages"
+        raise TroupeError(f"{told}. `/new` begins anew for everybody and takes nothing away.")
 
 
 @app_commands.command(description="See what I have in view here when I answer")
 async def context(interaction: discord.Interaction[Front]) -> None:
-    outlook = await interaction.client.bot.conversations.context(where(interaction))
+    outlook = await interaction.client.bot.conversations.context(past(interaction))
     await answer(interaction, outlook.told(inert))
 
 
 @app_commands.command(description="Read in a few lines what this session is about")
 async def summary(interaction: discord.Interaction[Front]) -> None:
-    bot, channel = interaction.client.bot, where(interaction)
+    bot, channel = interaction.client.bot, past(interaction)
     session = await bot.sessions.current(channel)
     if session is None:
         raise TroupeError("Nothing has been said to me here yet.")
     told = await bot.conversations.summary(session.id)
-    await answer(interaction, quoted(told) if told else "Nothing has been said here yet.")
+    await answer(interaction, "" if told else "Nothing has been said here yet.", quote=told)
 
 
 @app_commands.command(description="Learn why the last answer here came from whom it did")
 async def why(interaction: discord.Interaction[Front]) -> None:
-    told = await interaction.client.bot.why(where(interaction))
-    await answer(interaction, told or "I have not answered anything in this session yet.")
+    bot = interaction.client.bot
+    told = await bot.why(where(interaction))
+    await answer(interaction, _displayed(bot, told) or "I have not answered anything in this session yet.")
 
 
-@app_commands.command(description="Stop what I am saying here")
+@app_commands.command(description="Stop what I am saying to you here; moderators stop all of it")
 async def stop(interaction: discord.Interaction[Front]) -> None:
-    stopped = await interaction.client.bot.stop(where(interaction), str(interaction.user.id))
-    await answer(interaction, "Stopped." if stopped else "I am not saying anything here.")
+    moderates = interaction.guild_id is not None and interaction.permissions.manage_messages
+    stopped = await interaction.client.bot.stop(where(interaction), str(interaction.user.id), everybody=moderates)
+    idle = "I am not saying anything here." if moderates else "I am not saying anything to you here."
+    await answer(interaction, "Stopped." if stopped else idle)
 
 
 def _callable(interaction: discord.Interaction[Front]) -> list[PersonaSettings]:
@@ -219,9 +227,16 @@ async def _speakers(interaction: discord.Interaction[Front], channel: Channel) -
     bot = interaction.client.bot
     session = await bot.sessions.current(channel)
     spoken = session.persona if session else None
-    lines = [f"Speaking here: {_decided(interaction, channel, spoken)}.", ""]
+    lines = [f"Speaking here: {_displayed(bot, str(_decided(interaction, channel, spoken)))}.", ""]
     lines += [f"**{inert(each.display)}** {inert(each.description)}" for each in _callable(interaction)]
     return "\n".join(lines)
+
+
+def _displayed(bot: Bot, told: str) -> str:
+    """A decision as it is kept, with the persona called as people know it."""
+    name, because, rest = told.partition(", because ")
+    persona = bot.settings.persona(name)
+    return f"{inert(persona.display)}{because}{rest}" if persona else told
 
 
 def _decided(interaction: discord.Interaction[Front], channel: Channel, spoken: str | None) -> Decision:

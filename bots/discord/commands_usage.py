@@ -8,8 +8,9 @@ import discord
 from discord import app_commands
 
 from ..quotas import SPANS
-from ..usage_report import bars, took
-from .interactions import Tree, answer, roles, where, who
+from ..usage_report import bars, took, unknown
+from .interactions import Tree, answer, where
+from .translate import roles, who
 
 if TYPE_CHECKING:
     from .client import Front
@@ -24,7 +25,9 @@ def add(tree: Tree, _front: Front) -> None:
 async def usage(interaction: discord.Interaction[Front]) -> None:
     sender = who(interaction.user)
     quotas = interaction.client.bot.quotas
-    lines = [f"{SPANS[window].capitalize()}: {took(used)}" for window, used in quotas.used(sender.id).items()]
+    used = quotas.used(sender.id)
+    lines = [f"{SPANS[window].capitalize()}: {took(each)}" for window, each in used.items()]
+    lines += filter(None, [unknown(used["month"])])
     text = ["\n".join(["**What you used of me**", *lines])]
     meters = quotas.meters(where(interaction), sender, roles(interaction.user))
     text += ["**What is left here**"] if meters else ["No budget limits you here."]

@@ -54,6 +54,8 @@ class Delivery:
     ) -> None:
         self._posting = Posting(question, faces, self._row)
         self._channel = self._posting.channel
+        self._after: int = question.id
+        """No page of the answer is older than what has this id."""
         self._interval = interval
         self._pace = pace
         self._refusals = refusals
@@ -106,6 +108,11 @@ class Delivery:
                 self._begin_pages()
             case Done():
                 self._take(piece.message)
+
+    def has(self, message_id: int) -> bool:
+        """Whether a message is one of the answer's pages, or may be: that of a page on its way is not known yet."""
+        posted = [page.message.id for page in self._posted]
+        return message_id in posted or (self._posting.sending and message_id > max(posted, default=self._after))
 
     async def show(self, message: Message, *, nonce: str = "") -> tuple[Receipt, ...]:
         """Shows an answer that is kept already, instead of hearing it; returns as `finish` does. `nonce` is for one

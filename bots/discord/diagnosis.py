@@ -18,9 +18,8 @@ from ..guilds import Ruling
 from ..operations import ModelState
 from ..quotas import span
 from . import sync
-from .interactions import roles, who
 from .limits import Refusals
-from .translate import place
+from .translate import place, roles, who
 
 if TYPE_CHECKING:
     from .client import Front
@@ -71,7 +70,6 @@ NEEDS = (
         "lines can neither be replied to nor fetched after an absence",
     ),
     Need("attach_files", "Attach Files", "hampers", "long answers and exports cannot go out as files"),
-    Need("embed_links", "Embed Links", "hampers", "links in answers have no preview"),
     Need("add_reactions", "Add Reactions", "hampers", "a word of thanks gets no reaction"),
     Need("manage_webhooks", "Manage Webhooks", "hampers", "personas have no name and face of their own"),
 )
@@ -126,6 +124,8 @@ class Facts:
     """Budgets of which nothing is left, each as a sentence."""
     latency: float = 0.0
     """Seconds to Discord and back."""
+    denied: str = ""
+    """The rule by which nobody is answered there, where there is one."""
     person: Person | None = None
 
 
@@ -139,20 +139,21 @@ def told(facts: Facts) -> str:
     """The findings on one screen."""
     found = findings(facts)
     lines = [f"**{facts.place}**{f' and {facts.person.name}' if facts.person else ''}", *map(str, found)]
-    if not any(each.weight == "blocks" for each in found):
+    if not any(each.weight in ("blocks", "limits") for each in found):
         lines.append(f"-# Nothing is broken: `{facts.calls}, hello` should get an answer.")
     return "\n".join(lines)
 
 
 def lacking(permissions: discord.Permissions, kind: Kind, *, faces: bool) -> list[Need]:
-    """What the bot needs in such a place and does not have, by order of weight; without sight, nothing else counts."""
+    """What the bot needs in such a place and does not have, by order of weight; without sight nothing else counts, and
+    where nothing can be written, nothing that only makes answers better."""
     if not permissions.view_channel:
         return [NEEDS[0]]
     idle = {"send_messages"} if kind in ("thread", "forum") else {"send_messages_in_threads"}
+    found = [need for need in NEEDS if not getattr(permissions, need.flag) and need.flag not in idle]
+    mute = any(need.flag.startswith("send_messages") for need in found)
     return [
-        need
-        for need in NEEDS
-        if not getattr(permissions, need.flag) and need.flag not in idle and (faces or need.flag != "manage_webhooks")
+        need for need in found if not (mute and need.weight == "hampers") and (faces or need.flag != "manage_webhooks")
     ]
 
 
@@ -187,6 +188,7 @@ async def gather(front: Front, channel: Place, member: discord.Member | None) ->
         commands_synced=await asyncio.to_thread(_synced, front.tree, settings.root),
         used_up=_used_up(front, channel, member),
         latency=front.latency,
+        denied=_denied(front, channel),
         person=None if member is None else _about(front, channel, member),
     )
 
@@ -252,13 +254,20 @@ def _self(facts: Facts) -> list[Finding]:
     elif facts.refusals >= _MANY_REFUSALS:
         what = f"Discord refused {facts.refusals:,} requests in ten minutes; from {Refusals.LIMIT:,} on I keep quiet."
         found.append(Finding("hampers", what, "Mend what permissions are missing."))
+    if facts.denied:
+        what = f"The rules in `access` of my file do not allow me to answer here ({facts.denied})."
+        found.append(Finding("limits", what, "Whoever runs me can change the rule."))
     remedy = "`/admin budget` shows who used what; `/admin config set` changes the budgets that were set here."
     found += [Finding("limits", sentence, remedy) for sentence in facts.used_up]
+    works = any(model.state == "ready" and model.name != "offline" for model in facts.models)
     for model in facts.models:
-        if model.state == "resting":
+        if model.state == "failing":
+            what = f"{model.name} does not answer: {model.why}; {'the next model' if works else 'offline'} answers."
+            found.append(Finding("hampers", what, "Whoever runs me finds more in the log."))
+        elif model.state == "resting":
             what = f"{model.name} has failed several times and is left alone for a moment; the next model answers."
             found.append(Finding("hampers", what, "Wait half a minute; whoever runs me finds the reason in the log."))
-        elif model.state == "off":
+        elif model.state == "off" and not works:  # a second model is a matter of taste
             remedy = f"Whoever runs me: set {model.variable}." if model.variable else "Whoever runs me: set its key."
             found.append(Finding("hampers", f"{model.name} has no key.", remedy))
     if not facts.commands_synced:
@@ -277,7 +286,7 @@ def _person(facts: Facts) -> list[Finding]:
     if person.bot:
         what = f"{person.name} is a program: I answer it only when it addresses me, {facts.bot_turns} times in a row."
         found.append(Finding("limits", what, "A person has to speak in between; `discord.bot_turns` says how often."))
-    if not person.allowed:
+    if not person.allowed and (person.why != facts.denied or not person.why):
         why = f" ({person.why})" if person.why else ""
         what = f"The rules in `access` of my file do not allow me to answer {person.name} here{why}."
         found.append(Finding("limits", what, "Whoever runs me can change the rule."))
@@ -303,6 +312,12 @@ def _used_up(front: Front, channel: Place, member: discord.Member | None) -> tup
     )
 
 
+def _denied(front: Front, channel: Place) -> str:
+    """The rule by which nobody is answered there, whoever asks; people may still be let in by name or role."""
+    admission, here = front.bot.admission, place(channel)
+    return "" if admission.welcome(here, None, ()) else admission.access.grant(here, None, ()).why
+
+
 def _talk(channel: Place, member: discord.Member | None) -> Channel | None:
     """The place in storage's terms; None where nobody can talk."""
     return place(channel, member) if isinstance(channel, discord.Thread | discord.abc.Messageable) else None
@@ -310,15 +325,15 @@ def _talk(channel: Place, member: discord.Member | None) -> Channel | None:
 
 def _about(front: Front, channel: Place, member: discord.Member) -> Person:
     here = _talk(channel, member)
-    grant = front.bot.admission.access.grant(here, who(member), roles(member)) if here else None
-    dms = front.bot.settings.discord.dms
+    asked = (here, who(member), roles(member)) if here else None
+    grant = front.bot.admission.access.grant(*asked) if asked else None
     return Person(
         name=who(member).name,
         bot=member.bot,
         permissions=channel.permissions_for(member),
-        allowed=grant is None or grant.allowed,
+        allowed=asked is None or front.bot.admission.welcome(*asked),
         why=grant.why if grant else "",
-        dms=dms.policy == "everyone" or (dms.policy == "allowlist" and str(member.id) in dms.allow),
+        dms=front.bot.settings.discord.dms.lets_in(str(member.id)),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import aiohttp
 import discord
 import structlog
 
-from ..settings import BotSettings
+from ..bot import Bot
 
 log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ _NICKNAME = 32
 _REFUSED_IN_NAMES = ("discord", "clyde")
 _LARGEST_PICTURE = 8 << 20
 _PICTURE_WITHIN = 20.0
+_PAGES = 1_000
 _REASON = "Gives this bot's personas their own names and pictures"
 
 Home = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.ForumChannel
@@ -56,17 +58,14 @@ class Faces:
     def __init__(
         self,
         client: discord.Client,
-        settings: BotSettings,
+        bot: Bot,
         *,
         worn: Path,
         ticks: Callable[[], float],
         fetch: Callable[[str], Awaitable[bytes]] | None = None,
     ) -> None:
         self._client = client
-        self._personas = settings.personas
-        self._on = settings.discord.faces
-        refused = any(word in settings.display.lower() for word in _REFUSED_IN_NAMES)
-        self._name = "Personas" if refused else settings.display
+        self._bot = bot
         self._worn = worn
         self._ticks = ticks
         self._fetch = fetch or picture
@@ -74,17 +73,20 @@ class Faces:
         """By the channel they belong to."""
         self._rests: dict[int, float] = {}
         self._doors: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self._dressed: set[int] = set()
+        self._pages: OrderedDict[int, None] = OrderedDict()
+        self._dressed: dict[int, tuple[str, str | None]] = {}
+        """The name and picture that were given to the account, by guild."""
 
     def face(self, persona: str | None) -> Face | None:
         """The face of a persona; None for the first one, who is the account, and for one who is gone."""
-        found = next((each for each in self._personas[1:] if each.name == persona), None)
+        found = next((each for each in self._bot.settings.personas[1:] if each.name == persona), None)
         return Face(found.display, found.avatar) if found else None
 
     def can(self, channel: object) -> bool:
         """Whether personas can show their faces there: only in guilds, with Manage Webhooks, where there is room."""
         home = _home(channel)
-        if not self._on or len(self._personas) < 2 or home is None:
+        settings = self._bot.settings
+        if not settings.discord.faces or len(settings.personas) < 2 or home is None:
             return False
         if self._rests.get(home.id, 0.0) > self._ticks():
             return False
@@ -100,7 +102,7 @@ class Faces:
             known = self._hooks.get(home.id)
             if known is None:
                 mine = (hook for hook in await home.webhooks() if hook.token and hook.user == self._client.user)
-                known = next(mine, None) or await home.create_webhook(name=self._name, reason=_REASON)
+                known = next(mine, None) or await home.create_webhook(name=self._name(), reason=_REASON)
                 self._hooks[home.id] = known
             return known
 
@@ -116,6 +118,16 @@ class Faces:
         if home is not None:
             self._hooks.pop(home.id, None)
             self._rests[home.id] = self._ticks() + _REST
+
+    def page(self, message_id: int) -> None:
+        """Told of a page of an answer that came through a webhook."""
+        self._pages[message_id] = None
+        if len(self._pages) > _PAGES:
+            self._pages.popitem(last=False)
+
+    def is_page(self, message_id: int) -> bool:
+        """Whether a message is a page of one of the newest answers."""
+        return message_id in self._pages
 
     def own(self, message: discord.Message) -> bool:
         """Whether a message came through one of this application's webhooks."""
@@ -154,24 +166,33 @@ class Faces:
     async def dress(self, guild: discord.Guild) -> None:
         """Gives a single persona's name and picture to the account in a guild: once, only what differs, and only
         where it may change its nickname."""
-        if len(self._personas) != 1 or not self._on or guild.id in self._dressed:
+        settings = self._bot.settings
+        persona = settings.personas[0]
+        look = persona.display[:_NICKNAME].rstrip(), persona.avatar
+        if len(settings.personas) != 1 or not settings.discord.faces or self._dressed.get(guild.id) == look:
             return
         if not guild.me.guild_permissions.change_nickname:
             return
-        self._dressed.add(guild.id)
-        persona = self._personas[0]
-        name = persona.display[:_NICKNAME].rstrip()
+        self._dressed[guild.id] = look
+        await self._wear(guild, *look)
+
+    async def _wear(self, guild: discord.Guild, name: str, address: str | None) -> None:
         worn = self._read_worn()
         try:
             changes: dict[str, Any] = {"nick": name} if guild.me.display_name != name else {}
-            if persona.avatar is not None and worn.get(str(guild.id)) != persona.avatar:
-                changes["avatar"] = await self._fetch(persona.avatar)
+            if address is not None and worn.get(str(guild.id)) != address:
+                changes["avatar"] = await self._fetch(address)
             if changes:
                 await guild.me.edit(**changes)
             if "avatar" in changes:
-                self._worn.write_text(json.dumps({**self._read_worn(), str(guild.id): persona.avatar}))
+                self._worn.write_text(json.dumps({**self._read_worn(), str(guild.id): address}))
         except (discord.HTTPException, aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             log.warning("discord.undressed", guild=guild.id, error=str(error) or type(error).__name__)
+
+    def _name(self) -> str:
+        """What a webhook that is made is called."""
+        display = self._bot.settings.display
+        return "Personas" if any(word in display.lower() for word in _REFUSED_IN_NAMES) else display
 
     def _read_worn(self) -> dict[str, Any]:
         try:

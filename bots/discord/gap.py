@@ -94,7 +94,7 @@ def _own(gap: Gap, event: discord.Message, known: Message | None, busy: bool) ->
 
 
 async def _kept(front: Front, event: discord.Message) -> Message | None:
-    heard = front.ears.translate(event, front.user, False) if front.user else None
+    heard = front.ears.translate(event, front.user, False, late=True) if front.user else None
     if heard is None:
         return None
     _, line = heard

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,6 +20,10 @@ NO_MORE_HOOKS = {30007, 30058}
 BAD_FORM = 50035
 _NO_REPLYING_HERE = 160002
 _FILE = "answer.md"
+_REPEATED_AFTER = 1.0
+"""Seconds after which discord.py tries a webhook again by itself: a page that took less was sent once."""
+_LOOKED_AT = 10
+"""The newest messages among which a page is looked for that may have arrived after all."""
 
 Question: TypeAlias = "discord.Message | discord.PartialMessage | discord.abc.MessageableChannel"
 """What is answered; only a channel where there is no message to reply to."""
@@ -55,17 +60,28 @@ class Posting:
         self._row = row
         self._tried: dict[str, Sheet] = {}
         """What a page was first sent as, by its nonce."""
+        self._unsure: dict[str, tuple[int, list[str]]] = {}
+        """What was sent through a webhook and may stand there although nobody said so, and after which message, by
+        nonce."""
+        self.sending = False
+        """Whether a page is on its way to Discord, so that its id is not known yet."""
         self.bucket: int = self.channel.id
         """Whose rate limits count: the channel's, or its webhook's."""
 
     async def send(self, sheet: Sheet, face: Face | None, *, nonce: str, first: bool) -> Posted:
-        """Posts a sheet; the `first` of an answer replies to its question, where that can be."""
+        """Posts a sheet; the `first` of an answer replies to its question, where that can be. Sent again under the
+        same nonce, it does not stand twice."""
+        self.sending = True
+        try:
+            return await self._sent(sheet, face, nonce, first)
+        finally:
+            self.sending = False
+
+    async def _sent(self, sheet: Sheet, face: Face | None, nonce: str, first: bool) -> Posted:
         if face is not None and self._faces is not None:
             hook = await self._faces.webhook(self.channel)
             self.bucket = hook.id
-            look = {"username": face.name, **({"avatar_url": face.picture} if face.picture else {})}
-            more = {**look, **inside(self.channel), **self._beside(sheet)}
-            return Posted(await hook.send(sheet.text, wait=True, allowed_mentions=NOBODY, **more), sheet, face)
+            return await self._masked(hook, self._faces, sheet, face, nonce)
         self.bucket = self.channel.id
         before = self._tried.setdefault(nonce, sheet)
         message = await self._as_account(sheet, nonce, replies=first)
@@ -101,6 +117,46 @@ class Posting:
         if guild is None:
             return discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
         return guild.filesize_limit if may(self.channel, "attach_files") else 0
+
+    async def _masked(self, hook: discord.Webhook, faces: Faces, sheet: Sheet, face: Face, nonce: str) -> Posted:
+        """Webhooks know no nonces: what may stand there already is looked for, and taken for the page."""
+        tried = nonce in self._unsure
+        after, texts = self._unsure.setdefault(nonce, (self._newest(), []))
+        if tried and (standing := await self._standing(hook, faces, after, texts)):
+            page = await hook.fetch_message(standing[0].id, **inside(self.channel))
+            faces.page(page.id)
+            same = page.content.strip() == sheet.text.strip() and not (sheet.row or sheet.file)
+            return Posted(page, sheet if same else Sheet(page.content, "unknown", b"unknown"), face)
+        texts.append(sheet.text)
+        look = {"username": face.name, **({"avatar_url": face.picture} if face.picture else {})}
+        more = {**look, **inside(self.channel), **self._beside(sheet)}
+        begun = asyncio.get_running_loop().time()
+        page = await hook.send(sheet.text, wait=True, allowed_mentions=NOBODY, **more)
+        faces.page(page.id)
+        del self._unsure[nonce]
+        if asyncio.get_running_loop().time() - begun >= _REPEATED_AFTER:
+            for twin in await self._standing(hook, faces, after, texts):
+                with contextlib.suppress(discord.NotFound):
+                    await hook.delete_message(twin.id, **inside(self.channel))
+        return Posted(page, sheet, face)
+
+    async def _standing(
+        self, hook: discord.Webhook, faces: Faces, after: int, texts: Sequence[str]
+    ) -> list[discord.Message]:
+        """The newest messages of a webhook that say one of the texts and are no answer's page."""
+        if not may(self.channel, "read_message_history"):
+            return []
+        wanted = {text.strip() for text in texts}
+        newest = self.channel.history(limit=_LOOKED_AT, after=discord.Object(after), oldest_first=False)
+        return [
+            message
+            async for message in newest
+            if message.webhook_id == hook.id and message.content.strip() in wanted and not faces.is_page(message.id)
+        ]
+
+    def _newest(self) -> int:
+        """The newest message that is known to stand in the channel."""
+        return max(self._question.id if self._question else 0, getattr(self.channel, "last_message_id", None) or 0)
 
     async def _as_account(self, sheet: Sheet, nonce: str, *, replies: bool) -> discord.Message:
         if replies and self._question is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -25,19 +26,44 @@ from ..vanishing import vanished
 from .delivery import Delivery
 from .faces import Faces
 from .limits import Pace, Refusals
-from .translate import origin, place, who, words
+from .translate import attachment, origin, place, who, words
 from .views import Rows
 
 log = structlog.get_logger()
 Changed = TypeVar("Changed")
+Change = Callable[[], Awaitable[object]]
+_Reactions = discord.RawReactionActionEvent | discord.RawReactionClearEvent | discord.RawReactionClearEmojiEvent
 Question = discord.Message | discord.PartialMessage
 """What an answer stands below."""
 
 _CANNOT_KEEP = (
     "-# I cannot keep this conversation right now, so I am not answering. An admin has to look at my storage."
 )
+_CHANNELS = 10_000
+"""Channels of which it is remembered whether anything is kept."""
 _LEAVE_WITHIN = 5.0
 """Seconds that answers under way have to reach their channels when the bot goes."""
+
+
+@dataclass(eq=False)
+class _Showing:
+    """An answer on its way into a channel, and then into storage."""
+
+    asker_id: int
+    delivery: Delivery
+    shown: bool = False
+    """Whether the channel has it as far as it will, so that its asker waits no longer."""
+    changes: list[Change] = field(default_factory=list)
+    """What people did to its pages meanwhile."""
+
+    async def finish(self) -> tuple[Receipt, ...]:
+        """Brings it to its end, once."""
+        if self.shown:
+            return ()
+        try:
+            return await self.delivery.finish()
+        finally:
+            self.shown = True
 
 
 class Talks:
@@ -63,21 +89,24 @@ class Talks:
         self._now = now
         self._faces = faces
         self._undelivered = undelivered
-        self._rows = Rows(bot.settings) if bot.settings.discord.buttons else None
+        self._every_row = Rows(bot)
         self._under_way: set[asyncio.Task[object]] = set()
-        self._asked_by: dict[int, list[int]] = {}
-        self._busy: Counter[int] = Counter()
-        """How many answers are on their way into a channel, or may be."""
-        self._meanwhile: dict[int, list[Callable[[], Awaitable[object]]]] = {}
-        """What people did to messages there: which of them are an answer's is known once that is kept."""
+        self._showing: dict[int, list[_Showing]] = {}
+        """By channel."""
+        self._talked_in: OrderedDict[int, bool] = OrderedDict()
+        """Whether anything is kept of a channel, as far as that was asked."""
+
+    @property
+    def _rows(self) -> Rows | None:
+        return self._every_row if self._bot.settings.discord.buttons else None
 
     def busy(self, channel_id: int) -> bool:
-        """Whether an answer is on its way into a channel."""
-        return channel_id in self._asked_by
+        """Whether an answer is on its way into a channel, or into storage from there."""
+        return channel_id in self._showing
 
     def asked(self, channel_id: int, user_id: int) -> bool:
         """Whether an answer to somebody is on its way into a channel."""
-        return user_id in self._asked_by.get(channel_id, ())
+        return any(each.asker_id == user_id and not each.shown for each in self._showing.get(channel_id, ()))
 
     async def hear(self, event: discord.Message, choice: Choice, incoming: Incoming) -> None:
         """Has a line kept and, when an answer is due, delivers it."""
@@ -88,7 +117,7 @@ class Talks:
                 with suppress(discord.HTTPException, OSError):
                     await event.add_reaction(THANKED)
         except StorageError as error:
-            self._tell_storage(error)
+            self.tell_storage(error)
             if incoming.answer and not self._refusals.exhausted:
                 with suppress(discord.HTTPException, OSError):
                     await event.channel.send(_CANNOT_KEEP)
@@ -101,16 +130,26 @@ class Talks:
         if task is not None:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-        channel_id = question.channel.id
-        self._busy[channel_id] += 1
+        self._talked_in[question.channel.id] = True
+        showing: _Showing | None = None
+        answer: Message | None = None
         try:
-            return await self._shown(pieces, question, asker_id)
+            async for piece in pieces:
+                if showing is None:
+                    showing = _Showing(asker_id, self._delivery(question, asker_id))
+                    self._showing.setdefault(question.channel.id, []).append(showing)
+                showing.delivery.hear(piece)
+                if isinstance(piece, Done):
+                    # While the lane is still held: nobody's next answer may start between this one's pages.
+                    answer = piece.message
+                    receipts = await showing.finish()
+                    await self._bot.delivered(answer.id, receipts)
+                    if not receipts:
+                        self._undelivered()
         finally:
-            self._busy[channel_id] -= 1
-            if not self._busy[channel_id]:
-                del self._busy[channel_id]
-                for change in self._meanwhile.pop(channel_id, ()):
-                    await self._safely(change)
+            if showing is not None:
+                await self._over(question.channel.id, showing)
+        return answer
 
     async def show(self, answer: Message, question: discord.PartialMessage) -> bool:
         """Shows an answer that was kept and reached nobody; False when Discord would not take it."""
@@ -123,9 +162,9 @@ class Talks:
         me = self._client.user
         if me is None or me.id in (event.author.id, event.application_id):
             return
-        text = words(event, me, self._bot.settings.display)
+        text, files = words(event, me, self._bot.settings.display), tuple(map(attachment, event.attachments))
         where, at = origin(event.channel.id, event.id), event.edited_at or self._now()
-        answer = await self._safely(lambda: self._bot.afterwards.edited(where, text, at))
+        answer = await self._safely(lambda: self._bot.afterwards.edited(where, text, files, at))
         if answer is not None:
             await self._offer(answer)
 
@@ -134,20 +173,26 @@ class Talks:
         now = self._now()
         for message_id in message_ids:
             change = partial(self._bot.afterwards.deleted, origin(channel_id, message_id), now)
-            if await self._safely(change) is None and channel_id in self._busy:
-                self._meanwhile.setdefault(channel_id, []).append(change)
+            if await self._safely(change) is None and (showing := self._page_of(channel_id, message_id)):
+                showing.changes.append(change)
 
     async def reacted(self, event: discord.RawReactionActionEvent, *, on: bool) -> None:
         """Somebody put an emoji on a message, or took it back."""
         where, emoji = origin(event.channel_id, event.message_id), str(event.emoji)
+        afterwards = self._bot.afterwards
         if not on:
-            user_id = str(event.user_id)
-            await self._once_kept(event.channel_id, lambda: self._bot.afterwards.unreacted(where, emoji, user_id))
+            await self._once_kept(event, partial(afterwards.unreacted, where, emoji, str(event.user_id)))
             return
         user = event.member or self._client.get_user(event.user_id) or discord.Object(event.user_id)
         sender = who(user) if isinstance(user, discord.abc.User) else _unnamed(event.user_id)
         reaction = Reaction(emoji=emoji, sender=sender, at=self._now())
-        await self._once_kept(event.channel_id, lambda: self._bot.afterwards.reacted(where, reaction))
+        await self._once_kept(event, partial(afterwards.reacted, where, reaction))
+
+    async def cleared(self, event: discord.RawReactionClearEvent | discord.RawReactionClearEmojiEvent) -> None:
+        """Every emoji was taken off a message, or one of them by whomever it was put there."""
+        emoji = str(event.emoji) if isinstance(event, discord.RawReactionClearEmojiEvent) else None
+        where = origin(event.channel_id, event.message_id)
+        await self._once_kept(event, partial(self._bot.afterwards.cleared, where, emoji))
 
     async def renamed(self, channel: Any) -> None:
         """A channel has another name."""
@@ -181,32 +226,40 @@ class Talks:
         except (discord.HTTPException, OSError) as error:
             log.warning("discord.row_unchanged", channel=channel_id, error=str(error))
 
-    async def _once_kept(self, channel_id: int, change: Callable[[], Awaitable[object]]) -> None:
-        if channel_id in self._busy:
-            self._meanwhile.setdefault(channel_id, []).append(change)
-        else:
+    async def _once_kept(self, event: _Reactions, change: Change) -> None:
+        """Does what an event says; what concerns a page of an answer once that is kept."""
+        if showing := self._page_of(event.channel_id, event.message_id):
+            showing.changes.append(change)
+        elif await self._safely(lambda: self._keeps_some_of(event.channel_id)):
             await self._safely(change)
 
-    async def _shown(self, pieces: AsyncIterator[Piece], question: Question, asker_id: int) -> Message | None:
-        delivery: Delivery | None = None
-        answer: Message | None = None
+    def _page_of(self, channel_id: int, message_id: int) -> _Showing | None:
+        """The answer on its way of which a message is a page."""
+        return next((each for each in self._showing.get(channel_id, ()) if each.delivery.has(message_id)), None)
+
+    async def _keeps_some_of(self, channel_id: int) -> bool:
+        """Whether anything may be kept of what is said in a channel: most emoji are for messages that nobody keeps."""
+        key = f"discord:{channel_id}"
+        if self._bot.places.find(key) is not None:
+            return True
+        if channel_id not in self._talked_in:
+            known = bool(await self._bot.store.sessions(key, limit=1))
+            while len(self._talked_in) >= _CHANNELS:
+                self._talked_in.popitem(last=False)
+            self._talked_in.setdefault(channel_id, known)  # somebody may have spoken there meanwhile
+        return self._talked_in[channel_id]
+
+    async def _over(self, channel_id: int, showing: _Showing) -> None:
+        """An answer has come to its end, one way or another."""
         try:
-            async for piece in pieces:
-                if delivery is None:
-                    delivery = self._delivery(question, asker_id)
-                    self._asked_by.setdefault(question.channel.id, []).append(asker_id)
-                delivery.hear(piece)
-                if isinstance(piece, Done):
-                    # While the lane is still held: nobody's next answer may start between this one's pages.
-                    whole, delivery, answer = delivery, None, piece.message
-                    receipts = await self._brought(whole, question, asker_id)
-                    await self._bot.delivered(answer.id, receipts)
-                    if not receipts:
-                        self._undelivered()
+            await showing.finish()
         finally:
-            if delivery is not None:
-                await self._brought(delivery, question, asker_id)
-        return answer
+            here = self._showing[channel_id]
+            here.remove(showing)
+            if not here:
+                del self._showing[channel_id]
+        for change in showing.changes:
+            await self._safely(change)
 
     def _delivery(self, question: Question, asker: int | None) -> Delivery:
         return Delivery(
@@ -219,25 +272,16 @@ class Talks:
             asker=asker,
         )
 
-    async def _brought(self, delivery: Delivery, question: Question, asker_id: int) -> tuple[Receipt, ...]:
-        """Finishes a delivery; whatever comes of it, its asker waits no longer."""
-        try:
-            return await delivery.finish()
-        finally:
-            asked = self._asked_by[question.channel.id]
-            asked.remove(asker_id)
-            if not asked:
-                del self._asked_by[question.channel.id]
-
     async def _safely(self, change: Callable[[], Awaitable[Changed]]) -> Changed | None:
         """What people do to messages has nobody who waits for an answer: trouble is for the status and the log."""
         try:
             return await change()
         except StorageError as error:
-            self._tell_storage(error)
+            self.tell_storage(error)
             return None
 
-    def _tell_storage(self, error: StorageError) -> None:
+    def tell_storage(self, error: StorageError) -> None:
+        """Says in the log and in the status that storage does not do what it should."""
         log.error("storage.refused", error=str(error))
         self._report({"last_error": str(error)})
 

@@ -2,78 +2,73 @@
 
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 import discord
 
 from storage.model import Attachment, Channel, ChannelKind, Sender
 
-from ..guilds import Guilds
+from ..access import means
+from ..bot import Bot
 from ..incoming import Incoming, is_stop
 from ..manners import Choice, Heard, Mode, choose
-from ..router import ContextRouter, called, named
+from ..router import called, named
 from ..settings import BotSettings
 from .text import safe_name, strip_mention
 
 Place: TypeAlias = "discord.abc.MessageableChannel"
 
+_CHANNELS = 2_000
+"""Channels of which it is known whether a person or a bot spoke last; the one longest silent goes first."""
+
 
 class Ears:
     """Decides about every event that one account sees."""
 
-    def __init__(
-        self,
-        settings: BotSettings,
-        router: ContextRouter,
-        guilds: Guilds,
-        faces: Callable[[Place], bool] = lambda _channel: False,
-        own: Callable[[discord.Message], bool] = lambda _message: False,
-    ) -> None:
+    def __init__(self, bot: Bot, faces: Callable[[Place], bool], own: Callable[[discord.Message], bool]) -> None:
         """`faces`: whether a persona can speak with a face of its own in a channel; `own`: whether a message came from
         such a face."""
-        self._settings = settings
-        self._router = router
-        self._guilds = guilds
+        self._bot = bot
         self._faces = faces
         self._own = own
-        self._siblings = called(settings.siblings)
-        personas = (word for each in settings.personas for word in (each.name, each.display, *each.aliases))
-        self._own_names = named((settings.name, settings.display, *personas))
-        self._bot_lines: dict[int, int] = {}
+        self._bot_lines: OrderedDict[int, int] = OrderedDict()
         """How many lines of other bots were answered in a row, in the channels where a person has spoken."""
 
     def translate(
-        self, event: discord.Message, me: discord.ClientUser, busy_for_author: bool
+        self, event: discord.Message, me: discord.ClientUser, busy_for_author: bool, *, late: bool = False
     ) -> tuple[Choice, Incoming] | None:
         """What to do with a line, and the line; None when it is none of this bot's business. `busy_for_author`: an
-        answer to the author is on its way here, so that a bare "stop" needs no mention."""
+        answer to the author is on its way here, so that a bare "stop" needs no mention. `late`: it was said a while
+        ago, so that another bot does not wait for an answer."""
         if not self._heard(event, me):
             return None
-        text = words(event, me, self._settings.display)
+        settings = self._bot.settings
+        text = words(event, me, settings.display)
         attachments = tuple(attachment(file) for file in event.attachments)
         direct = self._direct(event, me, text)
         if not direct and not text and not attachments:
             return None
         choice = choose(
             Heard(
-                text=self._own_names.sub("", text),
+                text=_own_names(settings).sub("", text),
                 direct=direct,
                 mode=self.mode(event.channel)[0],
                 by_bot=event.author.bot,
-                bot_lines_left=self._bot_lines_left(event.channel.id),
-                for_sibling=self._siblings.search(text) is not None,
-                sibling_speaks=_matching(event.channel, self._settings.ahead) is not None,
+                bot_lines_left=0 if late else self._bot_lines_left(event.channel.id),
+                for_sibling=called(settings.siblings).search(text) is not None,
+                sibling_speaks=_among(event.channel, settings.ahead),
                 for_others=_aimed_at_others(event),
                 stops=busy_for_author and is_stop(text),
             ),
-            reactions=self._settings.discord.reactions,
+            reactions=settings.discord.reactions,
         )
         if choice.act == "ignore":
             return None
         if event.author.bot and choice.act == "speak":
-            self._bot_lines[event.channel.id] += 1
+            self._count(event.channel.id, 1 + self._bot_lines.get(event.channel.id, settings.discord.bot_turns))
         line = Incoming(
             origin=origin(event.channel.id, event.id),
             channel=place(event.channel, event.author),
@@ -97,7 +92,7 @@ class Ears:
         guild = getattr(channel, "guild", None)
         if home is None or guild is None:
             return "mention", "no list of channels names it"
-        ruling = self._guilds.ruling(str(guild.id), str(getattr(home, "name", "")), str(home.id))
+        ruling = self._bot.guilds.ruling(str(guild.id), str(getattr(home, "name", "")), str(home.id))
         return ruling.mode, ruling.why
 
     def _heard(self, event: discord.Message, me: discord.ClientUser) -> bool:
@@ -105,8 +100,8 @@ class Ears:
         if not spoken or event.author.id == me.id or self._own(event):
             return False
         if not event.author.bot:
-            self._bot_lines[event.channel.id] = 0
-        return event.guild is not None or self._settings.discord.dms.lets_in(str(event.author.id))
+            self._count(event.channel.id, 0)
+        return event.guild is not None or self._bot.settings.discord.dms.lets_in(str(event.author.id))
 
     def _direct(self, event: discord.Message, me: discord.ClientUser, text: str) -> bool:
         """Whether the line is meant for this bot: a DM, a mention, a reply to it, or a call by name."""
@@ -117,12 +112,24 @@ class Ears:
         replied = event.reference.resolved if event.reference else None
         if isinstance(replied, discord.Message) and (replied.author.id == me.id or self._own(replied)):
             return True
-        return not event.author.bot and self._router.addressed(text)
+        return not event.author.bot and self._bot.router.addressed(text)
 
     def _bot_lines_left(self, channel_id: int) -> int:
         """How many more lines of other bots may be answered: a few in a row after a person has spoken."""
-        limit = self._settings.discord.bot_turns
+        limit = self._bot.settings.discord.bot_turns
         return limit - self._bot_lines.get(channel_id, limit)
+
+    def _count(self, channel_id: int, lines: int) -> None:
+        self._bot_lines[channel_id] = lines
+        self._bot_lines.move_to_end(channel_id)
+        if len(self._bot_lines) > _CHANNELS:
+            self._bot_lines.popitem(last=False)
+
+
+def _own_names(settings: BotSettings) -> re.Pattern[str]:
+    """Matches what this bot and its personas are called, where a line begins or ends with it."""
+    personas = (word for each in settings.personas for word in (each.name, each.display, *each.aliases))
+    return named((settings.name, settings.display, *personas))
 
 
 def origin(channel_id: int, message_id: int) -> str:
@@ -181,11 +188,10 @@ def _beside_the_replied(event: discord.Message) -> tuple[Attachment, ...]:
     return tuple(map(attachment, replied.attachments)) if isinstance(replied, discord.Message) else ()
 
 
-def _matching(channel: Place, patterns: tuple[str, ...]) -> str | None:
-    """The first pattern that a channel's name matches; a thread goes by its channel's."""
-    parent = channel.parent if isinstance(channel, discord.Thread) else channel
-    name = str(getattr(parent, "name", "")).casefold()
-    return next((pattern for pattern in patterns if fnmatchcase(name, pattern.casefold())), None)
+def _among(channel: Place, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns means a channel; a thread goes by its channel."""
+    home = channel.parent if isinstance(channel, discord.Thread) else channel
+    return any(means(pattern, str(getattr(home, "name", "")), str(home.id)) for pattern in patterns) if home else False
 
 
 def _replied(event: discord.Message) -> str | None:

@@ -14,12 +14,12 @@ import structlog
 from storage.errors import StorageError
 from storage.model import Annotation, Message
 
+from ..bot import Bot
 from ..errors import TroupeError
 from ..incoming import Incoming
-from ..settings import BotSettings
 from .faces import NOBODY
-from .interactions import refused, roles, where, who
-from .translate import origin
+from .interactions import refused, where
+from .translate import origin, roles, who
 
 if TYPE_CHECKING:
     from .client import Front
@@ -87,11 +87,10 @@ BUTTONS = (AnswerButton,)
 
 
 class Rows:
-    """The rows of buttons that answers carry."""
+    """The rows of buttons that a bot's answers carry."""
 
-    def __init__(self, settings: BotSettings) -> None:
-        ready = [model for model in settings.models if model.ready] or settings.models
-        self._longest = min(model.max_tokens for model in ready)
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
 
     def writing(self, message_id: str, asker: int | None) -> discord.ui.View:
         """While the answer is being written."""
@@ -109,7 +108,9 @@ class Rows:
 
     def _unfinished(self, answer: Message) -> bool:
         """Whether there may be more to say: it was stopped or cut, or is as long as an answer may become."""
-        full = answer.usage is not None and answer.usage.tokens_out >= self._longest
+        models = self._bot.settings.models
+        longest = min(model.max_tokens for model in [model for model in models if model.ready] or models)
+        full = answer.usage is not None and answer.usage.tokens_out >= longest
         return bool(answer.words.strip()) and (answer.outcome != "whole" or full)
 
 

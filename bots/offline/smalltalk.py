@@ -34,7 +34,7 @@ def _abilities(name: str, topics: list[str]) -> str:
     notes = [f"- quote my notes on {shown}"] if topics else []
     return "\n".join(
         (
-            f"{_who(name)} No language model is configured or reachable right now, but I can still:",
+            f"{_who(name)} No language model is at hand right now, but I can still:",
             *notes,
             "- recall this chat: “what did I say about …”, “what did Ana say”, “summarise”",
             "- do sums: “12% of 80”, “sqrt(2)”, “17 * 23”",

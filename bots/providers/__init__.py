@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 from storage.model import Usage
+
+from ..errors import ProviderFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Prompt:
     temperature: float | None = None
     models: frozenset[str] | None = None
     """The models that may be asked, by name; None is all. The offline provider may always be asked."""
+    announced: bool = False
+    """Whether people have just been told who answers, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,14 @@ class Chunk:
     text: str = ""
     notice: str = ""
     usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """How a provider has failed, and since when it fails like that."""
+
+    kind: ProviderFailure
+    since: datetime
 
 
 def in_turns(lines: Iterable[Line]) -> list[Line]:

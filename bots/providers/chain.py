@@ -44,14 +44,16 @@ class Chain:
         failed: list[Failed] = []
         for provider in asked:
             said = False
+            told = notice(failed, provider) if failed else ahead
+            question = replace(prompt, announced=bool(told))
             try:
-                async with aclosing(cast("AsyncGenerator[Chunk, None]", provider.stream(prompt))) as chunks:
+                async with aclosing(cast("AsyncGenerator[Chunk, None]", provider.stream(question))) as chunks:
                     async for chunk in chunks:
                         if said:
                             yield chunk
                             continue
                         said = True
-                        if told := notice(failed, provider) if failed else ahead:
+                        if told:
                             yield Chunk(notice=told)
                         yield replace(chunk, usage=chunk.usage or begun(provider))
                 return

@@ -8,8 +8,6 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import datetime
 
-from storage.model import Usage
-
 from ..errors import ProviderError
 from ..knowledge import Found, Knowledge
 from ..offline.arithmetic import work_out
@@ -19,11 +17,10 @@ from ..offline.quoting import closed, excerpt, quoted
 from ..offline.smalltalk import reply
 from ..offline.transcript import Transcript
 from ..terms import telling
-from . import Chunk, Line, Prompt
+from . import Chunk, Line, Prompt, begun
 
-CLOSING = (
-    "-# Offline: no model is configured or reachable. I can quote my notes, recall this chat, and do sums and dates."
-)
+CLOSING = "-# Offline: without a model I can quote my notes, recall this chat, and do sums and dates."
+"""Why an answer looks as it does, where nothing ahead of it has said so."""
 _LONGEST_PASSAGE = 900
 """Letters of one quoted passage; an ordinary answer with its source and closing stays below 1,500."""
 _SECOND_PASSAGE = 0.7
@@ -57,21 +54,14 @@ class Offline:
         try:
             # Reading the notes at the first question and searching a long session both take a while.
             answer = await asyncio.to_thread(self._answer, prompt)
+            if prompt.announced:
+                answer = answer.removesuffix(CLOSING).rstrip()
         except Exception as error:  # the contract: a provider fails with ProviderError or not at all
             raise ProviderError("rejected", f"{type(error).__name__}: {error}") from error
         for piece in _pieces(answer):
             yield Chunk(text=piece)
             await asyncio.sleep(0)  # whoever wants to stop the answer gets a turn
-        read = len(prompt.system) + sum(len(line.text) for line in prompt.lines)
-        yield Chunk(
-            usage=Usage(
-                provider=self.name,
-                model=self.model,
-                tokens_in=read // 4 + 1,
-                tokens_out=len(answer) // 4 + 1,
-                cost_micros=0,
-            )
-        )
+        yield Chunk(usage=begun(self))
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -7,11 +7,16 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import cast
 
-from ..errors import ProviderError
+import structlog
+
+from ..errors import ProviderError, ProviderFailure
 from ..settings import Retries
-from . import Chunk, Prompt, Provider
+from . import Chunk, Prompt, Provider, Trouble
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _BASE = 0.5
 """Seconds: the first wait is random below this, and every further one below twice the bound before."""
@@ -25,6 +30,8 @@ _OF_THE_QUESTION = ("rejected", "too_long", "filtered")
 class Patient:
     """A provider asked up to `attempts` times, as long as nothing has been said and the failure may pass.
 
+    A failure that no further attempt made good is its `trouble` until it answers again. The log has each kind once.
+
     After `breaker_failures` failures in a row it is left alone for `breaker_rest` seconds and refuses at once;
     then one question tries it. Failures that only concern a question (rejected, too long, filtered) don't count."""
 
@@ -36,13 +43,18 @@ class Patient:
         now: Callable[[], float] = time.monotonic,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
+        date: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.name = provider.name
         self.model = provider.model
+        self.trouble: Trouble | None = None
+        """How it failed last; None while it answers, or was never asked."""
         self._provider = provider
         self._retries = retries
         self._wait = wait
         self._chance = chance
+        self._date = date
+        self._logged: set[ProviderFailure] = set()
         self._breaker = Breaker(retries.breaker_failures, retries.breaker_rest, now)
 
     @property
@@ -63,10 +75,12 @@ class Patient:
                             said, limit = True, self._retries.between_words
                         yield chunk
                 self._breaker.finished()
+                self._well()
                 return
             except ProviderError as error:
                 self._breaker.failed(error)
                 if said or attempt == self._retries.attempts or not self._worth_waiting(error):
+                    self._note(error)
                     raise
                 delay = self._delay(attempt, error)
             finally:
@@ -84,6 +98,22 @@ class Patient:
                 return await anext(chunks, None)
         except TimeoutError:
             raise ProviderError("timeout", f"{self.model} was silent for {limit:g} s") from None
+
+    def _note(self, error: ProviderError) -> None:
+        if error.kind in _OF_THE_QUESTION:
+            self._well()
+            return
+        if self.trouble is None or self.trouble.kind != error.kind:
+            self.trouble = Trouble(error.kind, self._date())
+        if error.kind not in self._logged:
+            self._logged.add(error.kind)
+            log.warning("model.failing", provider=self.name, model=self.model, kind=error.kind, detail=error.detail)
+
+    def _well(self) -> None:
+        if self.trouble is not None:
+            log.info("model.answers_again", provider=self.name, model=self.model, after=self.trouble.kind)
+        self.trouble = None
+        self._logged.clear()
 
     def _worth_waiting(self, error: ProviderError) -> bool:
         return error.passing and (error.retry_after or 0) <= _MOST and not self._breaker.refuses

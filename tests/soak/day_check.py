@@ -14,7 +14,7 @@ from tests.wire import discord_model
 from tests.wire.discord_server import DiscordServer
 
 from .day_ledger import Ledger
-from .day_people import STOP, Said, shown_name
+from .day_people import Said, shown_name
 
 _SHOWN = 40
 """Findings that are told; the rest is counted."""
@@ -113,7 +113,8 @@ class Check:
         if self._sessions[row.session_id].channel.id != str(line.channel.id):
             yield f"is kept in {self._sessions[row.session_id].channel}"
         files = [(file.name, file.size, bool(file.blob)) for file in row.attachments]
-        if files != [(file["filename"], file["size"], True) for file in line.attachments]:
+        fetched = line.author is not self._town.barred  # whose files stay where they are
+        if files != [(file["filename"], file["size"], fetched) for file in line.attachments]:
             yield f"has the files {files} in the store"
 
     def _excused(self, line: discord_model.Message, row: Message) -> bool:
@@ -125,12 +126,12 @@ class Check:
         return missed or line.channel.id in self._ledger.stops or self._town.rationed(line.channel)
 
     def _order(self) -> None:
-        """People's lines stand in the store as they stand on Discord."""
-        said = {_origin(one.message): one.message for one in self._town.said if not one.message.author.bot}
+        """Lines stand in the store as they stand on Discord."""
+        said = {_origin(one.message): one.message for one in self._town.said}
         last: dict[int, discord_model.Message] = {}
         for row in self._kept:
             line = said.get(row.origin or "")
-            if line is None:
+            if line is None or line.deleted:  # one taken back while the gap is read is in sight nowhere
                 continue
             before = last.get(line.channel.id)
             if before is not None and before.id > line.id and not self._unknown_dm(line):
@@ -167,9 +168,8 @@ class Check:
         for page in self._ledger.pages.values():
             if page.deleted or _origin(page) in known or page.id in self._ledger.moderated:
                 continue
-            # Nobody waits any longer for the answer to a command, or to a "stop" where there was nothing to stop.
-            stop = page.reference is not None and self._town.words(page.reference) == STOP
-            cut_off = (page.interaction is not None or stop) and self._ledger.near_a_fault(page.at)
+            # Nobody waits any longer for the answer to a command.
+            cut_off = page.interaction is not None and self._ledger.near_a_fault(page.at)
             if not cut_off and not self._beside_moderated(page):
                 self._found(page, "stands there, and the store knows nothing of it")
 

@@ -130,10 +130,8 @@ class Town:
             return "never", "never"
         else:
             keep, answer = True, kind in _ALWAYS and not message.mentions and replied is None
-        if text in THANKS or author is self.barred:
+        if text in (*THANKS, STOP) or author is self.barred:
             answer = False
-        if text == STOP:  # which ends what is being said, and else is a line like any other
-            return "must", "may"
         return "must" if keep else "never", "must" if answer else "never"
 
     def words(self, message: Message) -> str:
@@ -146,7 +144,10 @@ class Town:
 
     def note(self, message: Message, heard: bool) -> Said:
         """Writes down what the bot owes a line."""
-        said = Said(message, *self.expected(message), heard)
+        keep, answer = self.expected(message)
+        if message.author.bot and not heard:  # which is nobody's business later, unless the bot listens there anyway
+            keep, answer = ("must" if keep == "must" else "never"), "never"
+        said = Said(message, keep, answer, heard)
         self.said.append(said)
         return said
 

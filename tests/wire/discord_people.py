@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tests.wire.discord_accounts import Account, BotAccount, Intents
-from tests.wire.discord_model import Channel, Guild, Message, Webhook
+from tests.wire.discord_accounts import Account, BotAccount, Intents, Json
+from tests.wire.discord_model import Channel, Guild, Message, Webhook, emoji_json
 from tests.wire.discord_roles import EVERYTHING, Overwrite, Role, bits
 from tests.wire.discord_world import Event, World
 
@@ -75,6 +75,14 @@ class People(World):
     async def remove_reaction(self, person: Account, message: Message, emoji: str) -> None:
         """Takes a reaction back."""
         self.react(person, message, emoji, on=False)
+
+    async def clear_reactions(self, message: Message, emoji: str | None = None) -> None:
+        """Takes everybody's reactions off a message, as a moderator does: those with one emoji, or all."""
+        message.reactions = {each: who for each, who in message.reactions.items() if emoji not in (None, each)}
+        data: Json = {"message_id": str(message.id), "channel_id": str(message.channel.id)}
+        data |= {"emoji": emoji_json(emoji)} if emoji else {}
+        name = "MESSAGE_REACTION_REMOVE_EMOJI" if emoji else "MESSAGE_REACTION_REMOVE_ALL"
+        self._announce(name, message.channel, data, Intents.GUILD_MESSAGE_REACTIONS)
 
     # -- places and who is in them
 

@@ -150,18 +150,22 @@ class Afterwards:
         return next((m for m in reversed(recent) if m.role == "assistant" and line.id in asked_by(m)), None)
 
     async def unfinished(self, since: datetime, *, front: str, limit: int = 5_000) -> Unfinished:
-        """What was left open in the talk behind a front since a time, among the newest `limit` messages."""
+        """What was left open in the talk behind a front since a time, among the newest `limit` messages. An answer that
+        was taken away has been given all the same."""
         lines: list[Message] = []
         answers: list[Message] = []
         answered: set[str] = set()
         cursor: str | None = None
         seen = 0
         while seen < limit:
-            page = await self._store.read(cursor=cursor, limit=_PAGE)
+            page = await self._store.read(cursor=cursor, limit=_PAGE, deleted=True)
             for message in reversed(page.items):
                 seen += 1
                 if message.role == "assistant":
                     answered.update(asked_by(message))
+                if message.deleted_at is not None:
+                    continue
+                if message.role == "assistant":
                     if not message.receipts and message.text.strip() and not is_copy(message):
                         answers.append(message)
                 elif _open(message, front) and message.id not in answered and message.at >= since:
@@ -172,7 +176,7 @@ class Afterwards:
         fronts: dict[str, str | None] = {}
         for session_id in {answer.session_id for answer in answers}:
             session = await self._store.session(session_id)
-            fronts[session_id] = session.channel.front if session else None
+            fronts[session_id] = session.channel.front if session and session.deleted_at is None else None
         fresh = [answer for answer in answers if answer.at >= since and fronts[answer.session_id] == front]
         return Unfinished(tuple(reversed(lines)), tuple(reversed(fresh)))
 

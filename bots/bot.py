@@ -96,10 +96,10 @@ class Bot:
             stop=self.stop,
             backups=backups,
         )
-        self._keeping = Keeping(store, self._recent, self.sessions.latest)
+        self.keeping = Keeping(store, self._recent, self.sessions.latest)
         self._lanes = Lanes(settings.sessions.burst)
         self.at_work = self._lanes.at_work
-        self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, self.sessions, self._keeping.keep)
+        self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, self.sessions, self.keeping.keep)
         self._now = now
         self._ticks = ticks
         self._chance = chance
@@ -143,7 +143,7 @@ class Bot:
             self._recent,
             self.fetching,
             known=self.remembering.known,
-            keep=self._keeping.keep,
+            keep=self.keeping.keep,
             after=self._after,
             now=self._now,
         )
@@ -158,7 +158,7 @@ class Bot:
             return
         try:
             with suppress(StorageError):
-                await self._keeping.try_again()
+                await self.keeping.try_again()
             turn = await self._accept(incoming)
             if turn is not None:
                 async with aclosing(self._answered(turn)) as pieces:
@@ -166,7 +166,7 @@ class Bot:
                         yield piece
         except StorageError:
             late = replace(incoming, answer=False)
-            self._keeping.later(late.channel.key, late.origin, lambda: self._accept(late))
+            self.keeping.later(late.channel.key, late.origin, lambda: self._accept(late))
             raise
 
     async def again(
@@ -291,7 +291,7 @@ class Bot:
                 at=now,
                 receipts=(Receipt(origin=origin, page=0),),
             )
-            await self._keeping.keep(session, message)
+            await self.keeping.keep(session, message)
             return message
 
     def changed(self, message: Message) -> None:
@@ -321,7 +321,7 @@ class Bot:
     async def upkeep(self) -> None:
         """What is due now: what storage refused is tried again, silent sessions are closed, and what
         other processes used is counted. Raises `StorageError` when storage still refuses; then nothing is forgotten."""
-        await self._keeping.try_again()
+        await self.keeping.try_again()
         await self.sessions.expire(self._now())
         await self.quotas.refresh()
 
@@ -335,8 +335,8 @@ class Bot:
     async def settle(self) -> None:
         """A last try to keep what storage refused, once nobody is answered any more."""
         with suppress(StorageError):
-            await self._keeping.try_again()
-        self._keeping.give_up()
+            await self.keeping.try_again()
+        self.keeping.give_up()
 
     async def _accept(self, incoming: Incoming) -> Turn | None:
         """The turn that a line opens, if any. One line of a channel after the other, so that the order of keeping
@@ -351,7 +351,7 @@ class Bot:
             if not welcome:
                 incoming = replace(incoming, answer=False)
             line = incoming.line(message_id(incoming.at, self._chance()), session.id, fetched=welcome)
-            kept = asyncio.ensure_future(self._keeping.keep(session, line))
+            kept = asyncio.ensure_future(self.keeping.keep(session, line))
             self.doors.coming(incoming.origin, kept)
             if welcome:
                 self.fetching.begin(line, kept)

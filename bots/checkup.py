@@ -121,6 +121,8 @@ def process(settings: BotSettings, status: BotStatus, *, known: bool = False) ->
 
 def _start(settings: BotSettings, status: BotStatus) -> str:
     """What starts a bot that is down."""
+    if status.state == "not started" and status.last_error:
+        return ""
     fleet = holder(settings.root, FLEET)
     if fleet is None:
         return "`troupe up` starts it."
@@ -151,7 +153,7 @@ def _judged(model: ModelSettings, where: str, status: int | str, told: Any) -> C
     if status in (401, 403):
         variable = model.api_key.variable if model.api_key is not None else "its key"
         sentence = f"It does not accept the key in {variable} (HTTP {status})."
-        return Check("wrong", "provider", where, sentence, f"Make a new key there, put it into {variable}, restart.")
+        return Check("wrong", "provider", where, sentence, f"Make a new key there, and put it into {variable}.")
     if status in (404, 405):
         return Check("note", "provider", where, "It is there; it lists no models, so that the key is unproven.")
     if status != 200:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .checkup import Check
     from .settings import BotSettings
+    from .status import BotStatus
 
 _FATAL = ("token", "intents")
 """What Discord says against a bot that keeps it down, until a person has changed something."""
@@ -189,10 +190,15 @@ def _look_over(folder: Path, name: str | None, as_json: bool) -> None:
     """Looks bots over from Discord to the disk, says what it finds, and ends the command."""
     from dataclasses import asdict
 
+    from .status import read
+
     well = True
-    for bot in bots_meant(read_settings(folder), name):
+    settings = read_settings(folder)
+    statuses = {each.bot: each for each in read(settings)}
+    for bot in bots_meant(settings, name):
         asked = asyncio.run(_asked(bot))
-        checks = [*asked, *_here(bot, any(each.state == "wrong" and each.what in _FATAL for each in asked))]
+        known = any(each.state == "wrong" and each.what in _FATAL for each in asked)
+        checks = [*asked, *_here(bot, statuses[bot.name], known)]
         wrong = sum(each.state == "wrong" for each in checks)
         well = well and not wrong
         if as_json:
@@ -220,7 +226,7 @@ async def _asked(bot: BotSettings) -> list[Check]:
         return found + [each async for each in providers(bot, session)]
 
 
-def _here(bot: BotSettings, known: bool) -> list[Check]:
+def _here(bot: BotSettings, said: BotStatus, known: bool) -> list[Check]:
     """What this machine says: the process, the disk, the storage. `known` is whether it was said already what keeps
     the bot down."""
     from storage.errors import StorageError
@@ -229,7 +235,7 @@ def _here(bot: BotSettings, known: bool) -> list[Check]:
     from .checkup import Check, place, process
     from .errors import TroupeError
 
-    found = [*process(bot, status.alarmed(bot, status.of(bot), utc_now()), known=known), *place(bot)]
+    found = [*process(bot, status.alarmed(bot, said, utc_now()), known=known), *place(bot)]
     if not bot.storage.enabled:
         return found
     try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -16,6 +18,7 @@ from storage.model import Message, Session
 from .recall import Recent
 
 log = structlog.get_logger()
+Changed = TypeVar("Changed")
 
 _LIMIT = 10_000
 
@@ -54,10 +57,24 @@ class Keeping:
             return
         self._waiting.append(_Waiting(channel_key, name, again))
 
+    async def in_order(self, channel_key: str, name: str, change: Callable[[], Awaitable[Changed]]) -> Changed | None:
+        """Makes a change once all is kept that waits in its channel; None when it has to wait as well. Raises
+        `StorageError` when storage refuses this one; it is then tried again later."""
+        with suppress(StorageError):
+            await self.try_again()
+        if any(each.channel_key == channel_key for each in self._waiting):
+            self.later(channel_key, name, change)
+            return None
+        try:
+            return await change()
+        except StorageError:
+            self.later(channel_key, name, change)
+            raise
+
     async def try_again(self) -> None:
         """Keeps what was refused before, each channel's in its order. Raises `StorageError` when some is refused
         still; one channel's trouble holds up no other."""
-        if not self._waiting:
+        if not self._waiting and not self._one.locked():
             return
         async with self._one:
             trouble: StorageError | None = None

@@ -219,8 +219,8 @@ def _indented(text: str) -> str:
 
 def _described(file: Attachment) -> str:
     size = "" if not file.size else f", {_size(file.size)}"
-    empty = ", empty" if file.blob and not file.size else ""
-    return f"[{file.type}: {_file_name(file)}{size}{empty}]"
+    more = (", empty" if not file.size else "") if file.blob else ", not read"
+    return f"[{file.type}: {_file_name(file)}{size}{more}]"
 
 
 def _file_name(file: Attachment) -> str:

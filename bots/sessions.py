@@ -371,7 +371,9 @@ def summary(session: Session, tail: Sequence[Message], voices: Iterable[str]) ->
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     lines = [f"{session.opened_at:%Y-%m-%d %H:%M} UTC, with {', '.join(names[:_NAMED])}{more}."]
     lines.append(f"{speakers.name(asked.sender)} last said: {short(asked.words)}")
-    answer = next((m for m in reversed(tail) if m.role == "assistant" and m.words.strip()), None)
+    there = {m.id for m in tail}  # an answer may quote a question that was deleted
+    answers = (m for m in reversed(tail) if m.role == "assistant" and m.words.strip())
+    answer = next((m for m in answers if m.reply_to in there), None)
     if answer is not None:
         lines.append(f"{speakers.name(answer.sender)} last answered: {short(answer.words)}")
     return "\n".join(lines)

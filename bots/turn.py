@@ -28,6 +28,8 @@ from .settings import BotSettings, PersonaSettings
 
 log = structlog.get_logger()
 
+FULL = {"ended": "length"}
+"""The metadata of an answer that is as long as the model's could become."""
 _LOOKED_BACK = 20
 """How many lines back a picture is still shown."""
 _HEAD_START = 0.1
@@ -44,6 +46,8 @@ class _Answer:
     note: str
     words: list[str] = field(default_factory=list)
     usage: Usage | None = None
+    full: bool = False
+    """Whether the words end because an answer may not become longer."""
     failure: str = ""
     declined: str = ""
     """Why nobody was asked."""
@@ -242,6 +246,7 @@ class Turns:
                         turn.pieces.put_nowait(Delta(answer.note))
                     answer.words.append(words)
                     turn.pieces.put_nowait(Delta(words))
+                answer.full |= chunk.full
                 if chunk.usage is not None:
                     answer.usage = chunk.usage
         except ProviderError as error:
@@ -279,7 +284,8 @@ class Turns:
 
 
 def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
-    return {"rule": answer.decision.rule, "why": str(answer.decision), **answering(turn.lines)}
+    full = FULL if answer.full else {}
+    return {"rule": answer.decision.rule, "why": str(answer.decision), **answering(turn.lines), **full}
 
 
 def _with_files(turn: Turn, before: Sequence[Message], glimpses: Sequence[Glimpse]) -> list[Message]:

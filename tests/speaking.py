@@ -44,12 +44,15 @@ class Says:
     def __init__(self, *always: str) -> None:
         self.words: asyncio.Queue[str | None] = asyncio.Queue()
         self.always = always
+        self.full = False
+        """Whether its answers end because they may not become longer."""
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         for word in self.always:
             yield Chunk(word)
         while not self.always and (more := await self.words.get()) is not None:
             yield Chunk(more)
+        yield Chunk(full=self.full)
 
     async def close(self) -> None:
         """Holds nothing open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,12 @@ def undone(root: Path, query: str) -> None:
     """Takes out of the database what a crash would not have let in."""
     with closing(sqlite3.connect(root / "conversations.db")) as database, database:
         database.execute(query)
+
+
+def rows(root: Path, query: str) -> list[Any]:
+    """What the database has."""
+    with closing(sqlite3.connect(root / "conversations.db")) as database:
+        return database.execute(query).fetchall()
 
 
 def standing(here: Home) -> list[Message]:
@@ -175,6 +182,27 @@ async def test_an_answer_that_discord_would_not_take_is_brought_as_soon_as_it_do
         assert sage.model.asked == ["Ana: hello"]
 
 
+@pytest.mark.parametrize("text", ["hello", "marcus, hello"])
+async def test_half_an_answer_that_discord_would_not_take_to_its_end_is_finished_later(
+    tmp_path: Path, text: str
+) -> None:
+    async with home(tmp_path) as here, here.awake() as sage:
+        here.patience.clear()
+        sage.model.held = asyncio.Event()
+        await here.say(text)
+        await eventually(lambda: len(here.said()) == 1)
+        here.server.fail("PATCH .*/messages", 400, times=9)
+        sage.model.held.set()
+        await eventually(lambda: bool(here.waits) and not sage.world.bot._showing)
+        assert here.said() == [f"heard Ana: {text}"[:-1]]
+        assert (await sage.kept())[-1].receipts == ()
+        here.server.rest.faults.failures.clear()
+        here.patience.set()
+        await eventually(lambda: here.said() == [f"heard Ana: {text}"])
+        assert sage.model.asked == [f"Ana: {text}"]
+        await eventually(lambda: bool(rows(tmp_path, "SELECT 1 FROM pages")))
+
+
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("stoppable", [False, True])
 async def test_half_of_a_second_answer_goes_and_the_first_one_stays(
@@ -194,3 +222,15 @@ async def test_half_of_a_second_answer_goes_and_the_first_one_stays(
         async with here.awake() as sage:
             assert standing(here) == first
             assert sage.model.asked == []
+
+
+async def test_an_answer_that_another_one_has_replaced_does_not_stand_there_any_more(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake() as sage:
+            await here.say("hello")
+            await eventually(lambda: bool(rows(tmp_path, "SELECT 1 FROM pages")))
+            answer = (await sage.kept())[-1]
+            await sage.world.bot.afterwards.remove(answer, answer.at)
+        assert len(standing(here)) == 1
+        async with here.awake():
+            assert standing(here) == []

@@ -126,9 +126,10 @@ def text(result: simcord.InteractionResult) -> str:
 
 
 @asynccontextmanager
-async def stage(upkeep: Upkeep | None = None, *, owner: bool = False) -> AsyncIterator[Stage]:
+async def stage(upkeep: Upkeep | None = None, *, owner: bool = False, **more: Any) -> AsyncIterator[Stage]:
     """With `owner`, ana owns the bot's application, too."""
-    config = settings(personas=[persona("sage"), persona("marcus")], discord={"channels": {"always": ["advice-*"]}})
+    channels = {"channels": {"always": ["advice-*"]}}
+    config = settings(personas=[persona("sage"), persona("marcus")], discord=channels, **more)
     async with world(config) as w:
         upkeep = upkeep or Upkeep()
         front = Account(w, upkeep)
@@ -173,15 +174,24 @@ async def test_an_admin_sees_how_the_bot_is_and_its_owner_what_concerns_others()
 
 async def test_settings_are_shown_set_completed_and_undone() -> None:
     async with stage() as s:
-        assert "`session_gap`: 300 seconds (the bot's file)" in await s.ask("config show")
+        assert "`session_gap`: 5 minutes (the bot's file)" in await s.ask("config show")
         choices = await s.ana.autocomplete(s.hall, "admin config set", "value", "m", key="persona")
         assert [each["value"] for each in choices] == ["marcus"]
         done = await s.ask("config set", key="session_gap", value="10m")
-        assert done.startswith("`session_gap`: 600 seconds (set here by ana on ")
+        assert done.startswith("`session_gap`: 10 minutes (set here by ana on ")
         assert s.w.bot.guilds.own_gap(str(s.guild.id)) == 600
         assert "found 'soon' (text); allowed: a span" in await s.ask("config set", key="session_gap", value="soon")
-        assert "`session_gap`: 300 seconds" in await s.ask("config undo")
-        assert await s.audit() == [("ana", "config undo"), ("ana", "config set")]
+        undone = await s.ask("config undo")
+        assert undone.startswith(
+            "Taken back: `session_gap`: 10 minutes → as in the bot's file.\n`session_gap`: 5 minutes"
+        )
+        s.w.clock.advance(60)
+        await s.ask("config set", key="always", value=f"<#{s.hall.id}>, help-*")
+        told = await s.ask("audit")
+        assert f"ana: set `always`: as in the bot's file → <#{s.hall.id}>, help-\\*" in told
+        assert "ana: took back `session_gap`: 10 minutes → as in the bot's file" in told
+        assert f"`always`: <#{s.hall.id}>, help-\\* (set here" in await s.ask("config show")
+        assert await s.audit() == [("ana", "config set"), ("ana", "config undo"), ("ana", "config set")]
 
 
 @pytest.mark.parametrize("command", ["reload", "backup", "cleanup"])
@@ -197,6 +207,7 @@ async def test_the_owner_has_the_configuration_read_again_or_hears_why_not() -> 
         s.upkeep.trouble = "bots/sage.yaml:3: models: found nothing"
         assert await s.ask("reload") == "bots/sage.yaml:3: models: found nothing"
         assert await s.audit() == [("ana", "reload")]
+        assert "reload (changed personas; waiting storage.path)" in await s.ask("audit")
 
 
 async def test_the_owner_has_a_backup_made_and_hears_what_is_in_it() -> None:
@@ -328,4 +339,18 @@ async def test_a_used_up_budget_explains_silence(tmp_path: Path) -> None:
         await s.ask("config set", key="budgets", value="per=guild messages=1")
         here = Channel(front="discord", id=str(s.hall.id), kind="channel", name="hall", guild_id=str(s.guild.id))
         s.w.bot.quotas.ask(here, Sender(type="user", id="9", name="Dee"), ())
-        assert "🔇 Used up: 1 of 1 answer per guild for today; it begins anew <t:" in await s.ask("diagnose")
+        shown = await s.ask("diagnose")
+        assert "🔇 Used up: 1 of 1 answer per guild for today; it begins anew <t:" in shown
+        assert "Nothing is broken" not in shown
+
+
+async def test_a_rule_that_shuts_a_channel_explains_silence_whoever_asks() -> None:
+    rules = [{"channel": "hall", "allow": False}, {"channel": "hall", "role": "Admins", "allow": True}]
+    async with stage(access=rules) as s:
+        shown = await s.ask("diagnose")
+        assert (
+            "🔇 The rules in `access` of my file do not allow me to answer here (access rule 1 (channel hall)" in shown
+        )
+        assert "Nothing is broken" not in shown
+        assert "do not allow me to answer ben here (access rule 1" in await s.ask("diagnose", user=s.ben)
+        assert "✅ Nothing keeps me from answering ana." in await s.ask("diagnose", user=s.ana)

@@ -114,7 +114,7 @@ async def test_a_persona_is_chosen_for_the_session_and_left_open_again(tmp_path:
         channel = guild.create_text_channel("general")
         ana = guild.add_member(env.create_user("ana"))
         shown = told(await ana.slash(channel, "persona"))
-        assert "Speaking here: sage, because it is the default" in shown
+        assert "Speaking here: Sage, because it is the default" in shown
         assert "**Marcus** marcus for tests" in shown
         result = await ana.slash(channel, "persona", name="Marcus")
         assert "From now on Marcus speaks here." in told(result)
@@ -223,7 +223,7 @@ async def test_clearing_asks_first_and_takes_the_talk_out_of_sight(tmp_path: Pat
         await ana.click(result.response.message, label="Clear")
         assert await w.store.search("plum") == []
         assert result.response.content.startswith("I no longer see what was said here.")
-        assert spoken(channel)[-1].content == "-# ana has cleared what was said here."
+        assert spoken(channel)[-1].content == "-# ana has cleared what was said here; `/session resume` brings it back."
 
 
 async def test_a_clearing_that_nobody_confirms_changes_nothing(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ async def test_what_is_in_view_and_what_it_is_about_is_told_to_the_asker_alone(t
         before = len(spoken(channel))
         assert "I see 2 messages" in told(await ana.slash(channel, "context"))
         assert "what is 6" in told(await ana.slash(channel, "summary"))
-        assert "sage, because" in told(await ana.slash(channel, "why"))
+        assert "Sage, because" in told(await ana.slash(channel, "why"))
         assert told(await ana.slash(channel, "stop")) == "I am not saying anything to you here."
         assert len(spoken(channel)) == before
 
@@ -277,7 +277,8 @@ async def test_whom_the_bot_does_not_answer_it_tells_why_and_still_gives_help(tm
         ana = guild.add_member(env.create_user("ana"))
         result = await ana.slash(channel, "chat", text="hello")
         assert result.ephemeral
-        assert told(result).startswith("I may not answer you here:")
+        assert told(result).startswith("I may not answer you here. If you")
+        assert "rule" not in told(result)
         assert "/chat" in told(await ana.slash(channel, "help"))
         assert "I may not answer" not in told(await ana.context_menu(channel, "Show what you know", ana))
         assert (await w.store.counts()).messages == 0

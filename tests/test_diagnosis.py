@@ -132,6 +132,14 @@ def test_a_member_of_a_thread_answers_every_line_and_needs_no_right_to_write_in_
 def test_what_cannot_be_seen_lacks_nothing_else() -> None:
     assert [need.name for need in lacking(discord.Permissions.none(), "text", faces=True)] == ["View Channel"]
     assert lacking(without("manage_webhooks"), "text", faces=False) == []
+    mute = without("send_messages", "attach_files", "add_reactions", "manage_webhooks")
+    assert [need.name for need in lacking(mute, "text", faces=True)] == ["Send Messages"]
+    assert lacking(without("embed_links"), "text", faces=True) == []
+
+
+@pytest.mark.parametrize("changed", [{"kind": "forum"}, {"used_up": ("Used up.",)}, {"denied": "rule 1"}])
+def test_what_keeps_the_bot_silent_on_purpose_is_not_called_well_either(changed: dict[str, Any]) -> None:
+    assert "Nothing is broken" not in told(replace(WELL, **changed))
 
 
 def test_models_are_told_as_they_stand() -> None:

@@ -142,6 +142,26 @@ async def test_a_webhook_deleted_in_mid_answer_is_made_anew_and_nothing_stands_t
         assert place.asked(f"/webhooks/{hook.id}/.*") <= 3, "a webhook that is gone is left alone"
 
 
+@pytest.mark.parametrize("code", [0, 50027])
+async def test_a_webhook_with_another_token_in_mid_answer_is_found_again_and_nothing_stands_twice(
+    tmp_path: Path, code: int
+) -> None:
+    model = Says()
+    async with speaking(tmp_path, model) as place:
+        await place.server.say(place.ana, place.channel, ASKED)
+        model.words.put_nowait("one ")
+        await place.server.until(place.pages)
+        (hook,) = place.server.webhooks.values()
+        for method in ("PATCH", "DELETE"):
+            place.server.fail(f"{method} /webhooks/{hook.id}/", 401, code=code)
+        for word in ("two", None):
+            model.words.put_nowait(word)
+        await place.server.until(lambda: place.speaker.receipts)
+        (answer,) = place.pages()
+        assert (face(answer)[0], answer.content) == ("Marcus", "one two")
+        assert list(place.server.webhooks.values()) == [hook]
+
+
 async def test_a_webhook_that_cannot_be_made_anew_leaves_the_account_to_say_it(tmp_path: Path) -> None:
     model = Says()
     async with speaking(tmp_path, model) as place:

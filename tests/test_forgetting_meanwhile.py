@@ -101,13 +101,13 @@ async def test_an_answer_goes_with_its_question_and_stays_with_it_whenever_it_wa
     async with world() as w:
         room = w.room()
         await room.say(ANA, "forget this")
-        w.clock.advance(60)
-        asked_at = w.clock.now() - timedelta(seconds=60)
-        later = (await w.store.messages((await room.session()).id))[-1]
-        late = later.model_copy(update={"id": "late", "at": w.clock.now(), "receipts": ()})
-        await w.store.append(await room.session(), late)
+        session, asked_at = await room.session(), w.clock.now()
+        answer = (await w.store.messages(session.id))[-1]
+        late = {"id": "late", "at": asked_at + timedelta(seconds=60), "receipts": ()}
+        await w.store.append(session, answer.model_copy(update=late))
         await forget(w.store, ANA.sender.id, asked_at)
-        assert not (await w.store.read((await room.session()).id, deleted=True)).items
+        assert not (await w.store.read(session.id, deleted=True)).items
+        w.bot.forget(session.id)
         stays = replace(room.line(ANA, "keep this"), at=w.clock.now() + timedelta(seconds=9))
         async for _ in w.bot.receive(stays):
             pass

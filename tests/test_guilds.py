@@ -12,7 +12,7 @@ import pytest
 
 import storage
 from bots.errors import ConfigError, TroupeError
-from bots.guilds import Guilds
+from bots.guilds import Guilds, Ruling
 from bots.sessions import UNSET
 from bots.settings import BotSettings
 from storage.backend import Store
@@ -61,7 +61,7 @@ async def house(root: Path | None = None, bot: BotSettings | None = None) -> Asy
 async def test_without_a_word_from_anybody_the_bots_file_counts() -> None:
     async with house() as h:
         assert await h.values() == {
-            "session_gap": "300 seconds",
+            "session_gap": "5 minutes",
             "persona": "sage",
             "always": "advice-*",
             "mention": "none",
@@ -75,7 +75,9 @@ async def test_without_a_word_from_anybody_the_bots_file_counts() -> None:
 @pytest.mark.parametrize(
     ("key", "typed", "shown"),
     [
-        ("session_gap", "10m", "600 seconds"),
+        ("session_gap", "10m", "10 minutes"),
+        ("session_gap", "10 Minutes", "10 minutes"),
+        ("session_gap", "2y", "2 years"),
         ("session_gap", "90", "90 seconds"),
         ("session_gap", "off", "off"),
         ("persona", "compass", "compass"),
@@ -98,6 +100,12 @@ async def test_what_is_typed_is_understood_and_shown_with_who_set_it(key: str, t
     ("key", "typed", "sentence"),
     [
         ("session_gap", "soon", "session_gap: found 'soon' (text); allowed: a span of time: 90s, 30m, 12h, 7d, 4w"),
+        ("session_gap", "0", "session_gap: found '0' (text); allowed: a span of time"),
+        (
+            "session_gap",
+            "11y",
+            "found '11y' (text); allowed: a span of time: 90s, 30m, 12h, 7d, 4w or 2y, '10 minutes'",
+        ),
         (
             "persona",
             "compas",
@@ -135,17 +143,26 @@ async def test_a_change_counts_in_its_guild_alone_and_after_a_restart(tmp_path: 
         assert [each.per for each in h.guilds.budgets(elsewhere)] == ["bot"]
 
 
-async def test_a_channel_is_looked_up_in_the_guilds_own_lists_first() -> None:
+async def test_a_list_set_in_the_guild_stands_in_place_of_the_files_and_always_comes_first() -> None:
     async with house() as h:
         assert h.guilds.ruling("7", "Advice-Life").mode == "always"
-        await h.guilds.set("7", "mention", "advice-*", ANA)
+        await h.guilds.set("7", "mention", "advice-*, news", ANA)
         await h.guilds.set("7", "listen", "<#42>", ANA)
-        ruling = h.guilds.ruling("7", "Advice-Life")
-        assert (ruling.mode, ruling.why) == ("mention", "`advice-*` in the list `mention` of `/admin config` names it")
+        assert h.guilds.ruling("7", "Advice-Life").mode == "always"
         assert h.guilds.ruling("7", "anything", "42").mode == "listen"
-        assert h.guilds.ruling("7", "news").mode == "listen"
+        ruling = h.guilds.ruling("7", "news")
+        assert (ruling.mode, ruling.why) == ("mention", "`news` in the list `mention` of `/admin config` names it")
         assert h.guilds.ruling("8", "advice-life").why.endswith("of discord.channels in the bot's file names it")
         assert h.guilds.ruling("7", "general").why == "no list of channels names it"
+
+
+@pytest.mark.parametrize("typed", ["none", "help"])
+async def test_a_channel_that_a_guild_strikes_off_its_list_is_off_it(typed: str) -> None:
+    async with house() as h:
+        await h.guilds.set("7", "always", typed, ANA)
+        assert (await h.values())["always"] == typed
+        assert h.guilds.ruling("7", "advice-life") == Ruling("mention", "no list of channels names it")
+        assert h.guilds.ruling("8", "advice-life").mode == "always"
 
 
 async def test_one_step_takes_the_last_change_back_and_another_makes_it_again() -> None:
@@ -178,7 +195,7 @@ async def test_every_change_is_in_the_audit_of_its_guild() -> None:
         await h.guilds.undo("7", BEN)
         page = await h.store.records(AuditEntry, about="guild:7")
         assert [(each.actor.name, each.action, each.details) for each in page.items] == [
-            ("Ben", "config undo", {"keys": ["session_gap"]}),
+            ("Ben", "config undo", {"keys": ["session_gap"], "changes": {"session_gap": [600.0, "default"]}}),
             ("Ana", "config set", {"key": "session_gap", "from": "default", "to": 600.0}),
         ]
 

@@ -383,20 +383,3 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         ConfigError, match="found no such folder; run troupe in the project's folder, or name the folder"
     ):
         load(tmp_path / "config", {})
-
-
-def test_the_shipped_config_loads_with_nothing_set(tmp_path: Path) -> None:
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    troupe = load(tmp_path / "config", {})
-    assert [bot.name for bot in troupe.bots] == ["sage", "spark", "logic"]
-    for bot in troupe.bots:
-        assert [model.ready for model in bot.models] == [False, False, True]
-        assert not bot.discord.token
-        assert len(bot.personas) >= 2
-        assert bot.root == tmp_path / "data" / bot.name
-
-
-def test_the_example_of_a_dotenv_is_one(tmp_path: Path) -> None:
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    (tmp_path / ".env").write_bytes((ROOT / ".env.example").read_bytes())
-    assert not any(bot.discord.token for bot in load(tmp_path / "config", {}).bots)

@@ -113,6 +113,17 @@ async def test_a_private_line_needs_no_mention(tmp_path: Path) -> None:
         assert answer.content == h.model.default(h.ask)
 
 
+async def test_a_thread_in_which_the_bot_has_answered_is_joined(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        thread = h.server.add_thread(h.channel, "tea", owner=h.ben)
+        await h.asked("hello", channel=thread)
+        await h.asked("and again", channel=thread)
+        joined = f"/channels/{thread.id}/thread-members/@me"
+        await h.server.until(lambda: any(joined in request.line for request in h.server.requests))
+        await h.asked("and once more", channel=thread)
+        assert sum(joined in request.line for request in h.server.requests) == 1
+
+
 async def test_a_thread_goes_by_its_channel(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         elsewhere = h.guild.add_channel("elsewhere")

@@ -144,7 +144,7 @@ async def test_what_was_deleted_or_edited_is_told_in_no_summary_any_more(w: Worl
     room = w.room()
     deleted, edited = "discord:id-general:1", "discord:id-general:2"
     await room.say(ANA, "my tea is XYZZY", origin=edited, answer=False)
-    await room.say(ANA, "my code is PLUGH", origin=deleted, answer=False)
+    await room.say(ANA, "my code is PLUGH", origin=deleted)
     session = await room.session()
     branch = await talk(w).branch(session.id, None, room.channel)
     await w.bot.begin(room.channel)
@@ -155,7 +155,9 @@ async def test_what_was_deleted_or_edited_is_told_in_no_summary_any_more(w: Worl
         kept = await w.store.session(each.id)
         assert kept is not None
         assert kept.context.summary == ""
-    assert "XYZZY" in (await talk(w).context(room.channel)).carry_over
+    before_edit = (await talk(w).context(room.channel)).carry_over
+    assert "XYZZY" in before_edit
+    assert "answered" not in before_edit, "an answer may quote what it answers"
     await w.bot.afterwards.edited(edited, "my tea is green", (), w.clock.now())
     told = (await talk(w).context(room.channel)).carry_over
     assert "Ana last said: my tea is green" in told

@@ -204,6 +204,15 @@ async def test_from_80_percent_on_the_cheaper_model_answers(tmp_path: Path) -> N
         assert (await d.answer()).notice == ""
 
 
+async def test_the_last_answer_there_is_comes_without_word_of_who_answers_next(tmp_path: Path) -> None:
+    async with desk(tmp_path, {"per": "user", "messages": 1, "cheaper": "offline"}) as d:
+        assert not d.quotas.used_up(HALL, ANA.sender, ())
+        told = "You have used 100 % of your 1 answer for today; it begins anew at 00:00 UTC, in 15 hours."
+        assert (await d.answer()).notice == told
+        declined = d.quotas.used_up(HALL, ANA.sender, ())
+        assert declined == d.ask().declined, "asking beforehand is no telling"
+
+
 NARROWED = [
     ({"per": "user"}, [HALL, YARD, ABROAD, DM]),
     ({"per": "user", "guild": "1"}, [HALL, YARD]),
@@ -339,26 +348,28 @@ async def test_the_report_tells_who_used_what_in_one_server(tmp_path: Path) -> N
 
 REPORT = """\
 **Used in this server** from 2026-03-02 09:00 UTC to 2026-03-03 09:00 UTC: \
-3 answers, 1,500 tokens, $0.52 (and 1 answer of unknown price).
+3 answers, 1,500 tokens, $0.52.
+
+-# 1 answer counted as $0.00: its price is unknown.
 
 This server's, for today; it begins anew at 2026-03-04 00:00 UTC.
 `█████░░░░░` $0.50 of $1.00
 
 **By person**
 - \\[click\\]\\(http://x\\): 1 answer, 0 tokens, $0.50
-- Ana: 2 answers, 1,500 tokens, $0.02 (and 1 answer of unknown price)
+- Ana: 2 answers, 1,500 tokens, $0.02
 
 **By channel**
 - hall: 2 answers, 1,500 tokens, $0.52
-- yard: 1 answer, 0 tokens, $0.00 (and 1 answer of unknown price)
+- yard: 1 answer, 0 tokens, $0.00
 
 **By model**
 - gpt: 2 answers, 1,500 tokens, $0.52
-- own: 1 answer, 0 tokens, $0.00 (and 1 answer of unknown price)
+- own: 1 answer, 0 tokens, $0.00
 
 **By persona**
-- sage: 3 answers, 1,500 tokens, $0.52 (and 1 answer of unknown price)
+- sage: 3 answers, 1,500 tokens, $0.52
 
 **By day**
-- 2026-03-02: 2 answers, 1,500 tokens, $0.02 (and 1 answer of unknown price)
+- 2026-03-02: 2 answers, 1,500 tokens, $0.02
 - 2026-03-03: 1 answer, 0 tokens, $0.50"""

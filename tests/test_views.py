@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bots.community_settings import AccessRule
 from storage.model import Annotation, Message
 
 from .speaking import Place, Says, Speaker, awake, speaking, two_faces
@@ -104,6 +105,57 @@ async def test_stop_ends_an_answer_for_its_asker_alone_and_continue_goes_on(tmp_
         assert (more.author.name, more.content) == ("Marcus", "there was")
         asked = [message for message in await kept(place) if message.role == "user"][-1]
         assert asked.reply_to == f"discord:{place.channel.id}:{answer.id}"
+
+
+@pytest.mark.parametrize("button", ["Regenerate", "Continue", "👍"])
+async def test_who_is_not_answered_there_any_more_gets_no_button_either(tmp_path: Path, button: str) -> None:
+    model = Says("words")
+    model.full = True
+    async with speaking(tmp_path, model) as place:
+        (answer,) = await place.answers(place.channel, "well?")
+        rules = [AccessRule(user=str(place.ana.id), allow=False)]
+        bot = place.speaker.bot
+        bot.adopt(bot.settings.model_copy(update={"access": rules}), model)
+        click = await place.server.click(place.ana, answer, button)
+        await place.server.until(lambda: click.messages)
+        assert click.private
+        assert "may not answer you" in click.text
+        assert await thumbs(place) == []
+        assert place.pages() == [answer]
+
+
+async def test_an_answer_of_another_channel_is_not_given_anew_here(tmp_path: Path) -> None:
+    async with speaking(tmp_path, Says("one answer")) as place:
+        (answer,) = await place.answers(place.channel, "well?")
+        other = place.guild.add_channel("other")
+        copied = place.server.post(other, answer.author, answer.content, components=answer.components)
+        click = await place.server.click(place.ana, copied, "Regenerate")
+        await place.server.until(lambda: click.messages)
+        assert "not one of this channel" in click.text
+        assert place.pages() == [answer]
+
+
+@pytest.mark.parametrize("button", ["Regenerate", "Continue"])
+async def test_a_button_of_an_answer_whose_question_was_deleted_says_so(tmp_path: Path, button: str) -> None:
+    model = Says("one answer")
+    model.full = True
+    async with speaking(tmp_path, model) as place:
+        (answer,) = await place.answers(place.channel, "well?")
+        bot, (question, _) = place.speaker.bot, await kept(place)
+        await bot.afterwards.deleted(question.origin or "", question.at)
+        click = await place.server.click(place.ana, answer, button)
+        await place.server.until(lambda: click.messages)
+        assert "question to that answer was deleted" in click.text
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_continue_is_offered_when_the_model_had_no_more_room(tmp_path: Path, full: bool) -> None:
+    model = Says("so many words")
+    model.full = full
+    async with speaking(tmp_path, model) as place:
+        (answer,) = await place.answers(place.channel, "well?")
+        assert buttons(answer) == (["again", "go", "up", "down"] if full else ["again", "up", "down"])
+        assert (await kept(place))[-1].outcome == "whole"
 
 
 async def test_a_button_of_an_answer_that_is_gone_says_so(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from storage.model import Counts, Session
 from storage.records import AuditEntry
 from storage.retention import amount
 
-from ..guilds import DEFAULT, Shown
+from ..guilds import DEFAULT, MODES, Shown
 from ..operations import ModelState
 from ..quotas import count
 from ..spans import span
@@ -66,7 +66,7 @@ def status_page(front: Front, now: BotStatus, counts: Counts | None, here: str) 
 def settings_page(shown: Iterable[Shown]) -> str:
     """A guild's settings, a line each."""
     return "\n".join(
-        f"`{each.key}`: {_channels(inert(each.value))} ({inert(each.origin)})"
+        f"`{each.key}`: {_shown(each.key, each.value)} ({inert(each.origin)})"
         + (f"\n-# ⚠️ {inert(each.trouble)}" if each.trouble else "")
         for each in shown
     )
@@ -171,13 +171,13 @@ def _value(key: str, value: JsonValue) -> str:
             " ".join(f"{name}={part}" for name, part in each.items()) if isinstance(each, dict) else str(each)
             for each in value
         )
-        return _channels(inert(("; " if key == "budgets" else ", ").join(told))) or "none"
+        return _shown(key, ("; " if key == "budgets" else ", ").join(told)) or "none"
     return inert(str(value))
 
 
-def _channels(text: str) -> str:
-    """A text in which the ids of channels are shown as their names."""
-    return _ID.sub(r"<#\1>", text)
+def _shown(key: str, value: str) -> str:
+    """A setting's value, in which the ids of channels are shown as their names."""
+    return _ID.sub(r"<#\1>", inert(value)) if key in MODES else inert(value)
 
 
 def _done(entry: AuditEntry) -> str:
@@ -187,7 +187,11 @@ def _done(entry: AuditEntry) -> str:
 
 
 def _details(entry: AuditEntry) -> str:
-    told = "; ".join(f"{key} {value}" for key, value in entry.details.items() if value not in (None, [], ""))
+    told = "; ".join(
+        f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in entry.details.items()
+        if value not in (None, [], "")
+    )
     return f" ({inert(told)})" if told else ""
 
 

@@ -280,7 +280,10 @@ class Front(discord.Client):
         log.exception("discord.event_failed", event_method=event_method)
 
 
-_RENEW = "Make a new one in the Developer Portal (your application, Bot, Reset Token), set it and start the bot again."
+_RENEW = (
+    "Make a new one in the Developer Portal (your application, Bot, Reset Token) and put it into .env: a running "
+    "`troupe up` then starts the bot again."
+)
 _INTENTS = (
     "Discord refuses the Message Content intent. Turn it on in the Developer Portal (your application, Bot, "
     "Privileged Gateway Intents), or set `discord.message_content: false` to hear only what addresses the bot."

@@ -112,8 +112,8 @@ async def rename(
     interaction: discord.Interaction[Front], title: app_commands.Range[str, 1, 100], which: str | None = None
 ) -> None:
     chosen = await _chosen(interaction, which, here=True)
-    await interaction.client.bot.conversations.rename(chosen.id, title)
-    await answer(interaction, f"It is called {inert(title)} now.")
+    named = await interaction.client.bot.conversations.rename(chosen.id, title)
+    await answer(interaction, f"It is called {inert(named.title)} now.")
 
 
 @session.command(description="Star a session, so that it is kept whatever happens; or take the star back")
@@ -338,8 +338,8 @@ async def _titled(interaction: discord.Interaction[Front], which: str) -> str:
     """The id of the one session of this place with such a title; empty where there is none. Raises `TroupeError` where
     there are several."""
     wanted = " ".join(which.casefold().split())
-    page = await interaction.client.bot.conversations.listing(where(interaction).key, text=which, archived=True)
-    found = [each for each in page.items if " ".join(each.title.casefold().split()) == wanted != ""]
+    page = await interaction.client.bot.conversations.listing(where(interaction).key, text=wanted, archived=True)
+    found = [each for each in page.items if wanted and " ".join(each.title.casefold().split()) == wanted]
     if len(found) > 1:
         raise TroupeError(f"{len(found)} sessions here are called that: choose one from the list, by its date.")
     return found[0].id if found else ""

@@ -11,9 +11,9 @@ import structlog
 from storage.model import Message, Receipt
 
 from ..pieces import Delta, Done, Opened, Piece, Reset
-from .faces import Face, Faces
+from .faces import Face, Faces, hook_gone
 from .limits import Pace, Refusals
-from .posting import BAD_FORM, HOOK_GONE, NO_MORE_HOOKS, Posted, Posting, Question, Sheet
+from .posting import BAD_FORM, NO_MORE_HOOKS, Posted, Posting, Question, Sheet
 from .text import Page, Pager, pages
 from .views import Rows
 
@@ -28,6 +28,7 @@ _TYPING_EVERY = 8.0
 """Discord shows the indicator for ten seconds."""
 _TRY_AGAIN_AFTER = (1.0, 2.0, 4.0, 8.0)
 """Seconds between the tries to bring the final text to the channel."""
+_UNKNOWN_MESSAGE = 10008
 _MOST_PAGES, _PAGES_BESIDE_FILE = 6, 2
 """An answer of more pages than the first goes out as a file below its first two."""
 _IN_FILE = "-# The whole answer is in the file."
@@ -79,6 +80,8 @@ class Delivery:
         """How often the pages began anew with another face: each round's nonces are its own."""
         self._final: Message | None = None
         self._lost = False
+        self._torn = False
+        """Whether somebody took a page away: the answer is not to be shown again."""
         self._showing = False
         """Whether a page is on its way to Discord right now."""
         self._news = asyncio.Event()
@@ -122,8 +125,9 @@ class Delivery:
         return await self.finish()
 
     async def finish(self) -> tuple[Receipt, ...]:
-        """Brings the channel to the final text (to nothing, when there is no answer) and proves it."""
-        self._over = True
+        """Brings the channel to the final text (to nothing, when there is no answer) and proves it. Without proof,
+        what stands there is not the whole answer."""
+        self._over, shown = True, False
         try:
             if self._writing is not None and self._showing:
                 await self._writing
@@ -140,6 +144,8 @@ class Delivery:
                 self._typing.cancel()
             if self._stopping is not None:
                 self._stopping.cancel()
+        if not shown and not self._torn:
+            return ()
         origins = (f"discord:{self._channel.id}:{posted.message.id}" for posted in self._posted)
         return tuple(Receipt(origin=origin, page=page) for page, origin in enumerate(origins))
 
@@ -233,6 +239,7 @@ class Delivery:
         except discord.HTTPException as error:
             # Whatever Discord refuses now it refuses again, but for what it only asks to wait for.
             self._lost = 400 <= error.status < 500 and error.status != 429
+            self._torn = error.code == _UNKNOWN_MESSAGE
             told = "discord.refused" if self._lost else "discord.failed"
             log.warning(told, channel=self._channel.id, status=error.status, code=error.code)
         except (aiohttp.ClientError, OSError) as error:
@@ -267,7 +274,7 @@ class Delivery:
         """Whether there is another voice to say it with: a webhook made anew, once; then the account itself."""
         if self._face is None or self._faces is None:
             return False
-        if error.code in HOOK_GONE:
+        if hook_gone(error):
             self._faces.lost(self._channel)
             self._begin_anew()
             if not self._remade:

@@ -125,7 +125,7 @@ class Facts:
     latency: float = 0.0
     """Seconds to Discord and back."""
     denied: str = ""
-    """The rule by which nobody is answered there, where there is one."""
+    """The rule by which nobody in particular is answered there; of a person, their own rules tell."""
     person: Person | None = None
 
 
@@ -254,7 +254,7 @@ def _self(facts: Facts) -> list[Finding]:
     elif facts.refusals >= _MANY_REFUSALS:
         what = f"Discord refused {facts.refusals:,} requests in ten minutes; from {Refusals.LIMIT:,} on I keep quiet."
         found.append(Finding("hampers", what, "Mend what permissions are missing."))
-    if facts.denied:
+    if facts.denied and facts.person is None:
         what = f"The rules in `access` of my file do not allow me to answer here ({facts.denied})."
         found.append(Finding("limits", what, "Whoever runs me can change the rule."))
     remedy = "`/admin budget` shows who used what; `/admin config set` changes the budgets that were set here."
@@ -286,7 +286,7 @@ def _person(facts: Facts) -> list[Finding]:
     if person.bot:
         what = f"{person.name} is a program: I answer it only when it addresses me, {facts.bot_turns} times in a row."
         found.append(Finding("limits", what, "A person has to speak in between; `discord.bot_turns` says how often."))
-    if not person.allowed and (person.why != facts.denied or not person.why):
+    if not person.allowed:
         why = f" ({person.why})" if person.why else ""
         what = f"The rules in `access` of my file do not allow me to answer {person.name} here{why}."
         found.append(Finding("limits", what, "Whoever runs me can change the rule."))
@@ -314,8 +314,10 @@ def _used_up(front: Front, channel: Place, member: discord.Member | None) -> tup
 
 def _denied(front: Front, channel: Place) -> str:
     """The rule by which nobody is answered there, whoever asks; people may still be let in by name or role."""
-    admission, here = front.bot.admission, place(channel)
-    return "" if admission.welcome(here, None, ()) else admission.access.grant(here, None, ()).why
+    admission, here = front.bot.admission, _talk(channel, None)
+    if here is None or admission.welcome(here, None, ()):
+        return ""
+    return admission.access.grant(here, None, ()).why
 
 
 def _talk(channel: Place, member: discord.Member | None) -> Channel | None:

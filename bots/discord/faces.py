@@ -27,6 +27,8 @@ NOBODY = discord.AllowedMentions.none()
 
 _REST = 600.0
 """Seconds for which a channel that would take no webhook is not asked again."""
+_HOOK_GONE = {10015, 50027}
+"""What Discord says when a webhook, or its token, is no longer there."""
 _NICKNAME = 32
 _REFUSED_IN_NAMES = ("discord", "clyde")
 _LARGEST_PICTURE = 8 << 20
@@ -155,7 +157,9 @@ class Faces:
                     if hook is not None:
                         await hook.delete_message(message_id, **inside(channel))
                         continue
-                except discord.NotFound:  # it came through a webhook that is gone
+                except discord.HTTPException as error:  # it came through a webhook that is gone
+                    if not isinstance(error, discord.NotFound) and not hook_gone(error):
+                        raise
                     if not may(channel, "manage_messages"):
                         continue
                 with contextlib.suppress(discord.NotFound):
@@ -213,6 +217,11 @@ async def picture(address: str) -> bytes:
             if len(data) > _LARGEST_PICTURE:
                 raise ValueError(f"the picture at {address} is larger than {_LARGEST_PICTURE >> 20} MiB")
         return bytes(data)
+
+
+def hook_gone(error: discord.HTTPException) -> bool:
+    """Whether Discord says that the webhook that was used, or its token, is no longer there."""
+    return error.status == 401 or error.code in _HOOK_GONE
 
 
 def inside(channel: object) -> dict[str, Any]:

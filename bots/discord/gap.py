@@ -37,8 +37,9 @@ class Gap:
 
 async def read(front: Front, channel: Any, edge: datetime, since: datetime, limit: int, open: Collection[int]) -> Gap:
     """Reads a channel back to `edge`, the newest `limit` messages of it: lines after `since` that are not in storage
-    are kept, edits and deletions of those that are follow Discord. `open` are the messages whose answers are awaited.
-    Raises what discord.py and the store raise."""
+    are kept, edits and deletions of those that are follow Discord, and pages of
+    answers that were taken away go. `open` are the messages whose answers are awaited. Raises what discord.py and the
+    store raise."""
     gap = Gap(channel, Begun(front, channel, open))
     me = front.user
     readable = isinstance(channel, discord.DMChannel) or may(channel, "read_message_history")
@@ -56,7 +57,10 @@ async def read(front: Front, channel: Any, edge: datetime, since: datetime, limi
     for event in reversed(events):
         known = await front.bot.store.find(origin(channel.id, event.id))
         if event.author.id == me.id or front.faces.own(event):
-            _own(gap, event, known, busy)
+            if known is not None and known.deleted_at is not None and not busy:
+                await front.faces.take_away(channel, [event.id], masked=event.webhook_id is not None)
+            else:
+                _own(gap, event, known, busy)
             continue
         gap.begun.heard(event.id, event.author.id)
         if known is None:

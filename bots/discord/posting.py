@@ -11,10 +11,8 @@ from typing import Any, TypeAlias
 
 import discord
 
-from .faces import NOBODY, Face, Faces, inside, may
+from .faces import NOBODY, Face, Faces, hook_gone, inside, may
 
-HOOK_GONE = {10015, 50027}
-"""What Discord says when a webhook, or its token, is no longer there."""
 NO_MORE_HOOKS = {30007, 30058}
 """What Discord says when a channel or a guild has all the webhooks it may have."""
 BAD_FORM = 50035
@@ -105,8 +103,10 @@ class Posting:
         """Removes a page. One whose webhook is gone stays where the account may not manage messages."""
         try:
             await posted.message.delete()
-        except discord.NotFound as error:
-            if error.code in HOOK_GONE and may(self.channel, "manage_messages"):
+        except discord.HTTPException as error:
+            if not isinstance(error, discord.NotFound) and (posted.face is None or not hook_gone(error)):
+                raise
+            if hook_gone(error) and may(self.channel, "manage_messages"):
                 with contextlib.suppress(discord.NotFound):
                     await self.channel.get_partial_message(posted.message.id).delete()
 

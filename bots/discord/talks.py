@@ -17,6 +17,7 @@ import structlog
 from storage.errors import StorageError
 from storage.model import Message, Reaction, Receipt, Sender
 
+from ..afterwards import DROPPED
 from ..bot import Bot
 from ..incoming import Incoming
 from ..manners import THANKED, Choice
@@ -39,6 +40,8 @@ Question = discord.Message | discord.PartialMessage
 _CANNOT_KEEP = (
     "-# I cannot keep this conversation right now, so I am not answering. An admin has to look at my storage."
 )
+_HELD_BACK = "⏳"
+"""Below a line that gets no answer, of a person who was told a moment ago when there will be some again."""
 _CHANNELS = 10_000
 """Channels of which it is remembered whether anything is kept."""
 _LEAVE_WITHIN = 5.0
@@ -90,6 +93,10 @@ class Talks:
         self._faces = faces
         self._undelivered = undelivered
         self._every_row = Rows(bot)
+        self._told_unkept: set[int] = set()
+        """Channels that were told that nothing can be kept, since something was kept there last."""
+        self._joined: OrderedDict[int, None] = OrderedDict()
+        """Threads that the bot joined, or tried to."""
         self._under_way: set[asyncio.Task[object]] = set()
         self._showing: dict[int, list[_Showing]] = {}
         """By channel."""
@@ -111,16 +118,33 @@ class Talks:
     async def hear(self, event: discord.Message, choice: Choice, incoming: Incoming) -> None:
         """Has a line kept and, when an answer is due, delivers it."""
         try:
-            await self.deliver(self._bot.receive(incoming), event, event.author.id)
+            answer = await self.deliver(self._bot.receive(incoming), event, event.author.id)
+            self._told_unkept.discard(event.channel.id)
             welcome = self._bot.admission.welcome(incoming.channel, incoming.sender, incoming.roles)
-            if choice.act == "react" and welcome and not self._refusals.exhausted:
+            sign = THANKED if choice.act == "react" and welcome else ""
+            if answer is None and incoming.answer and await self._held_back(incoming):
+                sign = _HELD_BACK
+            if sign and not self._refusals.exhausted:
                 with suppress(discord.HTTPException, OSError):
-                    await event.add_reaction(THANKED)
+                    await event.add_reaction(sign)
         except StorageError as error:
             self.tell_storage(error)
-            if incoming.answer and not self._refusals.exhausted:
+            if incoming.answer and not self._refusals.exhausted and event.channel.id not in self._told_unkept:
+                self._told_unkept.add(event.channel.id)
                 with suppress(discord.HTTPException, OSError):
                     await event.channel.send(_CANNOT_KEEP)
+
+    async def _held_back(self, incoming: Incoming) -> bool:
+        """Whether a line got no word, since its asker was told a moment ago that a budget is used up."""
+        asked = (incoming.channel, incoming.sender, incoming.roles)
+        if not (self._bot.settings.discord.reactions and incoming.sender.type == "user"):
+            return False
+        if not self._bot.admission.used_up(*asked):
+            return False
+        with suppress(StorageError):
+            line = await self._bot.store.find(incoming.origin)
+            return line is not None and any(each.kind == DROPPED for each in line.annotations)
+        return False
 
     async def deliver(self, pieces: AsyncIterator[Piece], question: Question, asker_id: int) -> Message | None:
         """Shows an answer below its question and keeps the receipts; None when there was nothing to say.
@@ -146,10 +170,21 @@ class Talks:
                     await self._bot.delivered(answer.id, receipts)
                     if not receipts:
                         self._undelivered()
+                    await self._join(question.channel)
         finally:
             if showing is not None:
                 await self._over(question.channel.id, showing)
         return answer
+
+    async def _join(self, channel: object) -> None:
+        """Joins a thread in which the bot has answered, so that it hears what is said there from now on."""
+        if not isinstance(channel, discord.Thread) or channel.me is not None or channel.id in self._joined:
+            return
+        self._joined[channel.id] = None
+        if len(self._joined) > _CHANNELS:
+            self._joined.popitem(last=False)
+        with suppress(discord.HTTPException, OSError):
+            await channel.join()
 
     async def show(self, answer: Message, question: discord.PartialMessage) -> bool:
         """Shows an answer that was kept and reached nobody; False when Discord would not take it."""
@@ -164,7 +199,8 @@ class Talks:
             return
         text, files = words(event, me, self._bot.settings.display), tuple(map(attachment, event.attachments))
         where, at = origin(event.channel.id, event.id), event.edited_at or self._now()
-        answer = await self._safely(lambda: self._bot.afterwards.edited(where, text, files, at))
+        change = partial(self._bot.afterwards.edited, where, text, files, at)
+        answer = await self._safely(event.channel.id, change)
         if answer is not None:
             await self._offer(answer)
 
@@ -173,7 +209,7 @@ class Talks:
         now = self._now()
         for message_id in message_ids:
             change = partial(self._bot.afterwards.deleted, origin(channel_id, message_id), now)
-            if await self._safely(change) is None and (showing := self._page_of(channel_id, message_id)):
+            if await self._safely(channel_id, change) is None and (showing := self._page_of(channel_id, message_id)):
                 showing.changes.append(change)
 
     async def reacted(self, event: discord.RawReactionActionEvent, *, on: bool) -> None:
@@ -202,7 +238,7 @@ class Talks:
 
     async def vanished(self, channel_id: int) -> None:
         """A channel or thread was deleted."""
-        await self._safely(lambda: vanished(self._bot, f"discord:{channel_id}", self._now()))
+        await self._safely(channel_id, partial(vanished, self._bot, f"discord:{channel_id}", self._now()))
 
     async def leave(self) -> None:
         """Lets answers under way reach their channels."""
@@ -230,8 +266,13 @@ class Talks:
         """Does what an event says; what concerns a page of an answer once that is kept."""
         if showing := self._page_of(event.channel_id, event.message_id):
             showing.changes.append(change)
-        elif await self._safely(lambda: self._keeps_some_of(event.channel_id)):
-            await self._safely(change)
+            return
+
+        async def if_kept() -> None:
+            if await self._keeps_some_of(event.channel_id):
+                await change()
+
+        await self._safely(event.channel_id, if_kept)
 
     def _page_of(self, channel_id: int, message_id: int) -> _Showing | None:
         """The answer on its way of which a message is a page."""
@@ -259,7 +300,7 @@ class Talks:
             if not here:
                 del self._showing[channel_id]
         for change in showing.changes:
-            await self._safely(change)
+            await self._safely(channel_id, change)
 
     def _delivery(self, question: Question, asker: int | None) -> Delivery:
         return Delivery(
@@ -272,10 +313,11 @@ class Talks:
             asker=asker,
         )
 
-    async def _safely(self, change: Callable[[], Awaitable[Changed]]) -> Changed | None:
-        """What people do to messages has nobody who waits for an answer: trouble is for the status and the log."""
+    async def _safely(self, channel_id: int, change: Callable[[], Awaitable[Changed]]) -> Changed | None:
+        """What people do to messages has nobody who waits for an answer: trouble is for the status and the log, and
+        the change is made once storage is back."""
         try:
-            return await change()
+            return await self._bot.keeping.in_order(f"discord:{channel_id}", f"change in {channel_id}", change)
         except StorageError as error:
             self.tell_storage(error)
             return None

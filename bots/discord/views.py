@@ -17,8 +17,9 @@ from storage.model import Annotation, Message
 from ..bot import Bot
 from ..errors import TroupeError
 from ..incoming import Incoming
+from ..turn import FULL
 from .faces import NOBODY
-from .interactions import refused, where
+from .interactions import UNREACHABLE, refused, where
 from .translate import origin, roles, who
 
 if TYPE_CHECKING:
@@ -72,9 +73,12 @@ class AnswerButton(
         """Acknowledges the click at once, then does what the button says; trouble is told to the clicker alone."""
         try:
             await interaction.response.defer()
-            told = await _DOES[self.act](self, interaction, interaction.client)
-        except (TroupeError, StorageError) as error:
+            told = refused(interaction) or await _DOES[self.act](self, interaction, interaction.client)
+        except TroupeError as error:
             told = str(error)
+        except StorageError as error:
+            log.error("interaction.storage_failed", interaction=interaction.id, error=str(error))
+            told = UNREACHABLE
         except Exception as error:
             log.error("interaction.failed", interaction=interaction.id, exc_info=error)
             told = f"Something went wrong on my side; my log has it under {interaction.id}."
@@ -108,10 +112,7 @@ class Rows:
 
     def _unfinished(self, answer: Message) -> bool:
         """Whether there may be more to say: it was stopped or cut, or is as long as an answer may become."""
-        models = self._bot.settings.models
-        longest = min(model.max_tokens for model in [model for model in models if model.ready] or models)
-        full = answer.usage is not None and answer.usage.tokens_out >= longest
-        return bool(answer.words.strip()) and (answer.outcome != "whole" or full)
+        return bool(answer.words.strip()) and (answer.outcome != "whole" or answer.metadata.items() >= FULL.items())
 
 
 def _row(*buttons: AnswerButton) -> discord.ui.View:
@@ -143,7 +144,9 @@ async def _again(button: AnswerButton, interaction: discord.Interaction[Any], fr
 
 async def _go(button: AnswerButton, interaction: discord.Interaction[Any], front: Front) -> str:
     """The asker's wish for more, as a line of theirs."""
-    answer, _ = await _both(button, interaction, front)
+    answer, question = await _both(button, interaction, front)
+    if question is None or question.deleted_at is not None:
+        raise TroupeError("The question to that answer was deleted: ask again.")
     channel, shown = interaction.channel, interaction.message
     if channel is None or shown is None:
         raise TroupeError("The answer to go on with is gone.")
@@ -202,10 +205,10 @@ async def _both(
     button: AnswerButton, interaction: discord.Interaction[Any], front: Front
 ) -> tuple[Message, Message | None]:
     """The answer and its question, once it is clear that the clicker may have more of it."""
-    refusal = refused(interaction)
-    if refusal:
-        raise TroupeError(refusal)
     answer = await _kept(button, front)
+    session = await front.bot.store.session(answer.session_id)
+    if session is None or session.channel.key != where(interaction).key:
+        raise TroupeError("The conversation of this answer is not one of this channel: ask again here.")
     question = await front.bot.store.message(answer.reply_to) if answer.reply_to else None
     asked = question is not None and question.sender.id == str(interaction.user.id)
     if not asked and not interaction.permissions.manage_messages:

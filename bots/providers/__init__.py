@@ -58,6 +58,8 @@ class Chunk:
     text: str = ""
     notice: str = ""
     usage: Usage | None = None
+    full: bool = False
+    """Whether the words end here because an answer may not become longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _IDLE = 240.0
 _LONG = 6
 """Messages from which on a conversation is worth caching beside its system prompt."""
 _UNDER_WAY = "(The conversation is already under way.)"
+_FULL = ("max_tokens", "model_context_window_exceeded")
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -78,7 +79,7 @@ class Anthropic:
         finally:
             if stream is not None:
                 await stream.close()
-        yield Chunk(usage=used)
+        yield Chunk(usage=used, full=reason in _FULL)
 
     async def close(self) -> None:
         await self._client.close()

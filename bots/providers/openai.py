@@ -77,7 +77,7 @@ class OpenAI:
         finally:
             if response is not None:
                 await response.close()
-        yield Chunk(usage=used)
+        yield Chunk(usage=used, full=reason == "length")
 
     async def close(self) -> None:
         await self._client.close()

@@ -150,6 +150,13 @@ async def test_tokens_are_the_whole_prompt_with_the_cached_part_told(wired: Prov
     assert (usage.tokens_in, usage.tokens_out, usage.cache_read) == (506, 3, 500)
 
 
+@pytest.mark.parametrize("room", [False, True])
+async def test_an_answer_that_had_no_more_room_says_so(wired: Provider, server: ProviderServer, room: bool) -> None:
+    full = {"openai": "length", "anthropic": "max_tokens"}[wired.name]
+    server.answer("so many words", finish=None if room else full)
+    assert [chunk.full for chunk in await heard(wired)][-1] is not room
+
+
 async def test_a_server_that_tells_no_usage_leaves_it_at_nothing(wired: Provider, server: ProviderServer) -> None:
     server.answer("plain words", usage=False)
     chunks = await heard(wired)

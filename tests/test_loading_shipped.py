@@ -1,4 +1,4 @@
-"""What people write about a community in `config/`, and what they are told where it could never match."""
+"""The configuration as shipped: it loads, and so does what people add to it, or they are told what cannot work."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ def findings(project: Path, text: str, **environ: str) -> list[str]:
     except ConfigError as error:
         return [finding.partition("sage.yaml:")[2] or finding for finding in error.findings]
     return []
+
+
+def test_the_shipped_config_loads_with_nothing_set(tmp_path: Path) -> None:
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    troupe = load(tmp_path / "config", {})
+    assert [bot.name for bot in troupe.bots] == ["sage", "spark", "logic"]
+    for bot in troupe.bots:
+        assert [model.ready for model in bot.models] == [False, False, True]
+        assert not bot.discord.token
+        assert len(bot.personas) >= 2
+        assert bot.root == tmp_path / "data" / bot.name
+
+
+def test_the_example_of_a_dotenv_is_one(tmp_path: Path) -> None:
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    (tmp_path / ".env").write_bytes((ROOT / ".env.example").read_bytes())
+    assert not any(bot.discord.token for bot in load(tmp_path / "config", {}).bots)
 
 
 def test_the_rules_and_budgets_of_the_readme_pass_for_the_shipped_sage(tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ def front_of(w: World, tmp_path: Path, **more: Any) -> Front:
         "report": _ignore,
         "operations": Operations(status=_never, models=tuple, back_up=_never, clean_up=_never),
     }
-    return Front(w.bot, **{**known, **more})
+    front = Front(w.bot, **{**known, **more})
+    front._connection.guild_ready_timeout = 0.02  # the library would wait for more guilds for two seconds
+    return front
 
 
 def _ignore(_facts: dict[str, object]) -> None:

@@ -108,7 +108,6 @@ class Home:
             w.clock.at = datetime.now(UTC) + timedelta(seconds=later)
             now = lambda: datetime.now(UTC) + timedelta(seconds=later)  # noqa: E731
             front = front_of(w, self.root, clock=_clock, now=now, wait=self.wait)
-            front._connection.guild_ready_timeout = 0.02  # nobody streams guilds here for two seconds
             with pointed_at(self.server):
                 serving = asyncio.ensure_future(front.serve())
                 try:

@@ -117,7 +117,6 @@ async def living(
     async with world(config, root=config.root, provider=provider, blobs=blobs_of(config)) as w:
         w.clock.at = clock.at
         front = front_of(w, config.root, now=w.clock.now, clock=wall)
-        front._connection.guild_ready_timeout = 0.02  # the library would wait for more guilds for two seconds
         serving = asyncio.ensure_future(front.serve())
         try:
             await server.until_ready(account)

@@ -110,7 +110,8 @@ class Fetching:
         """The texts among the files beside messages, by their hashes."""
         found: dict[str, str] = {}
         for message in messages:
-            if any(file.blob for file in message.attachments):
+            files = message.attachments
+            if files and any(file.blob for file in files):
                 found |= await self._media.texts(message.attachments)
         return found
 
@@ -118,7 +119,8 @@ class Fetching:
         """Stops fetching."""
         tasks = [*self._under_way.values(), *self._glimpses]
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # a second time would not let it close its file
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _fetch(self, line: Message, kept: asyncio.Future[bool]) -> None:

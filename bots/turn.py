@@ -146,6 +146,8 @@ class Turns:
 
     async def _line_is_kept(self, turn: Turn) -> bool:
         try:
+            if turn.kept.done():
+                return turn.kept.result()
             return await asyncio.shield(turn.kept)  # who gives up the answer keeps the line all the same
         except StorageError as error:
             turn.refused = error
@@ -211,8 +213,11 @@ class Turns:
         known = await self._known(session.channel.key)
         carry_over = await self._sessions.carry_over(session) if session.follows else ""
         glimpses = [await files.glimpse(each) for each in turn.replied if each.files]
-        asked_now = _with_files(turn, before, glimpses)
         replied = [each.message for each in turn.replied if each.message]
+        if replied:  # their files may have come since the history was read
+            renewed = {message.id: message for message in replied}
+            before = [renewed.get(message.id, message) for message in before]
+        asked_now = _with_files(turn, before, glimpses)
         # The nearest first: there is room for a few.
         beside = [
             f for message in (*asked_now, *replied, *before[: -_LOOKED_BACK - 1 : -1]) for f in message.attachments

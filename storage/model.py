@@ -179,6 +179,8 @@ class Message(Value):
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
+        if len(self.parts) == 1 and type(self.parts[0]) is Text:  # nearly always, and asked of every line of a prompt
+            return ()
         return tuple(part for part in self.parts if isinstance(part, Attachment))
 
     @property

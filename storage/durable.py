@@ -81,10 +81,12 @@ def sync_folder(folder: Path) -> None:
 
 
 async def in_thread(work: Callable[..., Result], *args: object) -> Result:
-    """Runs blocking work in a thread; whoever gives up still waits for it, and cleans up only afterwards."""
+    """Runs blocking work in a thread; whoever gives up, even twice, waits for it and cleans up only afterwards."""
     running = asyncio.ensure_future(asyncio.to_thread(work, *args))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([running])
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
         raise

@@ -107,8 +107,9 @@ class Media:
                 self._refuse(message.origin, file, f"It is number {number} of the files beside one message.")
         missing = [file for file in message.attachments[: self._settings.count] if file.blob is None]
         wanted = [file for file in missing if _mark(message.origin, file) not in self._refused]
-        taken = await asyncio.gather(*(self._taken(fetch, message, file) for file in wanted))
-        return [file for file in taken if file is not None]
+        async with asyncio.TaskGroup() as group:  # which waits for all, also when it is given up
+            taken = [group.create_task(self._taken(fetch, message, file)) for file in wanted]
+        return [fetched for task in taken if (fetched := task.result()) is not None]
 
     async def glimpse(self, attachments: Sequence[Attachment], origin: str | None) -> Glimpse:
         """What a model may be shown of files beside the message at `origin`, which is not kept; neither are they. One

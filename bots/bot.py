@@ -294,10 +294,6 @@ class Bot:
             await self.keeping.keep(session, message)
             return message
 
-    def changed(self, message: Message) -> None:
-        """Told when a kept message is not what it was."""
-        self._recent.changed(message)
-
     async def begin(self, channel: Channel) -> Session:
         """Starts a new session in a channel: `/new`."""
         async with self.doors.of(channel.key):

@@ -303,11 +303,7 @@ def _shared_roots(drafts: list[_Draft], config: Path) -> Iterator[str]:
 
 def _acquainted(bots: list[BotSettings]) -> tuple[BotSettings, ...]:
     """The bots, each of which knows by what words the others are called, and where one before it answers every line."""
-    calls = {bot.name: [bot.display, bot.name] for bot in bots}
-    for bot in bots:
-        for persona in bot.personas:
-            calls[bot.name] += [persona.display, persona.name, *persona.aliases]
-    others = {bot.name: [word for name in calls if name != bot.name for word in calls[name]] for bot in bots}
+    others = {bot.name: [word for other in bots if other is not bot for word in other.names] for bot in bots}
     met = []
     ahead: tuple[str, ...] = ()
     for bot in bots:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from storage.model import Channel
@@ -149,6 +149,7 @@ def _stands_in(binding: BindingSettings, channel: Channel, home_name: HomeName) 
     return channel.guild_id is not None and binding.guild in (channel.guild_id, channel.guild_name)
 
 
+@lru_cache(maxsize=64)
 def called(names: tuple[str, ...]) -> re.Pattern[str]:
     """Matches lines that call one of the names: `Ada, …`, `hey Ada …`, `@Ada …`, or `…, Ada?` at the end."""
     known = sorted({name.strip() for name in names if name.strip()}, key=len, reverse=True)
@@ -159,7 +160,8 @@ def called(names: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"{start}|,\s*@?{name}\s*[.!?]*\s*$", re.IGNORECASE)
 
 
-def named(names: Iterable[str]) -> re.Pattern[str]:
+@lru_cache(maxsize=64)
+def named(names: tuple[str, ...]) -> re.Pattern[str]:
     """Matches one of the names where a line begins or ends with it."""
     known = sorted({name.strip() for name in names if name.strip()}, key=len, reverse=True)
     name = rf"@?(?:{'|'.join(map(re.escape, known))})(?!\w)"

@@ -75,8 +75,7 @@ class Sessions:
     def adopt(self, settings: BotSettings) -> None:
         """Goes by other settings from now on."""
         self.max_history = settings.storage.max_history
-        personas = [name for each in settings.personas for name in (each.name, each.display, *each.aliases)]
-        self.voices = (settings.display, settings.name, *personas)
+        self.voices = settings.names
         """The names the bot itself goes by: a person who bears one is told apart from it."""
         self._timeout = timedelta(seconds=settings.storage.session_timeout)
         self._gaps: dict[ChannelKind, float | None] = {

@@ -255,6 +255,12 @@ class BotSettings(Section):
         """The bot's storage root, relative paths counted from the project's folder."""
         return Path(self.storage.path.replace("{bot_name}", self.name))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the bot and its personas are called, by themselves and by others."""
+        personas = (word for each in self.personas for word in (each.display, each.name, *each.aliases))
+        return (self.display, self.name, *personas)
+
     def persona(self, name: str) -> PersonaSettings | None:
         return next((persona for persona in self.personas if persona.name == name), None)
 

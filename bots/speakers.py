@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 
 from storage.model import Message, Sender
@@ -36,11 +36,11 @@ class Speakers:
         senders = {(sender.id, sender.name): sender for sender in everybody}
         people = [key for key, sender in senders.items() if sender.type in ("user", "bot")]
         voices = [sender.name for sender in senders.values() if sender.type not in ("user", "bot")]
-        taken = {*_ROLES, *map(_likeness, (*reserved, *voices))} - {""}
+        taken = frozenset((*_ROLES, *map(_likeness, (*reserved, *voices)))) - {""}
         bearers: dict[str, dict[str, None]] = {}
         for id, name in people:
             bearers.setdefault(_likeness(name), {})[id] = None
-        self._names = {(id, name): _told_apart(id, name, bearers[_likeness(name)], taken) for id, name in people}
+        self._names = {(id, name): _told_apart(id, name, tuple(bearers[_likeness(name)]), taken) for id, name in people}
 
     def name(self, sender: Sender) -> str:
         """What a sender is called before a line."""
@@ -77,7 +77,8 @@ def _likeness(name: str) -> str:
     return letters.translate(_ALIKE) or shown
 
 
-def _told_apart(id: str, name: str, bearers: Mapping[str, None], taken: Iterable[str]) -> str:
+@lru_cache(maxsize=4096)
+def _told_apart(id: str, name: str, bearers: tuple[str, ...], taken: frozenset[str]) -> str:
     shown, likeness = inert(name), _likeness(name)
     words = {likeness, *map(_likeness, re.split(r"[\W_]+", shown))}
     posing = any(each in words or (len(each) > _LONG and each in likeness) for each in taken)

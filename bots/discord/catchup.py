@@ -113,6 +113,8 @@ class Catchup:
 
     async def passed(self, channel_id: int) -> None:
         """Waits until a channel's gap was read; not for ever."""
+        if self._open.is_set() and channel_id not in self._gates:  # as nearly always: every event comes by here
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 await self._open.wait()

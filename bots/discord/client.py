@@ -31,7 +31,7 @@ from .faces import Faces
 from .files import Files
 from .limits import Identifies, Pace, Refusals, trace
 from .sync import sync
-from .talks import Talks
+from .talks import Question, Talks
 from .translate import Ears
 from .views import BUTTONS
 
@@ -220,9 +220,7 @@ class Front(discord.Client):
         if heard is not None:
             await self.talks.hear(event, *heard)
 
-    async def deliver(
-        self, pieces: AsyncIterator[Piece], question: discord.Message | discord.PartialMessage, asker_id: int
-    ) -> Message | None:
+    async def deliver(self, pieces: AsyncIterator[Piece], question: Question, asker_id: int) -> Message | None:
         """Shows an answer: see `Talks.deliver`."""
         return await self.talks.deliver(pieces, question, asker_id)
 

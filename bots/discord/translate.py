@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal, TypeAlias
@@ -16,7 +15,6 @@ from ..bot import Bot
 from ..incoming import Incoming, is_stop
 from ..manners import Choice, Heard, Mode, choose
 from ..router import called, named
-from ..settings import BotSettings
 from .text import safe_name, strip_mention
 
 Place: TypeAlias = "discord.abc.MessageableChannel"
@@ -53,7 +51,7 @@ class Ears:
             return None
         choice = choose(
             Heard(
-                text=_own_names(settings).sub("", text),
+                text=named(settings.names).sub("", text),
                 direct=direct,
                 mode=self.mode(event.channel)[0],
                 by_bot=event.author.bot,
@@ -124,12 +122,6 @@ class Ears:
         self._bot_lines.move_to_end(channel_id)
         if len(self._bot_lines) > _CHANNELS:
             self._bot_lines.popitem(last=False)
-
-
-def _own_names(settings: BotSettings) -> re.Pattern[str]:
-    """Matches what this bot and its personas are called, where a line begins or ends with it."""
-    personas = (word for each in settings.personas for word in (each.name, each.display, *each.aliases))
-    return named((settings.name, settings.display, *personas))
 
 
 def origin(channel_id: int, message_id: int) -> str:

@@ -28,6 +28,7 @@ WAL_PAGES = 4000
 instead of four times."""
 PATIENCE = 5.0
 """Seconds to wait for another program (an admin's `sqlite3`, a copying tool) to let go of the file."""
+_TRIES = 20
 
 
 class Connection:
@@ -153,13 +154,25 @@ def _refuse_cut(path: Path, log: int) -> None:
 def writer(connection: sqlite3.Connection, path: Path | None, tell: Tell = silent) -> None:
     """The one connection that writes: brings the schema up to date, then promises that a commit is on the disk."""
     upgrade(connection, path, tell)
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.executescript((SCHEMA / "writing.sql").read_text("utf-8"))
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """SQLite waits for locks, but not for the one it takes to change the journal: with another program opening the
+    file at that moment it gives up at once."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def indexer(connection: sqlite3.Connection, path: Path | None) -> None:

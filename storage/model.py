@@ -7,7 +7,7 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Front = Literal["discord", "web", "terminal"]
 ChannelKind = Literal["channel", "thread", "dm", "web", "terminal"]
@@ -81,9 +81,41 @@ class Attachment(Value):
     """Bytes."""
     blob: str | None = None
     """The hash of its bytes in the bot's own blobs, once they were fetched."""
+    description: str = ""
+    """What it shows, for those who cannot see it."""
 
 
-Part = Annotated[Text | Note | Attachment, Field(discriminator="type")]
+class ToolCall(Value):
+    """What a persona had a tool do."""
+
+    type: Literal["tool_call"] = "tool_call"
+    call_id: str
+    tool: str
+    function: str = ""
+    arguments: JsonValue = None
+
+
+class ToolResponse(Value):
+    """What a tool gave back."""
+
+    type: Literal["tool_response"] = "tool_response"
+    call_id: str
+    tool: str
+    result: JsonValue = None
+    error: str | None = None
+
+
+class MemoryReference(Value):
+    """A memory that was recalled for a message."""
+
+    type: Literal["memory_reference"] = "memory_reference"
+    memory_id: str
+    memory_type: str = ""
+    relevance: Finite = 0.0
+    context: str = ""
+
+
+Part = Annotated[Text | Note | Attachment | ToolCall | ToolResponse | MemoryReference, Field(discriminator="type")]
 
 
 class Sender(Value):

@@ -1,0 +1,89 @@
+"""Files that another program left: a folder, a zip or a single file, of which nothing is changed."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from ..errors import StorageError
+
+_NAMES = 1_000_000
+"""The most files of one source."""
+
+
+class BadSource(StorageError):
+    """A source cannot be read at all."""
+
+
+class Source:
+    """Opened once, closed by `with`. Names are relative, with `/`; a file of which a link leads out of the folder, a
+    device, a name with `..` in it: none of these is listed or opened."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `BadSource` where there is nothing that can be read."""
+        self.path = path
+        self._held = ExitStack()
+        self._zip: zipfile.ZipFile | None = None
+        try:
+            if path.is_file() and zipfile.is_zipfile(path):
+                self._zip = self._held.enter_context(zipfile.ZipFile(path))
+            self._files = dict(self._found())
+        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+            self._held.close()
+            raise BadSource(f"{path} cannot be read ({error}): name a folder, a file or a zip.") from error
+        self.names = sorted(self._files)
+        """Every file there is."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._held.close()
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file's bytes, to be closed by the caller. Raises `BadSource` for one that cannot be read."""
+        if name not in self._files:
+            raise BadSource(f"{self.path} has no file {name[:120]!r}.")
+        try:
+            return self._zip.open(name) if self._zip else self._files[name].open("rb")
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise BadSource(f"{name[:120]} in {self.path} cannot be read ({error}).") from error
+
+    def size(self, name: str) -> int:
+        """How many bytes a file has; 0 where it is gone."""
+        try:
+            return self._zip.getinfo(name).file_size if self._zip else self._files[name].stat().st_size
+        except (OSError, KeyError):
+            return 0
+
+    def _found(self) -> Iterator[tuple[str, Path]]:
+        if self._zip is not None:
+            for info in self._zip.infolist()[:_NAMES]:
+                if not info.is_dir() and _plain(info.filename):
+                    yield info.filename, self.path
+        elif self.path.is_dir():
+            yield from self._walked()
+        elif stat.S_ISREG(self.path.stat().st_mode):
+            yield self.path.name, self.path
+
+    def _walked(self) -> Iterator[tuple[str, Path]]:
+        top = self.path.resolve()
+        for number, path in enumerate(self.path.rglob("*")):
+            if number >= _NAMES:
+                raise BadSource(f"{self.path} has more than {_NAMES:,} files: name a folder further down.")
+            real = path.resolve()
+            if real.is_relative_to(top) and real.is_file():
+                yield path.relative_to(self.path).as_posix(), path
+
+
+def _plain(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return not name.startswith(("/", "\\")) and ".." not in parts and ":" not in parts[0]

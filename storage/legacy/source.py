@@ -33,7 +33,7 @@ class Source:
             if path.is_file() and zipfile.is_zipfile(path):
                 self._zip = self._held.enter_context(zipfile.ZipFile(path))
             self._files = dict(self._found())
-        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
             self._held.close()
             raise BadSource(f"{path} cannot be read ({error}): name a folder, a file or a zip.") from error
         self.names = sorted(self._files)
@@ -54,7 +54,7 @@ class Source:
             raise BadSource(f"{self.path} has no file {name[:120]!r}.")
         try:
             return self._zip.open(name) if self._zip else self._files[name].open("rb")
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
             raise BadSource(f"{name[:120]} in {self.path} cannot be read ({error}).") from error
 
     def size(self, name: str) -> int:

@@ -27,7 +27,7 @@ _FILES = 0.4
 """The share of the window that the texts of files beside one message may take."""
 _IMAGE = 1_600
 """Tokens of a picture, roughly, at the size at which it is shown."""
-_FILE_NAME, _ENDING = 60, 10
+_FILE_NAME, _ENDING, _DESCRIPTION = 60, 10, 300
 """Characters of a file's name, and of what stands behind its last dot."""
 _SESSIONS = 1024
 _CHARACTERS = 4_000_000
@@ -220,7 +220,8 @@ def _indented(text: str) -> str:
 def _described(file: Attachment) -> str:
     size = "" if not file.size else f", {_size(file.size)}"
     more = (", empty" if not file.size else "") if file.blob else ", not read"
-    return f"[{file.type}: {_file_name(file)}{size}{more}]"
+    shows = f", {inert(file.description, _DESCRIPTION)}" if file.description else ""
+    return f"[{file.type}: {_file_name(file)}{size}{more}{shows}]"
 
 
 def _file_name(file: Attachment) -> str:

@@ -203,4 +203,5 @@ def attachment(file: discord.Attachment) -> Attachment:
         url=file.url,
         media_type=media or None,
         size=file.size,
+        description=file.description or "",
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from ..model import Channel, Message, Sender, Session, session_id
-from . import Taken
+from . import Spot, Taken
 from .reading import chance
 
 PARTICIPANTS = 50
@@ -20,33 +20,39 @@ def cut(channel: Channel, lines: Iterable[Taken], gap: timedelta | None, program
     now: _Growing | None = None
     before: str | None = None
     for line in lines:
-        message = line.item
-        if not isinstance(message, Message):
-            raise TypeError("Only messages are cut into sessions.")
-        spoke = message.role == "user"
+        message = _message(line)
+        spoke = message.role == "user" and message.sender.type != "bot"
         if now is None or (spoke and gap is not None and message.at - now.last_at > gap):
             if now is not None:
-                yield Taken(now.whole(), line.spot)
+                yield Taken(now.whole(), now.spot)
                 before = now.id
-            now = _Growing(channel, message.at, before, program)
+            now = _Growing(channel, message.at, before, program, line.spot)
             yield Taken(now.so_far(), line.spot)
-        now.hear(message, spoke)
+        now.hear(message, spoke, line.spot)
         yield Taken(message.model_copy(update={"session_id": now.id}), line.spot, line.files)
-        last = line.spot
     if now is not None:
-        yield Taken(now.whole(), last)
+        yield Taken(now.whole(), now.spot)
+
+
+def _message(line: Taken) -> Message:
+    if not isinstance(line.item, Message):
+        raise TypeError("Only messages are cut into sessions.")
+    return line.item
 
 
 class _Growing:
-    def __init__(self, channel: Channel, at: datetime, follows: str | None, program: str) -> None:
-        self.id = session_id(at, chance(program, channel.key, at.isoformat()))
-        self.last_at = at
+    def __init__(self, channel: Channel, at: datetime, follows: str | None, program: str, spot: Spot) -> None:
+        luck = chance(program, channel.key, at.isoformat())
+        # Twice the usual tail: among years of talk many sessions begin within the same second of other channels.
+        self.id = session_id(at, luck) + session_id(at, luck >> 20)[-4:]
+        self.last_at, self.spot = at, spot
         self._channel, self._opened_at, self._ended_at = channel, at, at
         self._follows = follows
         self._people: dict[str, Sender] = {}
         self._metadata = {"from": program}
 
-    def hear(self, message: Message, spoke: bool) -> None:
+    def hear(self, message: Message, spoke: bool, spot: Spot) -> None:
+        self.spot = spot
         self._ended_at = max(self._ended_at, message.at)
         if spoke:
             self.last_at = message.at

@@ -79,9 +79,16 @@ class Source:
         for number, path in enumerate(self.path.rglob("*")):
             if number >= _NAMES:
                 raise BadSource(f"{self.path} has more than {_NAMES:,} files: name a folder further down.")
-            real = path.resolve()
-            if real.is_relative_to(top) and real.is_file():
+            if _within(path, top):
                 yield path.relative_to(self.path).as_posix(), path
+
+
+def _within(path: Path, top: Path) -> bool:
+    try:
+        real = path.resolve()
+        return real.is_relative_to(top) and real.is_file()
+    except (OSError, RuntimeError):  # links that lead to each other
+        return False
 
 
 def _plain(name: str) -> bool:

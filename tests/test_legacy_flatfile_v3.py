@@ -54,7 +54,7 @@ def put(folder: Path, name: str, value: Any) -> None:
     target.write_text(json.dumps(value))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(generated())
 def test_whatever_a_store_holds_comes_back_equal(given: Generated) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "restore": ("bots.cli_backup", "restore", "Restore a backup into a new root."),
     "cleanup": ("bots.cli_cleanup", "cleanup", "Remove what retention says is due, archived first."),
     "import": ("bots.cli_cleanup", "import_", "Bring an archive of a cleanup back."),
+    "migrate": ("bots.cli_migrate", "migrate", "Take the talk of another program into a bot's storage."),
     "doctor": ("bots.cli_doctor", "doctor", "Look over all that bots need, and mend what can be mended."),
 }
 """Commands of other modules: where, under which name, and their line in `troupe --help`."""

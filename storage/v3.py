@@ -47,6 +47,12 @@ def blob_name(part: Attachment) -> str:
     return f"{_FOLDERS[part.type]}/{(part.blob or '')[:16]}_{name or 'file'}"
 
 
+def files_of(message: Message) -> list[Attachment]:
+    """The files beside a message, those of its earlier wordings too."""
+    wordings = (message.parts, *(edit.parts for edit in message.edits))
+    return [part for parts in wordings for part in parts if isinstance(part, Attachment)]
+
+
 def message_as_v3(message: Message) -> dict[str, Any]:
     """One message: `sender`, `content` by type, `timestamp`, `tool_calls`, `tool_responses`, `memory_refs`."""
     kind = "tool" if message.role == "tool" else _SENDERS[message.sender.type]

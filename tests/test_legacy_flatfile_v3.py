@@ -19,7 +19,8 @@ from storage.copying import contents
 from storage.exports.v3 import members
 from storage.legacy import Persona, Refused, Taken, Terms, flatfile_v3
 from storage.legacy.source import Source
-from storage.model import Channel, Message, Session
+from storage.migration import migrate
+from storage.model import Message, Session
 from storage.place import Folder
 from storage.records import Memory, Profile, Run
 from storage.sought import EVERYTHING, Sought
@@ -64,27 +65,19 @@ def test_whatever_a_store_holds_comes_back_equal(given: Generated) -> None:
 async def _there_and_back(given: Generated, folder: Path) -> None:
     source = await storage.connect("sage", folder / "source")
     target = await storage.connect("sage", folder / "target")
-    blobs = Blobs(Folder(folder / "blobs"), folder / "spool")
+    blobs, taken = (Blobs(Folder(folder / name), folder / "spool") for name in ("blobs", "taken"))
     try:
         await fill(source, given, blobs)
         await write(source, blobs, folder / "out", EVERYTHING, complete=True)
-        sessions: dict[str, Session] = {}
-        for each in reading(folder / "out"):
-            assert isinstance(each, Taken), each
-            match each.item:
-                case Channel() as channel:
-                    await target.keep_channel(channel)
-                case Session() as found:
-                    sessions[found.id] = found
-                    await target.save_session(found)
-                case Message() as message:
-                    assert set(each.files) == {part.url for part in message.attachments if part.blob}
-                    assert await target.append(sessions[message.session_id], message)
-                case Persona():
-                    raise AssertionError("nobody wrote a persona")
-                case record:
-                    await target.keep(record)
+        scratch = folder / "scratch"
+        scratch.mkdir()
+        with Source(folder / "out") as written:
+            terms = Terms("sage", UTC, None, NOON, scratch)
+            report = await migrate(written, flatfile_v3, target, taken, terms)
+        assert not report.refused
         assert await contents(target) == await contents(source)
+        for hash in {hash for message in given.messages for hash in message.blobs}:
+            assert await taken.sound(hash)
     finally:
         await source.close()
         await target.close()

@@ -15,7 +15,7 @@ from ..model import Channel, Message, Session
 from ..place import Missing
 from ..records import RECORDS, Memory
 from ..sought import Sought
-from ..v3 import blob_name, memory_as_v3, message_as_v3, session_as_v3
+from ..v3 import blob_name, files_of, memory_as_v3, message_as_v3, session_as_v3
 
 Member = tuple[str, AsyncIterable[bytes]]
 """A file's name, and its bytes."""
@@ -37,7 +37,7 @@ async def members(store: Store, blobs: Blobs | None, sought: Sought, *, complete
         given: set[str] = set()
         async for message in _messages(store, session.id, sought, complete):
             yield f"{folder}/messages/{_named(message)}", _json(message_as_v3(message))
-            for part in message.attachments if blobs else ():
+            for part in files_of(message) if blobs else ():
                 name = blob_name(part)
                 if blobs and part.blob and name not in given and await blobs.size(part.blob) is not None:
                     given.add(name)

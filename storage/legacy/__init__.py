@@ -80,7 +80,8 @@ class Taken:
     """A session may come again, and then is as it was given last."""
     spot: Spot
     files: Mapping[str, str] = field(default_factory=dict)
-    """For a message: which file of the source has the bytes of the attachment with this `url`."""
+    """For a message: which file of the source has the bytes of the attachment with this `url`, or, where it names its
+    `blob` already, with this hash."""
 
 
 @dataclass(frozen=True, slots=True)

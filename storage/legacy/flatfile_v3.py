@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..model import Annotation, Attachment, Channel, Message, Note, Sender, Session
 from ..records import RECORDS, Memory, Profile, Run
-from ..v3 import blob_name, foreign_id, memory_from_v3, message_from_v3, session_from_v3
+from ..v3 import blob_name, files_of, foreign_id, memory_from_v3, message_from_v3, session_from_v3
 from . import Persona, Refused, Spot, Taken, Terms
 from .reading import chance, document, flat, lines, told, when, words
 from .sorting import Sorted
@@ -197,11 +197,11 @@ class _Reading:
             yield Refused(Spot(name), message)
             return
         folder, files = name.partition("/messages/")[0], {}
-        for part in message.attachments:
+        for part in files_of(message):
             beside = f"{folder}/{blob_name(part) if part.blob else part.url}"
             if beside in self._known:
                 self._done.add(beside)
-                files[part.url] = self._prefix + beside
+                files[part.blob or part.url] = self._prefix + beside
         yield Taken(message, Spot(name), files)
 
     def _insights(self, folder: str, named: list[str]) -> Iterator[Annotation]:

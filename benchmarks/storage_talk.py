@@ -134,7 +134,7 @@ class Talk:
 async def big_store(root: Path, many: int) -> Path:
     """The folder of a store of so many messages: from an earlier run, or built now. It is not to be written to."""
     made_by = b"".join(path.read_bytes() for path in (*sorted(SCHEMA.glob("*.sql")), Path(__file__)))
-    folder = root / f"big-{many}-{hashlib.sha256(made_by + bytes([words.LEXER])).hexdigest()[:8]}"
+    folder = root / f"big-{many}-{hashlib.sha256(made_by + str(words.LEXER).encode()).hexdigest()[:8]}"
     if folder.exists():
         return folder
     partial = folder.with_name(folder.name + ".partial")

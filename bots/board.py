@@ -119,6 +119,7 @@ def _troubles(statuses: list[BotStatus]) -> list[Text]:
             ("config", status.config_trouble, "red"),
             ("upkeep", status.job_trouble, "red"),
             ("backup", status.backup_alarm, "red"),
+            ("storage", status.transfer_trouble, "red"),
             ("storage", status.left_behind, "yellow"),
         )
     )

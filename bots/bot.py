@@ -82,6 +82,7 @@ class Bot:
             changed=self._recent.forget,
             remembering=self.remembering,
             ask=lambda p: asked(self.provider, p),
+            blobs=blobs,
         )
         self.media = Media(blobs, settings.media)
         self.fetching = Fetching(self.media, store, self._recent)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-from storage.backend import Store
+from storage.backend import OLDEST, Store
 from storage.model import Channel, Message, Note, Sender, Session, message_id
 
 from .errors import TroupeError
 from .sessions import PARTICIPANTS
 
-MOST = 1_000
-"""The most lines that are carried at once, the newest."""
 _ORIGINAL = "copied_from"
 """In a copy's metadata: the id of the message that was said."""
 _CARRIED = "carried_to"
 """In a session's metadata: the ids of the sessions that hold copies of its lines."""
 _PAGE = 200
-_AT_ONCE = 100
+_REMEMBERED = 2_000
+"""Copies whose ids are kept in mind for the answers to them; further back the store is asked."""
 
 
 def may_carry(source: Channel, into: Channel) -> None:
@@ -28,50 +28,80 @@ def may_carry(source: Channel, into: Channel) -> None:
         raise TroupeError("What was said in one place stays there: that session is of another server or private.")
 
 
-async def newest(store: Store, session_id: str, until: str | None = None) -> list[Message]:
-    """The newest lines of a session, oldest first, up to and including the message `until`."""
-    found: list[Message] = []
-    cursor: str | None = None
-    while True:
+async def lines_of(store: Store, session_id: str, until: str | None = None) -> AsyncIterator[Message]:
+    """The lines of a session in the order in which they were kept, up to and including the message `until`."""
+    cursor: str | None = OLDEST
+    while cursor is not None:
         page = await store.read(session_id, cursor=cursor, limit=_PAGE)
-        for message in reversed(page.items):
-            if found or until is None or message.id == until:
-                found.append(message)
-        cursor = page.older
-        if cursor is None or len(found) >= MOST:
-            return found[:MOST][::-1]
+        for message in page.items:
+            yield message
+            if message.id == until:
+                return
+        cursor = page.newer if page.items else None
 
 
-async def copied(store: Store, lines: Sequence[Message], into: Session, latest: Callable[[Session], Session]) -> int:
-    """Keeps copies of the lines in a session, in their order. A line that was copied there before is not copied
-    again, so that a carrying which was cut short can be done anew. Returns how many were kept."""
-    ids = {line.id: _copy_id(line, into.id) for line in lines}
-    copies = [_copy(line, ids, into) for line in lines]
-    kept = 0
-    for start in range(0, len(copies), _AT_ONCE):
-        some = copies[start : start + _AT_ONCE]
-        kept += sum(await asyncio.gather(*(store.append(latest(into), copy) for copy in some)))
-    return kept
+async def by_time(*talks: AsyncIterator[Message]) -> AsyncIterator[tuple[int, Message]]:
+    """The lines of several talks in the order of time, each with the number of its talk; of two at once that of the
+    earlier talk first. Within one talk the order stays as it is."""
+    heads = {number: line for number, talk in enumerate(talks) if (line := await anext(talk, None)) is not None}
+    while heads:
+        number = min(heads, key=lambda each: (heads[each].at, each))
+        yield number, heads.pop(number)
+        if (line := await anext(talks[number], None)) is not None:
+            heads[number] = line
 
 
-async def carried(
-    store: Store, lines: Sequence[Message], source: Session, into: Session, latest: Callable[[Session], Session]
-) -> int:
-    """Keeps copies of those lines of a session that do not come from the other one themselves, behind a note that
-    says where they come from. Returns how many there are."""
-    new = [line for line in lines if not await _stands(store, line, into)]
-    if not new:
-        return 0
-    note = Message(
-        id=message_id(new[-1].at, _chance(into.id, "note", new[-1].id)),
-        session_id=into.id,
-        role="system",
-        sender=Sender(type="system", id="merge", name="merge"),
-        parts=(Note(text=f"From the session of {source.opened_at:%Y-%m-%d %H:%M} UTC:"),),
-        at=new[-1].at,
-    )
-    await store.append(latest(into), note)
-    return await copied(store, new, into, latest)
+class Carrying:
+    """Lines on their way into one session, some at a time."""
+
+    def __init__(self, store: Store, into: Session, latest: Callable[[Session], Session]) -> None:
+        self._store, self._into, self._latest = store, into, latest
+        self._copies: OrderedDict[str, str] = OrderedDict()
+        self._waiting: list[Message] = []
+        self.kept = 0
+        """How many lines have come, those left out that were there already."""
+        self.speakers: tuple[Sender, ...] = into.participants
+
+    async def take(self, line: Message) -> None:
+        """Keeps a copy of a line, behind those before it. One that was copied there before is not copied again, so
+        that a carrying which was cut short can be done anew."""
+        self._copies[line.id] = _copy_id(line, self._into.id)
+        if len(self._copies) > _REMEMBERED:
+            self._copies.popitem(last=False)
+        self._waiting.append(_copy(line, await self._answered(line), self._into))
+        self.speakers = speakers(self.speakers, (line,))
+        if len(self._waiting) >= _PAGE:
+            await self.finish()
+
+    async def say(self, source: Session, line: Message) -> None:
+        """Notes, before a line, which session it and what comes after it are from."""
+        note = Message(
+            id=message_id(line.at, _chance(self._into.id, "note", source.id)),
+            session_id=self._into.id,
+            role="system",
+            sender=Sender(type="system", id="merge", name="merge"),
+            parts=(Note(text=f"From the session of {source.opened_at:%Y-%m-%d %H:%M} UTC:"),),
+            at=line.at,
+        )
+        await self.finish()
+        await self._store.append(self._latest(self._into), note)
+
+    async def finish(self) -> None:
+        """Waits until everything taken is kept."""
+        waiting, self._waiting = self._waiting, []
+        session = self._latest(self._into)
+        self.kept += sum(await asyncio.gather(*(self._store.append(session, copy) for copy in waiting)))
+
+    async def _answered(self, line: Message) -> str | None:
+        """What the copy of a line answers: the copy of what the line does, where that came along."""
+        answered = line.reply_to
+        if answered is None or line.role == "user":
+            return answered
+        if answered in self._copies:
+            return self._copies[answered]
+        asked = await self._store.message(answered)
+        copy = _copy_id(asked, self._into.id) if asked is not None else answered
+        return copy if await self._store.message(copy) is not None else answered
 
 
 def carrying(session: Session, into: str) -> Session:
@@ -96,37 +126,35 @@ async def copies(store: Store, message: Message) -> list[Message]:
     return found
 
 
+async def stands(store: Store, line: Message, within: str) -> bool:
+    """Whether a line, or what it is a copy of, or another copy of that, stands in a session."""
+    original = await store.message(said(line))
+    if original is not None and original.session_id == within:
+        return True
+    return await store.message(_copy_id(line, within)) is not None
+
+
 def is_copy(message: Message) -> bool:
     """Whether a message was said elsewhere and carried here."""
     return _ORIGINAL in message.metadata
 
 
-def speakers(known: Iterable[Sender], lines: Iterable[Message]) -> tuple[Sender, ...]:
+def speakers(known: Iterable[Sender], lines: Sequence[Message]) -> tuple[Sender, ...]:
     """Who takes part: those known, and the people and bots who said the lines."""
     spoke = (line.sender for line in lines if line.role == "user")
     return tuple({person.id: person for person in (*known, *spoke)}.values())[-PARTICIPANTS:]
 
 
-async def _stands(store: Store, line: Message, into: Session) -> bool:
-    """Whether what the line is a copy of, or a copy of that, stands in the session already."""
-    original = line.metadata.get(_ORIGINAL)
-    if original is not None:
-        said = await store.message(original)
-        if said is not None and said.session_id == into.id:
-            return True
-    return await store.message(_copy_id(line, into.id)) is not None
-
-
-def _copy(line: Message, ids: dict[str, str], into: Session) -> Message:
+def _copy(line: Message, reply_to: str | None, into: Session) -> Message:
     return Message(
-        id=ids[line.id],
+        id=_copy_id(line, into.id),
         session_id=into.id,
         role=line.role,
         sender=line.sender,
         persona=line.persona,
         parts=line.parts,
         at=line.at,
-        reply_to=ids.get(line.reply_to, line.reply_to) if line.reply_to else None,
+        reply_to=reply_to,
         outcome=line.outcome,
         # Without what it took: nothing was paid twice. Thumbs and emoji are about the line that was said.
         metadata={**line.metadata, _ORIGINAL: said(line)},

@@ -102,7 +102,7 @@ def process(settings: BotSettings, status: BotStatus, *, known: bool = False) ->
     """What the bot says of itself, or said last. `known` is whether the reason of a bot that is down was told already:
     one fault counts once."""
     name = settings.name
-    troubles = [status.job_trouble, status.config_trouble, status.backup_alarm]
+    troubles = [status.job_trouble, status.config_trouble, status.backup_alarm, status.transfer_trouble]
     if status.running:
         yield Check("ok", "process", name, f"It is {status.state} as process {status.pid}.")
         troubles.insert(0, status.last_error)

@@ -24,8 +24,11 @@ ELSEWHERE = {
     "backup": ("bots.cli_backup", "backup", "Back bots up, and look after their backups."),
     "restore": ("bots.cli_backup", "restore", "Restore a backup into a new root."),
     "cleanup": ("bots.cli_cleanup", "cleanup", "Remove what retention says is due, archived first."),
-    "import": ("bots.cli_cleanup", "import_", "Bring an archive of a cleanup back."),
+    "export": ("bots.cli_export", "export", "Write what a bot keeps, or a part of it, into a file."),
+    "import": ("bots.cli_cleanup", "import_", "Bring an export back, or an archive of a cleanup."),
     "migrate": ("bots.cli_migrate", "migrate", "Take the talk of another program into a bot's storage."),
+    "transfer": ("bots.cli_transfer", "transfer", "Move a bot's talk to another type of storage, and back."),
+    "sessions": ("bots.cli_sessions", "sessions", "Find sessions; name, tag, branch, merge and compare them."),
     "doctor": ("bots.cli_doctor", "doctor", "Look over all that bots need, and mend what can be mended."),
 }
 """Commands of other modules: where, under which name, and their line in `troupe --help`."""

@@ -6,12 +6,13 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bots import bots_meant, config_folder, opened, read_settings, told_to, utc_now
+from .cli_bots import bots_meant, config_folder, opened, progress, read_settings, told_to, utc_now
 
 if TYPE_CHECKING:
     from storage.backend import Store
@@ -29,6 +30,7 @@ _UNITS = {
     "audit": "audit entries",
     "channel": "channels",
     "setting": "settings",
+    "template": "templates",
 }
 Say = Callable[[str], Awaitable[None]]
 
@@ -73,17 +75,20 @@ def cleanup(folder: Path, name: str | None, every: bool, dry_run: bool, as_json:
 
 
 @click.command("import")
-@click.argument("archive", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--to", "name", required=True, metavar="BOT", help="Whose talk it becomes.")
+@click.option("--dry-run", is_flag=True, help="Only check an export, and say what it would bring.")
+@click.option("--json", "as_json", is_flag=True, help="Say what was done as one JSON object.")
 @config_folder
-def import_(folder: Path, archive: Path, name: str) -> None:
-    """Bring back what an archive of `troupe cleanup` holds.
+def import_(folder: Path, file: Path, name: str, dry_run: bool, as_json: bool) -> None:
+    """Bring back what an archive of `troupe cleanup`, or a json export of `troupe export`, holds.
 
     What the bot has already stays as it is, so that doing it twice does no harm. The bot must not be running.
 
     \b
-    Example:
+    Examples:
       troupe import data/sage/archives/2024-01-08_1.zip --to sage
+      troupe import sage.zip --to sage --dry-run
     """
     from storage.errors import StorageError
 
@@ -91,9 +96,10 @@ def import_(folder: Path, archive: Path, name: str) -> None:
 
     (bot,) = bots_meant(read_settings(folder), name)
     try:
-        click.echo(asyncio.run(_import(bot, archive)))
+        told, text = asyncio.run(_import(bot, file, dry_run))
     except (StorageError, TroupeError) as error:
         raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(told) if as_json else text)
 
 
 class Telling:
@@ -192,18 +198,33 @@ def _cleaner(bot: BotSettings, store: Store) -> Cleaner:
     return Cleaner(bot, store, now=utc_now, program=program, blobs=attachments(bot), breath=0)
 
 
-async def _import(bot: BotSettings, archive: Path) -> str:
+async def _import(bot: BotSettings, file: Path, dry_run: bool) -> tuple[dict[str, Any], str]:
+    from storage.exports.json_back import import_json, is_export
     from storage.unpacking import restore_archive
 
     from .backing import attachments
+    from .errors import TroupeError
 
-    async with opened(bot) as store:
-        back = await restore_archive(archive, store, attachments(bot))
-        due = await _due(bot, store)
-    return (
-        f"{bot.name}: {back.sessions:,} sessions read, {back.messages:,} messages and {back.files:,} files brought "
-        f"back, {back.known:,} messages were there already{due}"
-    )
+    if not is_export(file):
+        if dry_run:
+            raise TroupeError(
+                f"{file.name} is an archive: --dry-run is for exports. What is there already stays as it is."
+            )
+        async with opened(bot) as store:
+            back = await restore_archive(file, store, attachments(bot))
+            due = await _due(bot, store)
+        text = (
+            f"{bot.name}: {back.sessions:,} sessions read, {back.messages:,} messages and {back.files:,} files brought "
+        )
+        return asdict(back), f"{text}back, {back.known:,} messages were there already{due}"
+    with progress(bot.name) as tell:
+        async with opened(bot) as store:
+            came = await import_json(file, store, attachments(bot), dry_run=dry_run, tell=tell)
+            due = await _due(bot, store)
+    verb = "would come" if dry_run else "brought in"
+    text = f"{came.messages:,} messages, {came.sessions:,} sessions, {came.records:,} records and {came.files:,} files"
+    known = f"{came.known:,} messages {'are' if dry_run else 'were'} there already"
+    return asdict(came), f"{bot.name}: {text} {verb}, {known}{'' if dry_run else due}"
 
 
 async def _due(bot: BotSettings, store: Store) -> str:

@@ -80,10 +80,16 @@ def _account(bot: BotSettings) -> dict[str, Any]:
         "name": bot.name,
         "display": bot.display,
         "personas": [persona.name for persona in bot.personas],
-        "storage": {"type": bot.storage.type, "root": str(bot.root), "enabled": bot.storage.enabled},
+        "storage": {"type": bot.storage.type, "root": str(bot.root), "enabled": bot.storage.enabled, **_moved(bot)},
         "models": [_model(model) for model in bot.models],
         "discord": {"on": bool(token), "set": None if token is None or token else token.variable},
     }
+
+
+def _moved(bot: BotSettings) -> dict[str, str]:
+    from .moved import told
+
+    return {"moved": sentence} if (sentence := told(bot)) else {}
 
 
 def _model(model: ModelSettings) -> dict[str, Any]:
@@ -93,6 +99,7 @@ def _model(model: ModelSettings) -> dict[str, Any]:
 
 def _line(bot: dict[str, Any]) -> str:
     storage = f"{bot['storage']['type']} in {bot['storage']['root']}" if bot["storage"]["enabled"] else "in memory only"
+    storage += f" ({moved})" if (moved := bot["storage"].get("moved", "").rstrip(".")) else ""
     return f"{bot['name']}: " + "; ".join(
         [
             f"personas {', '.join(bot['personas'])}",

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import aclosing
 from datetime import datetime
 from typing import Literal
 
 from storage.backend import OLDEST, Page, Store
-from storage.model import Channel, Found, Message, Sender, Session, message_id, session_id, storable
+from storage.blobs import Blobs
+from storage.exports import Form, Options
+from storage.exports.exported import exported
+from storage.exports.zip import zip_of
+from storage.model import Channel, Found, Sender, Session, message_id, storable
 from storage.records import AuditEntry, Setting
+from storage.sought import EVERYTHING, Sought
 
-from .carrying import carried, carrying, copied, may_carry, newest, speakers
+from .comparing import Comparison, compared
 from .errors import TroupeError
-from .exporting import Form, export
 from .outlook import Outlook
 from .prompt import tokens
 from .providers import Prompt
 from .remembering import Remembering
-from .sessions import CLEARED, KEPT, MERGED, UNSET, Sessions, Unset, short, summary, without, without_summary
+from .sessions import CLEARED, KEPT, UNSET, Sessions, Unset, short, summary, without
 from .spans import LONGEST, SHORTEST
 from .summing import LINES, by_model
+from .surgery import TAGS, Merged, Surgery
+from .templates import Templates
 
 _PAGE = 25
 _PAGES = 4
@@ -28,13 +35,18 @@ _PAGES = 4
 _TITLE = 100
 _TITLE_FROM_WORDS = 60
 _EXPORT_BYTES = 64 * 1_048_576
+_AS_USUAL = Options()
 _BY_MODEL = "summarised"
 """In a session's metadata: a model wrote its summary."""
 _NO_WORDS = "(no words yet)"
-_BRANCH = "Branch of "
 _JOINERS = "\u200c\u200d"
 """What holds emoji, and letters of some scripts, together."""
+_TAG = 40
 _NOTHING_YET = "Nothing has been said to me here yet."
+
+
+def _idle(message_id: str) -> bool:
+    return False
 
 
 class Conversations:
@@ -44,8 +56,9 @@ class Conversations:
     channels that person may read; the other methods take ids that went through it. `changed` is told the id of a
     session whose messages are not what they were; `ask` answers a prompt with a model, where there is one.
 
-    `resume`, `keep`, `speak_as`, `clear`, `merge`, `archive` and `branch` (of the channel branched into) must not
-    overlap with one another or with `Sessions.place` in the same channel; the others may at any time."""
+    `resume`, `keep`, `speak_as`, `clear`, `merge`, `archive`, `templates.begin`, and `branch` and `duplicate` (of the
+    channel they are made in), must not overlap with one another or with `Sessions.place` in the same channel; the
+    others may at any time."""
 
     def __init__(
         self,
@@ -57,6 +70,7 @@ class Conversations:
         changed: Callable[[str], None],
         remembering: Remembering,
         ask: Callable[[Prompt], Awaitable[str]] | None = None,
+        blobs: Blobs | None = None,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -64,7 +78,10 @@ class Conversations:
         self._chance = chance
         self._tell_changed = changed
         self._ask = ask
+        self._blobs = blobs
         self._remembering = remembering
+        self._surgery = Surgery(store, sessions, now=now, chance=chance)
+        self.templates = Templates(store, sessions, now=now, chance=chance)
 
     async def start(self) -> None:
         """Brings what people have decided for single places back into force."""
@@ -80,17 +97,24 @@ class Conversations:
             if cursor is None:
                 return
 
-    async def listing(self, channel_key: str, *, text: str = "", archived: bool = False) -> Page[Session]:
-        """About 25 sessions of a channel, the one a person spoke in last first, each with a title: its own or the
-        first words said. With `text` those whose title or id holds it; with `archived` also those that were archived
-        or cleared, all of which can be resumed."""
+    async def listing(
+        self,
+        channel_key: str | None,
+        *,
+        text: str = "",
+        archived: bool = False,
+        sought: Sought = EVERYTHING,
+        cursor: str | None = None,
+    ) -> Page[Session]:
+        """About 25 sessions of a channel, or of all, the one a person spoke in last first, each with a title: its own
+        or the first words said. With `text` those whose title or id holds it; with `archived` also those that were
+        archived or cleared, all of which can be resumed; only those that are `sought`, as `Store.browse` has it."""
         wanted = text.strip().casefold()
         found: list[Session] = []
-        cursor: str | None = None
         for _ in range(_PAGES):
-            page = await self._store.browse(channel_key, cursor=cursor, limit=_PAGE, deleted=archived)
+            page = await self._store.browse(channel_key, cursor=cursor, limit=_PAGE, deleted=archived, sought=sought)
             for session in page.items:
-                if _in_sight(session) if archived else not session.archived:
+                if _in_sight(session) if archived else sought.archived or not session.archived:
                     titled = await self._titled(session)
                     if wanted in titled.title.casefold() or wanted in titled.id:
                         found.append(titled)
@@ -99,18 +123,23 @@ class Conversations:
                 break
         return Page(tuple(found), cursor, None)
 
-    async def show(self, session_id: str, keys: Collection[str]) -> Session:
-        """The session with a title, if it belongs to one of these channels; a cleared one as well."""
+    async def show(self, session_id: str, keys: Collection[str] | None) -> Session:
+        """The session with a title, if it belongs to one of these channels, or to any; a cleared one as well."""
         session = await self._store.session(session_id.strip())
-        if session is None or session.channel.key not in keys or not _in_sight(session):
+        if session is None or (keys is not None and session.channel.key not in keys) or not _in_sight(session):
             raise _absent(session_id)
         return await self._titled(session)
 
-    async def search(self, query: str, keys: Collection[str], *, limit: int = 20) -> list[Found]:
-        """Messages of these channels that hold the words, the best first."""
-        if not query.strip():
-            raise TroupeError("Say which words to look for.")
-        return await self._store.search(query, channel_keys=keys, limit=limit) if keys else []
+    async def search(
+        self, query: str, keys: Collection[str] | None, *, limit: int = 20, sought: Sought = EVERYTHING
+    ) -> list[Found]:
+        """Messages of these channels, or of all, that hold the words, the best first; without words the newest of
+        those that are sought."""
+        if not query.strip() and sought == EVERYTHING:
+            raise TroupeError("Say which words to look for, or whose, when, or with which tag.")
+        if keys is not None and not keys:
+            return []
+        return await self._store.search(query, channel_keys=keys, limit=limit, sought=sought)
 
     async def context(self, channel: Channel) -> Outlook:
         """What a model would be shown with the next line in a channel, in numbers and names."""
@@ -194,65 +223,63 @@ class Conversations:
             session = await self._sessions.begin(channel, self._now())
         return await self._change(session.id, lambda now: now.model_copy(update={"persona": persona}))
 
-    async def branch(self, source_id: str, after: str | None, into: Channel) -> Session:
-        """A new session that knows what was said in another one up to a message (its id; None for the last), the
-        newest 1,000 lines of it; the current one of the channel it is made in, which is the same or one of the same
-        guild."""
-        source = await self._kept(source_id)
-        may_carry(source.channel, into)
-        if after is not None:
-            message = await self._store.message(after)
-            if message is None or message.session_id != source.id or message.deleted_at is not None:
-                raise TroupeError("That message is not part of the session, or was deleted: choose another one.")
-        lines = await newest(self._store, source.id, until=after)
-        if not lines:
-            raise TroupeError("There is nothing in that session yet that a branch could know.")
-        at, titled = self._now(), await self._titled(source)
-        branch = Session(
-            id=session_id(at, self._chance()),
-            channel=into,
-            title=short(f"{_BRANCH}{titled.title.removeprefix(_BRANCH)}", _TITLE),
-            persona=source.persona,
-            participants=speakers((), lines),
-            context=source.context.model_copy(update={"summary": ""}),
-            opened_at=at,
-            last_at=at,
-            follows=source.follows if into.key == source.channel.key else None,
-            parent_id=source.id,
-            branched_at=lines[-1].id,
-            deleted_at=at,  # out of sight until it is complete
-        )
-        await self._change(source.id, lambda now: carrying(now, branch.id))
-        await self._store.save_session(branch)
-        await copied(self._store, lines, branch, self._sessions.latest)
-        return await self._sessions.resume(into, branch.id, at) or branch
+    async def tag(self, session_id: str, add: Collection[str] = (), remove: Collection[str] = ()) -> Session:
+        """Gives a session tags, and takes others away: at most 20, each of at most 40 letters and without a comma."""
+        wanted = [_on_one_line(storable(tag)) for tag in add]
+        for tag in wanted:
+            if not tag.strip(_JOINERS) or len(tag) > _TAG or "," in tag:
+                raise TroupeError(
+                    f"A tag has between 1 and {_TAG} letters and no comma; this one is '{short(tag, 60)}'."
+                )
+        gone = {_on_one_line(storable(tag)).casefold() for tag in remove}
 
-    async def merge(self, channel: Channel, other_id: str) -> int:
-        """Copies the newest 1,000 lines of another session of the channel behind those of its current one, and
-        archives the other. Returns how many lines came; those that are there already do not come again."""
+        def tagged(now: Session) -> Session:
+            known = {tag.casefold(): tag for tag in now.tags if tag.casefold() not in gone}
+            tags = {**{tag.casefold(): tag for tag in wanted}, **known}
+            return now.model_copy(update={"tags": tuple(tags[each] for each in {**known, **tags})})
+
+        if len(tagged(await self._kept(session_id)).tags) > TAGS:
+            raise TroupeError(f"A session has at most {TAGS} tags: take some away first.")
+        return await self._change(session_id, tagged)
+
+    async def branch(self, source_id: str, after: str | None, into: Channel) -> Session:
+        """A new session that knows what was said in another one up to a message (its id; None for the last); the
+        current one of the channel it is made in, which is the same or one of the same guild."""
+        return await self._surgery.branch(await self._titled(await self._kept(source_id)), after, into)
+
+    async def duplicate(self, source_id: str, into: Channel | None = None) -> Session:
+        """A closed session with all that was said in another one, its tags and its star, beside it; or in another
+        channel of the same guild."""
+        source = await self._titled(await self._kept(source_id))
+        return await self._surgery.duplicate(source, into or source.channel)
+
+    async def merge(self, channel: Channel, other_id: str, *, busy: Callable[[str], bool] = _idle) -> Merged:
+        """Makes one session of a channel's current one and another of its sessions, the lines of both in the order of
+        time, each once; it is the current one from then on, and the two are archived. Refuses while an answer is under
+        way in one of them, as `busy` tells of the id of it or of a line."""
         into = await self._current(channel)
         other = await self._kept((await self.show(other_id, {channel.key})).id)
         if other.id == into.id:
             raise TroupeError("That is the session under way here: choose another one to bring into it.")
-        if other.metadata.get(MERGED) == into.id:
-            raise TroupeError("What was said in that session is part of this one already.")
-        await self._change(other.id, lambda now: carrying(now, into.id))
-        lines = await newest(self._store, other.id)
-        came = await carried(self._store, lines, other, into, self._sessions.latest)
+        return await self.merge_two(into.id, other.id, busy=busy)
 
-        def joined(now: Session) -> Session:
-            people = speakers(now.participants, lines)
-            return without_summary(_kept(now)).model_copy(update={"participants": people})
+    async def merge_two(self, first_id: str, second_id: str, *, busy: Callable[[str], bool] = _idle) -> Merged:
+        """The same for any two sessions of one channel; what they become is the current one if one of them was."""
+        for each in (first_id, second_id):
+            if any(busy(line.id) for line in await self._store.messages(each, limit=LINES)):
+                raise TroupeError("I am still answering there: try again once I am done.")
+        merged = await self._surgery.merge(await self._kept(first_id), await self._kept(second_id))
+        self._tell_changed(merged.session.id)
+        return merged
 
-        def put_away(now: Session) -> Session:
-            metadata = {**without(now, KEPT).metadata, MERGED: into.id}
-            closed_at = now.closed_at or self._now()
-            return now.model_copy(update={"archived": True, "closed_at": closed_at, "metadata": metadata})
+    async def would_merge(self, first_id: str, second_id: str) -> tuple[int, int]:
+        """How many lines a merge would hold, and how many of them are only of the second session."""
+        return await self._surgery.would_merge(await self._kept(first_id), await self._kept(second_id))
 
-        await self._change(into.id, joined)
-        await self._change(other.id, put_away)
-        self._tell_changed(into.id)
-        return came
+    async def compare(self, first_id: str, second_id: str) -> Comparison:
+        """What two sessions have in common, and what is only in one of them."""
+        first, second = await self._kept(first_id), await self._kept(second_id)
+        return await compared(self._store, await self._titled(first), await self._titled(second))
 
     async def clear(self, channel: Channel) -> Session:
         """Takes the current session out of sight and begins a new one that knows nothing of it. Returns the old one:
@@ -275,7 +302,8 @@ class Conversations:
         if session.context.summary and _BY_MODEL in session.metadata:
             return session.context.summary
         voices = self._sessions.voices
-        told = await by_model(self._ask, (await newest(self._store, session.id))[-LINES:], voices) if self._ask else ""
+        lines = await self._store.messages(session.id, limit=LINES)
+        told = await by_model(self._ask, lines, voices) if self._ask else ""
         mark = {_BY_MODEL: "yes"} if told else {}
         told = told or summary(session, await self._store.messages(session.id, limit=8), voices)
 
@@ -289,25 +317,22 @@ class Conversations:
         await self._change(session.id, summed_up)
         return told
 
-    async def export(self, session_id: str, form: Form) -> bytes:
-        """The session as a file's content."""
-        session = await self._titled(await self._kept(session_id))
+    async def export(
+        self, session_id: str, form: Form, *, bot: str, zipped: bool = False, options: Options = _AS_USUAL
+    ) -> bytes:
+        """The session as a file's content; with `zipped` a zip of it and the files beside its messages."""
+        session = await self._kept(session_id)
+        sought, now = Sought(session_ids=(session.id,)), self._now()
+        told = zip_of if zipped else exported
         taken: list[bytes] = []
         size = 0
-        async for piece in export(session, self._lines(session.id), form):
-            taken.append(piece)
-            size += len(piece)
-            if size > _EXPORT_BYTES:
-                raise TroupeError("This session is too long to be exported here: ask whoever runs this bot.")
+        async with aclosing(told(self._store, self._blobs, sought, form, options, bot=bot, at=now)) as pieces:
+            async for piece in pieces:
+                taken.append(piece)
+                size += len(piece)
+                if size > _EXPORT_BYTES:
+                    raise TroupeError("This session is too long to be exported here: ask whoever runs this bot.")
         return b"".join(taken)
-
-    async def _lines(self, session_id: str) -> AsyncIterator[Message]:
-        cursor: str | None = OLDEST
-        while cursor is not None:
-            page = await self._store.read(session_id, cursor=cursor)
-            for message in page.items:
-                yield message
-            cursor = page.newer if page.items else None
 
     async def _current(self, channel: Channel) -> Session:
         session = await self._sessions.current(channel)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import IO
 
 from pydantic import BaseModel
 
 from storage.backend import OLDEST, Store
 from storage.blobs import Blobs, Damaged
-from storage.durable import in_thread
 from storage.forgetting import is_theirs, memories_of, pages, records_of
 from storage.model import Annotation, Attachment, Message, Reaction, Sender
 from storage.place import Missing
-from storage.records import AuditEntry, Profile, Setting, Spent
+from storage.records import AuditEntry, Profile, Setting, Spent, Template
+from storage.zipping import zipped
 
 _PAGE = 200
 _README = """\
@@ -41,17 +39,9 @@ What others said is not in here, but for the answers to you, which may repeat it
 
 async def packed(store: Store, blobs: Blobs, user_id: str, at: datetime, *, files: bool) -> AsyncGenerator[bytes, None]:
     """The zip in chunks, with or without the attachments. Raises `StorageError` on the way."""
-    draft = _Draft(at)
-    try:
-        async with aclosing(_members(store, blobs, user_id, at, files)) as members:
-            async for name, pieces in members:
-                draft.begin(name)
-                async for piece in pieces:
-                    if chunk := await in_thread(draft.write, piece):
-                        yield chunk
-        yield await in_thread(draft.finish)
-    finally:
-        draft.drop()
+    async with aclosing(zipped(_members(store, blobs, user_id, at, files), at)) as chunks:
+        async for chunk in chunks:
+            yield chunk
 
 
 async def _members(
@@ -134,7 +124,7 @@ class _Named(BaseModel):
     """A record with its kind."""
 
     kind: str
-    record: Spent | AuditEntry | Setting
+    record: Spent | AuditEntry | Setting | Template
 
 
 async def _records(store: Store, user_id: str) -> AsyncIterator[list[_Named]]:
@@ -198,58 +188,3 @@ def _line(name: str) -> str:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]+|^\.+", "-", name)[:80]
-
-
-class _Draft:
-    """A zip being written into memory, from where it is taken piece by piece. One thread at a time."""
-
-    def __init__(self, at: datetime) -> None:
-        self._at = at.astimezone(UTC)
-        self._sink = _Sink()
-        self._zip = zipfile.ZipFile(self._sink, "w")
-        self._member: IO[bytes] | None = None
-
-    def begin(self, name: str) -> None:
-        self._end()
-        entry = zipfile.ZipInfo(name, (max(self._at.year, 1980), *self._at.timetuple()[1:6]))
-        entry.compress_type = zipfile.ZIP_STORED if name.startswith("attachments/") else zipfile.ZIP_DEFLATED
-        self._member = self._zip.open(entry, "w", force_zip64=True)
-
-    def write(self, piece: bytes) -> bytes:
-        if self._member is not None:
-            self._member.write(piece)
-        return self._sink.taken()
-
-    def finish(self) -> bytes:
-        self.drop()
-        return self._sink.taken()
-
-    def drop(self) -> None:
-        self._end()
-        self._zip.close()
-
-    def _end(self) -> None:
-        member, self._member = self._member, None
-        if member is not None:
-            member.close()
-
-
-class _Sink:
-    """A file as a zip is written into it: forwards only."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def write(self, piece: bytes) -> int:
-        self._held += piece
-        return len(piece)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Its owner takes what there is."""
-
-    def taken(self) -> bytes:
-        held, self._held = bytes(self._held), bytearray()
-        return held

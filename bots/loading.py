@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import ConfigError
 from .findings import Schema, findings, shown, unknown
+from .moved import settled
 from .settings import BotSettings, FleetSettings, PersonaSettings, Troupe
 from .storage_settings import StorageSettings
 from .values import REFERENCE, Filled
@@ -51,7 +52,7 @@ def load(folder: Path, environ: Mapping[str, str]) -> Troupe:
         for name, entry in written.items()
         if entry is not None
     ]
-    bots = [_bot(draft, personas, found) for draft in drafts]
+    bots = [_bot(draft, personas, files.variables, found) for draft in drafts]
     found += [*_same_tokens(drafts), *_shared_roots(drafts, folder)]
     if found:
         raise ConfigError(list(dict.fromkeys(found)))
@@ -184,7 +185,9 @@ def _overridden(name: str, entry: Entry, variables: Mapping[str, str]) -> Entry:
     return entry
 
 
-def _bot(draft: _Draft, personas: Mapping[str, PersonaSettings | None], found: list[str]) -> BotSettings | None:
+def _bot(
+    draft: _Draft, personas: Mapping[str, PersonaSettings | None], variables: Mapping[str, str], found: list[str]
+) -> BotSettings | None:
     plain = draft.entry.plain | {"name": draft.name}
     if draft.cast:
         # Whatever is wrong with personas has its own finding; a stand-in lets the rest of the bot be checked.
@@ -199,7 +202,12 @@ def _bot(draft: _Draft, personas: Mapping[str, PersonaSettings | None], found: l
     places = {"path": _absolute(kept.path, draft.project), "attachments": _place(kept.attachments, draft.project)}
     storage = kept.model_copy(update={**places, "backup": backup})
     knowledge = bot.knowledge and draft.absolute(bot.knowledge)
-    return bot.model_copy(update={"storage": storage, "knowledge": knowledge})
+    bot = bot.model_copy(update={"storage": storage, "knowledge": knowledge})
+    try:
+        return settled(bot, variables)
+    except ConfigError as error:
+        found += error.findings
+        return None
 
 
 def _checked(model: type[_Model], entry: Entry, plain: dict[str, Any], found: list[str]) -> _Model | None:

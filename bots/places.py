@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from storage.backend import Store
@@ -20,6 +21,8 @@ class Places:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.first_heard: Callable[[Channel], Awaitable[None]] | None = None
+        """Told of a channel in which nothing was heard lately, before anything is kept of it."""
         self._known: OrderedDict[str, Channel] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
         """Of guilds' channels, by id, whether anybody was heard there or not."""
@@ -27,6 +30,8 @@ class Places:
     async def know(self, channel: Channel) -> Channel:
         """Keeps a channel's names up to date; renames are recorded."""
         known = self._known.get(channel.key)
+        if known is None and self.first_heard is not None:
+            await self.first_heard(channel)
         if known is None or _names(known) != _names(channel):
             known = await self._store.keep_channel(channel)
         _put(self._known, channel.key, known, _MOST_CHANNELS)

@@ -65,7 +65,8 @@ class Launch:
 
 
 async def house(settings: BotSettings, report: Report, launch: Launch = Launch()) -> None:
-    """The bot itself."""
+    """The bot itself; when its talk moves to another store, it is built again there."""
+    from .moving import at_home
     from .wiring import build
 
     hidden = list(logs.secrets(settings))
@@ -74,12 +75,16 @@ async def house(settings: BotSettings, report: Report, launch: Launch = Launch()
         hidden.extend(logs.secrets(changed))
         logs.configure(settings.name, launch.log_level, secrets=hidden, tty=launch.tty)
 
-    async with build(settings, folder=launch.folder, stale=launch.restarts > 0, hide=hide) as house:
-        # What start-up made stays; without this a full collection stops the loop for a tenth of a second.
-        gc.collect()
-        gc.freeze()
-        report({"state": "ready"})
-        await house.run(report)
+    settings, stale = at_home(settings, launch.folder), launch.restarts > 0
+    hide(settings)
+    while True:
+        async with build(settings, folder=launch.folder, stale=stale, hide=hide) as house:
+            # What start-up made stays; without this a full collection stops the loop for a tenth of a second.
+            gc.collect()
+            gc.freeze()
+            report({"state": "ready", "storage": settings.storage.type})
+            settings, stale = await house.run(report), True
+            report({"state": "starting"})
 
 
 def main(settings: BotSettings, pipe: socket.socket | None, launch: Launch, program: Program | None = None) -> None:

@@ -207,6 +207,36 @@ class PersonaSettings(Section):
     """How adventurous its words are; not every model takes one, and left out the model's own stands."""
 
 
+class OpeningSettings(Section):
+    """A line that a session made from a template begins with."""
+
+    role: Literal["user", "assistant"]
+    """Who says it: a person, or the bot."""
+    text: Annotated[str, Field(min_length=1, max_length=4_000)]
+    """What is said."""
+
+
+class TemplateSettings(Section):
+    """What a new session can begin with: `/new template:<name>`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    """What people choose it by."""
+    title: Annotated[str, Field(max_length=100)] = ""
+    """The session's title; the template's name unless written."""
+    persona: Name | None = None
+    """Which of the bot's personas speaks; left out, whoever fits."""
+    tags: Annotated[Words, Field(max_length=20, examples=[["interview"]])] = ()
+    """The session's tags."""
+    goals: Annotated[Words, Field(examples=[["a plan for the week"]])] = ()
+    """What the talk is for."""
+    constraints: Annotated[Words, Field(examples=[["one question at a time"]])] = ()
+    """What the bot is to keep to."""
+    knowledge: Annotated[Words, Field(examples=[["the week begins on Monday"]])] = ()
+    """What everybody in the talk knows."""
+    opening: Annotated[tuple[OpeningSettings, ...], Field(max_length=20)] = ()
+    """Lines that stand at the beginning as if they had been said."""
+
+
 class BotSettings(Section):
     """One bot: `config/bots/<name>.yaml` over the defaults of `config/troupe.yaml`."""
 
@@ -219,6 +249,8 @@ class BotSettings(Section):
     """Names of persona files; the first is the default."""
     bindings: tuple[BindingSettings, ...] = ()
     """Places where one persona always speaks."""
+    templates: tuple[TemplateSettings, ...] = ()
+    """What new sessions can begin with."""
     storage: StorageSettings = StorageSettings()
     """Where and how it keeps what is said."""
     sessions: SessionSettings = SessionSettings()
@@ -249,6 +281,20 @@ class BotSettings(Section):
         if isinstance(written, dict) and isinstance(written.get("name"), str):
             return {"display": written["name"].capitalize(), **written}
         return written
+
+    @model_validator(mode="after")
+    def _templates_that_can_be_told_apart(self) -> BotSettings:
+        personas, names = [each.name for each in self.personas], set[str]()
+        for template in self.templates:
+            if template.persona is not None and template.persona not in personas:
+                raise ValueError(
+                    f"found persona '{template.persona}' in the template '{template.name}'; "
+                    f"allowed: one of the bot's personas, which are {', '.join(personas)}"
+                )
+            if template.name.casefold() in names:
+                raise ValueError(f"found two templates called '{template.name}'; allowed: a name for each")
+            names.add(template.name.casefold())
+        return self
 
     @property
     def root(self) -> Path:

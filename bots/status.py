@@ -14,7 +14,9 @@ from storage.errors import RootInUse, Unavailable
 from storage.rootlock import RootLock, holder
 
 from .errors import TroupeError
+from .moved import left_there, told
 from .settings import BotSettings, Troupe
+from .storage_settings import Type
 
 State = Literal["not started", "starting", "ready", "stopping", "backing off", "stopped", "fatal", "died"]
 RUNNING: tuple[State, ...] = ("starting", "ready", "stopping")
@@ -60,7 +62,12 @@ class BotStatus(BaseModel):
     backup_alarm: str = ""
     """Why somebody should look after the backups: worked out when the status is read."""
     left_behind: str = ""
-    """What another type of storage keeps in the root: worked out when the status is read."""
+    """What another type of storage keeps in the root, or where the talk lives if not where it is written: worked out
+    when the status is read."""
+    storage: str = ""
+    """The type of storage that it talks into."""
+    transfer_trouble: str = ""
+    """Why the last move to another type of storage was not made."""
     version: str = ""
     models: tuple[str, ...] = ()
 
@@ -87,16 +94,20 @@ def read_without_config(folder: Path) -> list[BotStatus]:
 
 
 def left_behind(bot: BotSettings) -> str:
-    """A sentence where the root also holds what another type of storage kept: the bot does not know of it."""
+    """A sentence where the talk lives elsewhere than is written, or where the root also holds what another type of
+    storage kept: the bot does not know of it. Raises `ConfigError` where nobody can say where the talk lives."""
+    if moved := told(bot):
+        return moved
     root, type = bot.root, bot.storage.type
+    others: dict[Type, tuple[Path, ...]]
     others = {"sqlite": (root / "conversations.db",), "file": (root / "channels", root / "dms")}
     for other, paths in others.items():
         found = [path.name for path in paths if path.exists() and (path.is_dir() or path.stat().st_size)]
         if other != type and found and bot.storage.enabled:
-            return (
+            return left_there(bot, other) or (
                 f"{root} also holds what storage of the type {other} kept ({', '.join(found)}), and {bot.name} does "
-                f"not read it: set storage.type back to {other}, or take it along with `troupe backup` and "
-                f"`troupe restore --type {type}`, and then move it away."
+                f"not read it: set storage.type back to {other}, and take it along with `troupe transfer {bot.name} "
+                f"--to {type}`, or move it away."
             )
     return ""
 

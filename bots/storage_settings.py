@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from .schedules import Schedule
 from .values import Address, Gap, Secret, Section, SizeOrOff, Span, SpanOrOff
+
+Type = Literal["sqlite", "file", "postgres"]
 
 
 class TierSettings(Section):
@@ -90,7 +92,7 @@ class StorageSettings(Section):
 
     enabled: bool = True
     """False keeps everything in memory only: gone when the bot stops."""
-    type: Literal["sqlite", "file", "postgres"] = "sqlite"
+    type: Type = "sqlite"
     """What keeps it: one SQLite file, folders of files that people can read, or a PostgreSQL server."""
     url: Secret | None = None
     """The server's address, for postgres: `postgresql://user:password@host/database`."""
@@ -109,10 +111,23 @@ class StorageSettings(Section):
     retention: RetentionSettings = RetentionSettings()
     """What may go, and when."""
 
+    _written: Type | None = PrivateAttr(None)
+
     @property
     def address(self) -> str:
         """The database's, or nothing."""
         return self.url.value if self.url else ""
+
+    @property
+    def written(self) -> Type:
+        """The type that people have written, which is another than `type` where the talk has been moved since."""
+        return self._written or self.type
+
+    def living(self, type: Type, url: Secret | None) -> StorageSettings:
+        """The same, with the talk somewhere else than it is written."""
+        there = self.model_copy(update={"type": type, "url": url})
+        there._written = self.written
+        return there
 
     @model_validator(mode="after")
     def _in_reach(self) -> StorageSettings:

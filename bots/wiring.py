@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 import structlog
+from tzlocal import get_localzone
 
 import storage
 from storage.backend import Reports, Store
@@ -22,18 +23,21 @@ from storage.errors import StorageError
 from storage.manifest import Manifest
 from storage.place import Folder
 
-from . import backing
+from . import backing, export_order
 from .bot import Bot
 from .cleaning import Cleaner
 from .costs import Metered
 from .jobs import Jobs
 from .knowledge import Knowledge
+from .moving import Moving
+from .old_data import OldData
 from .operations import Operations, Say, model_states, model_trouble
 from .providers import Provider
 from .providers.chain import Chain
 from .providers.offline import Offline
 from .providers.patience import Patient
 from .reloading import Reloading
+from .session_orders import SessionOrders
 from .settings import BotSettings, ModelSettings
 from .status import Report, alarmed, left_behind, models
 from .status import of as status_of
@@ -71,24 +75,36 @@ class House:
     looks: Callable[[], None] = lambda: None
     """Makes the account look as the settings have it."""
 
-    async def run(self, report: Report) -> None:
-        """Opens every door and keeps them open until cancelled. `report` is told what changes: Discord's state,
-        live sessions, the last error. Raises `Fatal` when only a person can help."""
+    async def run(self, report: Report) -> BotSettings:
+        """Opens every door and keeps them open until cancelled, or until the talk moves to another store: returns
+        the settings by which the bot is to be built again, be it that it has moved or that it could not. `report` is
+        told what changes: Discord's state, live sessions, the last error. Raises `Fatal` when only a person can
+        help."""
         token = self.bot.settings.discord.token
         report({"discord": "connecting" if token else "off"})
         reloading = self.reloading(report) if self.folder else None
         operations = self._operations(report, reloading)
+        moving = Moving(lambda: self.bot.settings, self.store, report, now=self.now, folder=self.folder, hide=self.hide)
         try:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._upkeep(report))
-                doors.create_task(Door(self.bot, _orders(operations)).serve())
+                orders = {**_orders(operations), **self._talk_orders(), "transfer": moving.order}
+                doors.create_task(Door(self.bot, orders).serve())
                 doors.create_task(self._jobs(report).run())
+                doors.create_task(_leave_when_due(moving))
                 if reloading is not None:
                     doors.create_task(reloading.run())
                 if token:
                     doors.create_task(self._discord(report, operations))
         except* Exception as group:
-            raise _first(group) from None
+            if not isinstance(first := _first(group), _Leave):
+                raise first from None
+            await self.bot.close()
+            await self.bot.settle()
+            await moving.finish()
+        finally:
+            await moving.close()
+        return moving.settings()
 
     def reloading(self, report: Report) -> Reloading:
         """What reads the configuration again; for a house that knows its folder."""
@@ -123,6 +139,13 @@ class House:
             clean_up=clean_up,
             reload=reloading.reload if reloading else None,
         )
+
+    def _talk_orders(self) -> dict[str, Order]:
+        """The orders that are about what was said."""
+        bot = self.bot
+        sessions = SessionOrders(lambda: bot.settings, self.store, bot.conversations, bot.doors, busy=bot.at_work)
+        exports = export_order.order(self.store, self.blobs, bot.settings.name, self.now)
+        return {"sessions": sessions.order, "export": exports}
 
     async def _discord(self, report: Report, operations: Operations) -> None:
         from .discord.client import Front  # a bot without Discord does not pay for discord.py
@@ -168,6 +191,15 @@ class House:
                 log.error("storage.refused", error=trouble)
                 report({"last_error": trouble})
             await asyncio.sleep(UPKEEP_SECONDS)
+
+
+class _Leave(Exception):
+    """Closes every door."""
+
+
+async def _leave_when_due(moving: Moving) -> None:
+    await moving.due()
+    raise _Leave
 
 
 def _orders(operations: Operations) -> dict[str, Order]:
@@ -232,7 +264,11 @@ async def _built(
     cleaner = Cleaner(
         settings, store, now=now, program=program, blobs=blobs, latest=bot.sessions.latest, gone=bot.forget
     )
+    old = OldData(settings, store, zone=get_localzone(), now=now, ticks=ticks)
+    bot.places.first_heard = old.bring
     try:
+        if lies_about := await old.found():
+            log.warning("old_data.found", what=lies_about)
         await bot.start()
         yield House(bot, store, cleaner, blobs, asked, now, chance)
     finally:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from .amendments import Amendment
+from .backends.changes import Watch
 from .model import Channel, Counts, Found, Message, Receipt, Session, Spending
 from .records import Memory, Record, Vector
+from .sought import EVERYTHING, Sought
 
 Item = TypeVar("Item")
 Kept = TypeVar("Kept", bound=Record)
@@ -89,10 +91,17 @@ class Store(Protocol):
         """Sessions in sight, the one a person spoke in last first; of one channel, or of all."""
 
     async def browse(
-        self, channel_key: str | None = None, *, cursor: str | None = None, limit: int = 50, deleted: bool = False
+        self,
+        channel_key: str | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+        deleted: bool = False,
+        sought: Sought = EVERYTHING,
     ) -> Page[Session]:
         """A page of sessions, the one a person spoke in last first; without a cursor the newest page. With
-        `deleted`, soft-deleted ones as well."""
+        `deleted`, soft-deleted ones as well. Only those that are `sought`: where that says something of messages,
+        those that hold one which is meant and is not soft-deleted by itself."""
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
         """Open sessions in sight in which no person has spoken since `before`, the longest silent first."""
@@ -114,11 +123,20 @@ class Store(Protocol):
         """The message that came from `origin`, or whose answer has a page standing there, soft-deleted or not."""
 
     async def search(
-        self, query: str, *, channel_keys: Collection[str] | None = None, limit: int = 20, skip: int = 0
+        self,
+        query: str,
+        *,
+        channel_keys: Collection[str] | None = None,
+        sought: Sought | None = None,
+        limit: int = 20,
+        skip: int = 0,
     ) -> list[Found]:
         """Messages in sight whose `text` holds the words of a query as `words.parse` reads it, the best match first,
-        and among equals the newest; of the given channels only, or of all. Of more than a thousand matches the newest
-        thousand are weighed."""
+        and among equals the newest; of the given channels only, or of all, and only those that are `sought`. Of more
+        than a thousand matches the newest thousand are weighed.
+
+        A blank query with something sought finds all that is meant, the one kept last first, each shown by its
+        beginning; what is said of messages alone is looked for in all of them, a second or so for a million."""
 
     async def references(self, hashes: Sequence[str]) -> dict[str, int]:
         """How many kept messages refer to each blob, as it stands or in an earlier wording; none is absent."""
@@ -215,3 +233,20 @@ class Freezes(Protocol):
 
     def frozen(self) -> AbstractAsyncContextManager[Store]:
         """A store that reads everything as it stood at one moment, and does not write."""
+
+
+class Writing(Protocol):
+    """What writes to a store."""
+
+    watch: Watch
+    """Every change of this process goes through it; what it raises on entering refuses the change."""
+
+    async def settled(self) -> None:
+        """Returns once everything asked for so far is kept or refused, also what nobody waits for any more."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A store that lets somebody follow what is written to it."""
+
+    writing: Writing

@@ -42,21 +42,21 @@ async def copy(source: Store, target: Store, *, tell: Tell = silent) -> Contents
     if there.channels or there.sessions or there.messages or there.records:
         raise StorageError("The copy goes only into an empty store, and this one holds something: choose another.")
     written = _Digest()
-    async for channels in _channels(source):
+    async for channels in every_channel(source):
         await _each(target, channels, target.keep_channel)
         written.add(*channels)
     sessions: dict[str, Session] = {}
-    async for page in _sessions(source):
+    async for page in every_session(source):
         await _each(target, page, target.save_session)
         written.add(*page)
     tell("messages", 0, counts.messages)
-    async for messages in _messages(source):
-        sessions = await _of(source, messages, sessions)
+    async for messages in every_message(source):
+        sessions = await sessions_of(source, messages, sessions)
         pairs = [(sessions[each.session_id], each) for each in messages]
         await _each(target, pairs, lambda pair: target.append(*pair))
         written.add_in_order(*messages)
         tell("messages", written.placed, counts.messages)
-    async for records in _records(source):
+    async for records in every_record(source):
         await target.keep(*records)
         written.add(*records)
     copied = await contents(target, tell=tell)
@@ -74,14 +74,14 @@ async def contents(store: Store, *, tell: Tell = silent) -> Contents:
     Two stores have the same digest when they hold the same channels, sessions, messages and records, and the messages
     in the same order."""
     counts, digest = await store.counts(), _Digest()
-    async for channels in _channels(store):
+    async for channels in every_channel(store):
         digest.add(*channels)
-    async for sessions in _sessions(store):
+    async for sessions in every_session(store):
         digest.add(*sessions)
-    async for messages in _messages(store):
+    async for messages in every_message(store):
         digest.add_in_order(*messages)
         tell("checking messages", digest.placed, counts.messages)
-    async for records in _records(store):
+    async for records in every_record(store):
         digest.add(*records)
     return Contents(counts, digest.told())
 
@@ -96,7 +96,7 @@ async def _each(target: Store, items: list[Any], keep: Callable[[Any], Awaitable
         await asyncio.gather(*map(keep, items))
 
 
-async def _of(source: Store, messages: list[Message], known: dict[str, Session]) -> dict[str, Session]:
+async def sessions_of(source: Store, messages: list[Message], known: dict[str, Session]) -> dict[str, Session]:
     """The sessions of these messages by id; those of the page before are looked at first."""
     found = {}
     for id in {message.session_id for message in messages}:
@@ -107,30 +107,30 @@ async def _of(source: Store, messages: list[Message], known: dict[str, Session])
     return found
 
 
-async def _channels(store: Store) -> AsyncGenerator[list[Channel], None]:
+async def every_channel(store: Store) -> AsyncGenerator[list[Channel], None]:
     after = ""
     while channels := await store.channels(after, PAGE):
         yield channels
         after = channels[-1].key
 
 
-async def _sessions(store: Store) -> AsyncGenerator[list[Session], None]:
-    async for page in _pages(lambda cursor: store.browse(cursor=cursor, limit=PAGE, deleted=True)):
+async def every_session(store: Store) -> AsyncGenerator[list[Session], None]:
+    async for page in pages(lambda cursor: store.browse(cursor=cursor, limit=PAGE, deleted=True)):
         yield page
 
 
-async def _messages(store: Store) -> AsyncGenerator[list[Message], None]:
-    async for page in _pages(lambda cursor: store.read(cursor=cursor, limit=PAGE, deleted=True)):
+async def every_message(store: Store) -> AsyncGenerator[list[Message], None]:
+    async for page in pages(lambda cursor: store.read(cursor=cursor, limit=PAGE, deleted=True)):
         yield page
 
 
-async def _records(store: Store) -> AsyncGenerator[list[Record], None]:
+async def every_record(store: Store) -> AsyncGenerator[list[Record], None]:
     for kind in RECORDS:
-        async for page in _pages(lambda cursor, kind=kind: store.records(kind, cursor=cursor, limit=PAGE)):  # type: ignore[misc]
+        async for page in pages(lambda cursor, kind=kind: store.records(kind, cursor=cursor, limit=PAGE)):  # type: ignore[misc]
             yield page
 
 
-async def _pages(read: Callable[[str | None], Awaitable[Page[Any]]]) -> AsyncGenerator[list[Any], None]:
+async def pages(read: Callable[[str | None], Awaitable[Page[Any]]]) -> AsyncGenerator[list[Any], None]:
     """Page after page from the oldest on."""
     cursor: str | None = OLDEST
     while cursor is not None:
@@ -160,8 +160,12 @@ class _Digest:
         return f"{self._sum % (1 << 256):064x}"
 
     def _add(self, label: str, item: BaseModel) -> None:
-        text = label + json.dumps(item.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-        self._sum += int.from_bytes(hashlib.sha256(text.encode()).digest())
+        self._sum += int.from_bytes(hashlib.sha256((label + spelt(item)).encode()).digest())
+
+
+def spelt(item: BaseModel) -> str:
+    """All of it as text: the same for two items that a digest takes for the same."""
+    return json.dumps(item.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
 
 def _shown(counts: Counts) -> str:

@@ -20,7 +20,7 @@ from .blobs import Blobs
 from .errors import StorageError
 from .model import Channel, Message, Sender, Session, SessionContext
 from .place import Missing, Place
-from .records import AuditEntry, Memory, Profile, Record, Run, Setting, Spent, Tombstone
+from .records import AuditEntry, Memory, Profile, Record, Run, Setting, Spent, Template, Tombstone
 
 Item = TypeVar("Item")
 Change = Callable[[str, Callable[[Session], Session]], Awaitable[Session | None]]
@@ -46,7 +46,7 @@ class Forgotten:
     """Reactions and notes on what others said."""
     memories: int = 0
     records: int = 0
-    """Profiles, settings, and entries of the audit that named them."""
+    """Profiles, settings, templates, and entries of the audit that named them."""
     spendings: int = 0
     """Answers whose cost stays known, but not for whom."""
     files: int = 0
@@ -102,15 +102,17 @@ async def memories_of(store: Store, user_id: str) -> AsyncGenerator[list[Memory]
             yield found
 
 
-async def records_of(store: Store, user_id: str) -> AsyncIterator[list[Spent | AuditEntry | Setting]]:
+async def records_of(store: Store, user_id: str) -> AsyncIterator[list[Spent | AuditEntry | Setting | Template]]:
     """What names somebody beside the talk, the memories and the profile: what answers took that are gone, entries of
-    the audit, and settings by them or for them alone."""
+    the audit, settings by them or for them alone, and templates by them."""
     async for spent in pages(lambda cursor: store.records(Spent, about=user_id, cursor=cursor, limit=_PAGE)):
         yield [*spent]
     async for entries in pages(lambda cursor: store.records(AuditEntry, cursor=cursor, limit=_PAGE)):
         yield [each for each in entries if is_theirs(each.actor, user_id)]
     async for settings in pages(lambda cursor: store.records(Setting, cursor=cursor, limit=_PAGE)):
         yield [each for each in settings if is_theirs(each.by, user_id) or each.id == f"user:{user_id}"]
+    async for templates in pages(lambda cursor: store.records(Template, cursor=cursor, limit=_PAGE)):
+        yield [each for each in templates if is_theirs(each.by, user_id)]
 
 
 async def _said(store: Store, source: str | None, user_id: str) -> bool:
@@ -275,8 +277,12 @@ class _Forgetting:
         profile = await self._store.record(Profile, self._user)
         if profile is not None and profile.at <= self._at:
             self.done.records += await self._store.remove_records(Profile, [self._user])
+        async for templates in pages(lambda cursor: self._store.records(Template, cursor=cursor, limit=_PAGE)):
+            quoting = [each for each in templates if is_theirs(each.by, self._user) or self._user in each.people]
+            ids = [each.id for each in quoting if each.at <= self._at]
+            self.done.records += await self._store.remove_records(Template, ids)
         async for found in records_of(self._store, self._user):
-            old = [record for record in found if record.at <= self._at]
+            old = [each for each in found if each.at <= self._at and not isinstance(each, Template)]
             if old:
                 await self._store.keep(*map(_without_name, old))
             spent = sum(isinstance(record, Spent) for record in old)
@@ -284,13 +290,13 @@ class _Forgetting:
             self.done.records += len(old) - spent
 
 
-def _without_name(record: Spent | AuditEntry | Setting) -> Record:
+def _without_name(record: Spent | AuditEntry | Setting | Template) -> Record:
     match record:
         case Spent():
             return record.model_copy(update={"user_id": ""})
         case AuditEntry():
             return record.model_copy(update={"actor": SOMEBODY})
-        case Setting():
+        case Setting() | Template():
             return record.model_copy(update={"by": SOMEBODY})
 
 

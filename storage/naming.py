@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .model import Annotation, Channel, ChannelKind, Message, Reaction, Sender, Session, Value
-from .records import AuditEntry, Memory, Profile, Record, Setting, Spent
+from .records import AuditEntry, Memory, Profile, Record, Setting, Spent, Template
 
 Mark = TypeVar("Mark", Reaction, Annotation)
 Given = TypeVar("Given", bound=Value)
@@ -94,6 +94,9 @@ class Naming:
                 return _with(record, actor=self.sender(record.actor), target=self._whom(record.target))
             case Spent() if person := self.people.get(record.user_id):
                 return _with(record, user_id=person.id)
+            case Template():
+                people = tuple(self.people[each].id if each in self.people else each for each in record.people)
+                return _with(record, audience=self._whom(record.audience), by=self.sender(record.by), people=people)
         return record
 
     def _signed(self, mark: Mark) -> Mark:

@@ -126,4 +126,34 @@ class Tombstone(Record):
     kind = "tombstone"
 
 
-RECORDS: tuple[type[Record], ...] = (Memory, Run, Profile, AuditEntry, Spent, Setting, Tombstone)
+class Opening(Value):
+    """A line that a session begins with."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+class Template(Record):
+    """What a new session can begin with."""
+
+    kind = "template"
+    name: str
+    audience: str
+    """Where it is offered: the key of a channel, `guild:id`, or `bot` for everywhere."""
+    by: Sender
+    people: tuple[str, ...] = ()
+    """The ids of those who took part in the session it was drawn from, who may be quoted in it."""
+    title: str = ""
+    persona: str | None = None
+    tags: tuple[str, ...] = ()
+    goals: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    shared_knowledge: tuple[str, ...] = ()
+    opening: tuple[Opening, ...] = ()
+
+    @property
+    def about(self) -> str:
+        return self.audience
+
+
+RECORDS: tuple[type[Record], ...] = (Memory, Run, Profile, AuditEntry, Spent, Setting, Tombstone, Template)

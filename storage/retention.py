@@ -10,7 +10,7 @@ from typing import Literal
 
 from .backend import OLDEST, Store
 from .model import Channel, ChannelKind, Message, Session
-from .records import AuditEntry, Memory, Record, Run, Setting
+from .records import AuditEntry, Memory, Record, Run, Setting, Template
 
 PAGE = 200
 MESSAGES_AT_ONCE = 500
@@ -72,7 +72,7 @@ class Rules:
 class Due:
     """One thing that is due, and why."""
 
-    kind: Literal["session", "message", "channel", "memory", "run", "setting", "audit", "file"]
+    kind: Literal["session", "message", "channel", "memory", "run", "setting", "template", "audit", "file"]
     id: str
     why: str
     messages: int = 0
@@ -220,6 +220,12 @@ async def _left_guild(store: Store, run: Run, why: str, removing: bool) -> Async
     set_there = [id for id in (guild, *(f"channel:{key}" for key in audiences)) if await store.record(Setting, id)]
     if set_there:
         yield [Due("setting", id, why) for id in set_there]
+    cursor = OLDEST
+    while cursor is not None:
+        templates = await store.records(Template, cursor=cursor, limit=PAGE)
+        if offered := [Due("template", each.id, why) for each in templates.items if each.audience in audiences]:
+            yield offered
+        cursor = templates.newer
     if not stays:
         yield [Due("run", run.id, why)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .model import Attachment, Message, Session
@@ -33,6 +33,12 @@ class Sought:
     def of_messages(self) -> bool:
         """Whether anything is said of single messages."""
         return self != Sought(self.channel_keys, self.session_ids, self.tags, self.starred, self.archived)
+
+    def within(self, channel_keys: Collection[str] | None) -> Sought:
+        """The same, in these channels only; None is any."""
+        if channel_keys is None or self.channel_keys is None:
+            return self if channel_keys is None else replace(self, channel_keys=channel_keys)
+        return replace(self, channel_keys=set(self.channel_keys) & set(channel_keys))
 
     def has_session(self, session: Session) -> bool:
         """Whether a session may hold what is meant."""

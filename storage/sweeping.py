@@ -12,7 +12,7 @@ from .archive import Archive
 from .backend import OLDEST, Store
 from .leftovers import Leftovers
 from .model import Session
-from .records import Setting
+from .records import Setting, Template
 from .retention import AGED, LISTED, MESSAGES_AT_ONCE, TAKEN, Due, Rules, Total, spell, stretches
 
 SESSIONS_AT_ONCE = 20
@@ -145,6 +145,8 @@ class _Sweep:
             await self._store.remove_channels(ids)
         elif kind == "setting":
             await self._store.remove_records(Setting, ids)
+        elif kind == "template":
+            await self._store.remove_records(Template, ids)
         elif kind in AGED:
             await self._store.remove_records(AGED[kind], ids)
         for session_id in {each.within for each in stretch if each.within}:

@@ -171,42 +171,32 @@ class _Reader:
         try:
             return self._opened.enter_context(self._zip.open(name))
         except _BROKEN as error:
-            raise BadArchive(self.path, f"{_said(name)} in it is damaged") from error
+            raise BadArchive(self.path, f"{said(name)} in it is damaged") from error
 
     def session(self, name: str) -> Session:
         text = _Reading(self, name).whole(_SMALL)
         try:
             return Session.model_validate_json(text)
         except ValidationError as error:
-            raise BadArchive(self.path, f"{_said(name)} in it is not a session ({_first(error)})") from error
+            raise BadArchive(self.path, f"{said(name)} in it is not a session ({first_of(error)})") from error
 
     def close(self) -> None:
         self._opened.close()
         self._zip.close()
 
     def _understood(self) -> Contents:
-        entries = self._zip.infolist()
-        names = {entry.filename for entry in entries}
-        if len(entries) > _MEMBERS or sum(entry.file_size for entry in entries) > _BYTES:
-            raise BadArchive(self.path, "it holds more than any archive of this program")
-        if len(names) < len(entries):
-            raise BadArchive(self.path, "it holds two files of one name")
-        for entry in entries:
-            if entry.filename.startswith("/") or re.search(r"(^|/)\.\.(/|$)|[\\\0:]", entry.filename):
-                raise BadArchive(self.path, f"it holds a file with the path {_said(entry.filename)}")
-            if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise BadArchive(self.path, f"{_said(entry.filename)} in it is packed in a way that is not known here")
-        if MANIFEST not in names or self._zip.getinfo(MANIFEST).file_size > _SMALL:
-            raise BadArchive(self.path, f"it has no {MANIFEST}, so it is not an archive of this program")
+        if wrong := wrong_with(self._zip):
+            raise BadArchive(self.path, wrong)
+        names = set(self._zip.namelist())
         try:
             contents = Contents.model_validate_json(self._zip.read(MANIFEST))
         except (ValidationError, *_BROKEN) as error:
             raise BadArchive(self.path, f"its {MANIFEST} is damaged") from error
         for name in sorted(names ^ {MANIFEST, *contents.members}):
-            said = "holds" if name in names else "lacks"
-            raise BadArchive(self.path, f"it {said} {_said(name)}, which its {MANIFEST} says otherwise about")
+            verb = "holds" if name in names else "lacks"
+            raise BadArchive(self.path, f"it {verb} {said(name)}, which its {MANIFEST} says otherwise about")
         for name in self._lonely(contents):
-            raise BadArchive(self.path, f"{_said(name)} in it belongs to no session")
+            raise BadArchive(self.path, f"{said(name)} in it belongs to no session")
         return contents
 
     def _lonely(self, contents: Contents) -> list[str]:
@@ -251,7 +241,7 @@ class _Reading:
             try:
                 message = Message.model_validate_json(line)
             except ValidationError as error:
-                raise self._bad(f"has no message in line {self._line} ({_first(error)})") from error
+                raise self._bad(f"has no message in line {self._line} ({first_of(error)})") from error
             if message.session_id != session.id:
                 raise self._bad(f"has a message of another session in line {self._line}")
             found.append(message)
@@ -269,17 +259,36 @@ class _Reading:
         return piece
 
     def _bad(self, what: str) -> BadArchive:
-        return BadArchive(self._reader.path, f"{_said(self._name)} in it {what}")
+        return BadArchive(self._reader.path, f"{said(self._name)} in it {what}")
+
+
+def wrong_with(opened: zipfile.ZipFile) -> str:
+    """What speaks against a zip from a stranger, before anything in it is read; empty where nothing does."""
+    entries = opened.infolist()
+    names = {entry.filename for entry in entries}
+    if len(entries) > _MEMBERS or sum(entry.file_size for entry in entries) > _BYTES:
+        return "it holds more than any archive of this program"
+    if len(names) < len(entries):
+        return "it holds two files of one name"
+    for entry in entries:
+        if entry.filename.startswith("/") or re.search(r"(^|/)\.\.(/|$)|[\\\0:]", entry.filename):
+            return f"it holds a file with the path {said(entry.filename)}"
+        if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            return f"{said(entry.filename)} in it is packed in a way that is not known here"
+    if MANIFEST not in names or opened.getinfo(MANIFEST).file_size > _SMALL:
+        return f"it has no {MANIFEST}, so it is not an archive of this program"
+    return ""
 
 
 _BROKEN = (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-def _said(name: str) -> str:
+def said(name: str) -> str:
     """A name from outside, fit to be printed."""
     return "".join(c if c.isprintable() else "?" for c in name)[:160]
 
 
-def _first(error: ValidationError) -> str:
+def first_of(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}"

@@ -29,7 +29,19 @@ from storage.model import (
     ToolResponse,
     Usage,
 )
-from storage.records import AuditEntry, Memory, Profile, Record, Run, Setting, Spent, Tombstone, Vector
+from storage.records import (
+    AuditEntry,
+    Memory,
+    Opening,
+    Profile,
+    Record,
+    Run,
+    Setting,
+    Spent,
+    Template,
+    Tombstone,
+    Vector,
+)
 
 NOON = datetime(2024, 1, 8, 12, 0, tzinfo=UTC)
 PLACES = (
@@ -240,6 +252,18 @@ _RECORD: st.SearchStrategy[Record] = st.one_of(
     ),
     st.builds(Spent, id=_IDS, at=_TIMES, usage=_USAGE, user_id=st.just("7"), channel_key=st.just("discord:100")),
     st.builds(Setting, id=_IDS, at=_TIMES, values=st.dictionaries(_WORDS, _JSON, max_size=2), by=_SENDER),
+    st.builds(
+        Template,
+        id=_IDS,
+        at=_TIMES,
+        name=_WORDS,
+        audience=st.sampled_from(["bot", "discord:100"]),
+        by=_SENDER,
+        people=st.just(("7", "8")),
+        title=_WORDS,
+        goals=st.just(("win",)),
+        opening=st.just((Opening(role="user", text="Begin."),)),
+    ),
     st.builds(Tombstone, id=_IDS, at=_TIMES),
 )
 

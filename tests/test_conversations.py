@@ -153,13 +153,19 @@ async def test_merging_brings_each_line_once_and_puts_the_other_session_away(w: 
     old = await room.session()
     w.clock.advance(1000)
     await room.say(BEN, "my cake is plum")
-    into = await room.session()
-    assert await talk(w).merge(room.channel, old.id) == 2
-    note = next(m for m in await w.store.messages(into.id) if m.role == "system")
-    assert "From the session of 2026-03-02 09:00" in note.text
+    under_way = await room.session()
+    merged = await talk(w).merge(room.channel, old.id)
+    into = merged.session
+    assert (merged.came, merged.lines, (await room.session()).id) == (2, 4, into.id)
+    assert [m.words for m in await w.store.messages(into.id) if m.role == "user"] == [
+        "my tea is Lapsang",
+        "my cake is plum",
+    ]
+    notes = [m.text for m in await w.store.messages(into.id) if m.role == "system"]
+    assert notes == ["From the session of 2026-03-02 09:00 UTC:", "From the session of 2026-03-02 09:16 UTC:"]
     assert "Lapsang" in (await room.say(BEN, "what did Ana say about tea?")).shown
-    away = await talk(w).show(old.id, {room.channel.key})
-    assert away.archived
+    for id in (old.id, under_way.id):
+        assert (await talk(w).show(id, {room.channel.key})).archived
     with pytest.raises(TroupeError, match="already"):
         await talk(w).merge(room.channel, old.id)
     with pytest.raises(TroupeError, match="under way here"):
@@ -176,13 +182,15 @@ async def test_a_branch_merged_back_brings_only_what_is_new(w: World) -> None:
     branch = await talk(w).branch(source.id, None, room.channel)
     await room.say(ANA, "my cake is plum")
     await talk(w).resume(room.channel, source.id)
-    assert await talk(w).merge(room.channel, branch.id) == 2
-    assert await said(w, source) == ["my tea is Lapsang", "my cake is plum"]
+    merged = await talk(w).merge(room.channel, branch.id)
+    assert merged.came == 2
+    assert await said(w, merged.session) == ["my tea is Lapsang", "my cake is plum"]
     await talk(w).resume(room.channel, branch.id)
     await room.say(ANA, "my hat is red")
-    await talk(w).resume(room.channel, source.id)
-    assert await talk(w).merge(room.channel, branch.id) == 2
-    assert len(await said(w, source)) == 3
+    await talk(w).resume(room.channel, merged.session.id)
+    again = await talk(w).merge(room.channel, branch.id)
+    assert again.came == 2
+    assert await said(w, again.session) == ["my tea is Lapsang", "my cake is plum", "my hat is red"]
 
 
 async def test_what_becomes_of_a_line_can_reach_its_copies_and_their_copies(w: World) -> None:

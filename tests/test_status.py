@@ -142,6 +142,8 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "last_backup": None,
         "backup_alarm": "",
         "left_behind": "",
+        "storage": "",
+        "transfer_trouble": "",
         "models": ("offline",),
     }
     assert seen[0].memory_bytes > 1 << 20

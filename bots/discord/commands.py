@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import discord
 from discord import app_commands
 
-from . import commands_admin, commands_menus, commands_privacy, commands_sessions, commands_talk, commands_usage
+from . import (
+    commands_admin,
+    commands_menus,
+    commands_privacy,
+    commands_search,
+    commands_sessions,
+    commands_surgery,
+    commands_talk,
+    commands_usage,
+)
 from .interactions import NOT_PRIVATELY, Tree, answer, inert
 
 if TYPE_CHECKING:
@@ -39,8 +48,8 @@ def build(front: Front) -> Tree:
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
     )
     commands_talk.add(tree)
-    commands_sessions.add(tree)
-    commands_menus.add(tree)
+    for those in (commands_sessions, commands_surgery, commands_search, commands_menus):
+        those.add(tree)
     tree.add_command(help_)
     for others in (commands_usage, commands_privacy, commands_admin):
         others.add(tree, front)

@@ -15,7 +15,7 @@ from ..router import Decision
 from ..settings import PersonaSettings
 from .confirming import Confirm
 from .interactions import PUBLIC, Tree, announce, answer, inert, where
-from .reading import moderates, past
+from .reading import moderates, past, reads_past
 from .translate import origin, roles, who
 
 if TYPE_CHECKING:
@@ -40,6 +40,16 @@ async def personas(interaction: discord.Interaction[Front], typed: str) -> list[
     found = [each for each in _callable(interaction) if wanted in each.display.casefold() or wanted in each.name]
     named = [app_commands.Choice(name=each.display[:100], value=each.name) for each in found]
     return named[:_CHOICES]
+
+
+async def templates(interaction: discord.Interaction[Front], typed: str) -> list[app_commands.Choice[str]]:
+    """The templates of this place, for those who may read its past: they may quote it."""
+    if not reads_past(interaction):
+        return []
+    bot, wanted = interaction.client.bot, typed.strip().casefold()
+    offered = await bot.conversations.templates.offered(bot.settings, where(interaction))
+    names = dict.fromkeys(each.name for each in offered if wanted in each.name.casefold())
+    return [app_commands.Choice(name=name, value=name) for name in list(names)[:_CHOICES]]
 
 
 async def _personas_or_default(interaction: discord.Interaction[Front], typed: str) -> list[app_commands.Choice[str]]:
@@ -110,12 +120,22 @@ async def ask(
 
 
 @app_commands.command(description="Begin a new session here; what was said before is kept", extras=PUBLIC)
-async def new(interaction: discord.Interaction[Front]) -> None:
-    channel = where(interaction)
-    await interaction.client.bot.begin(channel)
+@app_commands.describe(template="What it begins with; left out, nothing but what was said last")
+@app_commands.autocomplete(template=templates)
+async def new(interaction: discord.Interaction[Front], template: str = "") -> None:
+    bot, channel = interaction.client.bot, where(interaction)
+    about = ""
+    if template:
+        kept = bot.conversations.templates
+        meant = await kept.named(bot.settings, past(interaction), template)
+        async with bot.doors.of(channel.key):
+            await kept.begin(bot.settings, await bot.places.know(channel), meant)
+        about = f"\n-# It begins with the template {inert(meant.name)}."
+    else:
+        await bot.begin(channel)
     told = "-# A new session begins; what was said before is kept, and `/session resume` brings it back."
-    sent = await answer(interaction, told, silent=True)
-    await interaction.client.bot.said(channel, told, origin=origin(int(channel.id), sent.id))
+    sent = await answer(interaction, told + about, silent=True)
+    await bot.said(channel, told, origin=origin(int(channel.id), sent.id))
 
 
 @app_commands.command(description="See who speaks here and why, or choose who does")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -79,6 +81,13 @@ class RemoveRecords:
 Plain = KeepChannel | SaveSession | Append | KeepReceipts
 """What can be written without reading first."""
 Change = Plain | Amend | RemoveMessages | RemoveSessions | RemoveChannels | KeepRecords | RemoveRecords
+Watch = Callable[[Change], AbstractContextManager[None]]
+"""What is told of a change: entered when it is asked for, left when its caller has been answered."""
+
+
+def unwatched(change: Change) -> AbstractContextManager[None]:
+    """For when nobody watches."""
+    return nullcontext()
 
 
 def located(at: datetime) -> datetime:

@@ -29,7 +29,7 @@ from pydantic_core import to_jsonable_python
 
 from ..amendments import AMENDMENT
 from ..model import Attachment, Channel, Message, Receipt, Session, storable
-from ..records import AuditEntry, Memory, Record, Run, Setting, Spent, Tombstone
+from ..records import AuditEntry, Memory, Record, Run, Setting, Spent, Template, Tombstone
 from .changes import Amend, Append, Change, KeepReceipts, located
 from .files_disk import state
 
@@ -44,6 +44,7 @@ LISTS: dict[type[Record], str] = {
     Spent: "usage.jsonl",
     Setting: "settings.jsonl",
     Tombstone: "tombstones.jsonl",
+    Template: "templates.jsonl",
 }
 PROFILES = "users"
 _LONGEST = 100

@@ -18,11 +18,13 @@ from ..errors import Unavailable
 from ..model import Channel, Counts, Found, Message, Receipt, Session, Spending
 from ..progress import Tell, silent
 from ..records import Memory, Record, Vector
+from ..sought import EVERYTHING, Sought
+from . import changes, postgres_sought
 from . import postgres_people as people
 from . import postgres_rows as rows
 from . import postgres_sums as sums
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
-from .cursors import Key, nothing, understood, written
+from .cursors import nothing, understood, written
 from .json_text import storable_all
 from .postgres_link import Link, Way
 from .postgres_schema import Schema, prepare, schema_name
@@ -60,6 +62,7 @@ class PostgresStore:
         self._program = program
         self._way = way
         self._writer = Writer(way, schema, bot_name, program)
+        self.writing = self._writer
         self._closing: asyncio.Future[None] | None = None
 
     @classmethod
@@ -116,7 +119,7 @@ class PostgresStore:
         return await self._writer.amend(message_id, change)
 
     async def remove_messages(self, ids: Sequence[str]) -> int:
-        return await self._remove("SELECT bot.remove_messages($1)", list(ids))
+        return await self._remove(changes.RemoveMessages(tuple(ids)), "SELECT bot.remove_messages($1)", list(ids))
 
     async def save_session(self, session: Session) -> None:
         await self._put(SaveSession(session))
@@ -125,14 +128,15 @@ class PostgresStore:
         self._refuse_closed()
         told = (self._bot_name, rows.session_row(session), fresh and located(fresh))
         sql = self._schema.spelt("SELECT bot.open_session($1, $2, $3)")
-        name = await self._way.write(lambda connection: connection.fetchval(sql, *told))
+        with self.writing.changing(SaveSession(session)):
+            name = await self._way.write(lambda connection: connection.fetchval(sql, *told))
         return await self.session(name) or session
 
     async def remove_sessions(self, ids: Sequence[str]) -> int:
-        return await self._remove("SELECT bot.remove_sessions($1)", list(ids))
+        return await self._remove(changes.RemoveSessions(tuple(ids)), "SELECT bot.remove_sessions($1)", list(ids))
 
     async def remove_channels(self, keys: Sequence[str]) -> int:
-        return await self._remove(people.REMOVE_CHANNELS, list(keys))
+        return await self._remove(changes.RemoveChannels(tuple(keys)), people.REMOVE_CHANNELS, list(keys))
 
     async def session(self, session_id: str) -> Session | None:
         return _first(await self._read(_SESSIONS, rows.SESSION_BY_ID, session_id))
@@ -143,10 +147,16 @@ class PostgresStore:
         return await self._read(_SESSIONS, rows.SESSIONS_OF_CHANNEL, min(max(0, limit), 2**31), channel_key)
 
     async def browse(
-        self, channel_key: str | None = None, *, cursor: str | None = None, limit: int = 50, deleted: bool = False
+        self,
+        channel_key: str | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+        deleted: bool = False,
+        sought: Sought = EVERYTHING,
     ) -> Page[Session]:
-        where = ["true" if deleted else "s.deleted_at IS NULL"]
-        values: list[Any] = []
+        meant, values = postgres_sought.holding(sought, 2)
+        where = ["true" if deleted else "s.deleted_at IS NULL", meant]
         if channel_key is not None:
             values.append(channel_key)
             where.append(f"s.channel_key = ${len(values) + 1}")
@@ -176,15 +186,25 @@ class PostgresStore:
         return _first(await self._read(_MESSAGES, rows.MESSAGE_BY_ORIGIN, origin))
 
     async def search(
-        self, query: str, *, channel_keys: Collection[str] | None = None, limit: int = 20, skip: int = 0
+        self,
+        query: str,
+        *,
+        channel_keys: Collection[str] | None = None,
+        sought: Sought | None = None,
+        limit: int = 20,
+        skip: int = 0,
     ) -> list[Found]:
-        asked = words.parse(query)
-        if not asked or limit <= 0:
+        asked, whole = words.parse(query), not query.strip() and sought not in (None, EVERYTHING)
+        if not (asked or whole) or limit <= 0:
             return []
-        within = None if channel_keys is None else sorted(channel_keys)
-        rows_found = await self._fetch(sums.CANDIDATES, asked.tsquery, within)
-        candidates = [(int(number), str(content)) for number, content in rows_found]
-        best = words.ranked(asked, candidates)[max(0, skip) :][:limit]
+        meant = (sought or EVERYTHING).within(channel_keys)
+        if whole:
+            sql, values = postgres_sought.newest(meant)
+            best = [(int(n), 0.0) for (n,) in await self._fetch(sql, min(limit, 2**31), max(0, skip), *values)]
+        else:
+            sql, values = postgres_sought.matching(meant)
+            candidates = [(int(n), str(content)) for n, content in await self._fetch(sql, asked.tsquery, *values)]
+            best = words.ranked(asked, candidates)[max(0, skip) :][:limit]
         by_number = await self._numbered([number for number, _ in best])
         shown = [(by_number[number], score) for number, score in best if number in by_number]
         return [Found(message=one, score=score, **_shown(asked, one.text)) for one, score in shown]
@@ -233,7 +253,7 @@ class PostgresStore:
         return await self._page(shape, shown, cursor, (int, str), limit, newest_first=True)
 
     async def remove_records(self, kind: type[Record], ids: Sequence[str]) -> int:
-        return await self._remove(sums.REMOVE_RECORDS, kind.kind, list(ids))
+        return await self._remove(changes.RemoveRecords(kind, tuple(ids)), sums.REMOVE_RECORDS, kind.kind, list(ids))
 
     async def nearest(self, vector: Vector, audiences: Collection[str], limit: int = 10) -> list[tuple[Memory, float]]:
         size = len(vector.values)
@@ -289,9 +309,9 @@ class PostgresStore:
         self._refuse_closed()
         return await self._writer.put(change)
 
-    async def _remove(self, sql: str, *values: Any) -> int:
+    async def _remove(self, change: changes.Change, sql: str, *values: Any) -> int:
         self._refuse_closed()
-        return await self._writer.count(sql, *values)
+        return await self._writer.remove(change, sql, *values)
 
     async def _fetch(self, sql: str, *values: Any) -> list[Any]:
         self._refuse_closed()
@@ -329,7 +349,7 @@ class PostgresStore:
         """A page of what is shown: a listing, a condition, the values in it from $2 on, how its rows become JSON."""
         listing, where, values, as_json = shown
         direction, key = understood(cursor, key_shape)
-        start = _key_values(cursor, key)
+        start = rows.key_values(cursor, key)
         first = len(values) + 2
         selected, others = sums.page(
             listing, where, direction, ", ".join(f"${n}" for n in range(first, first + len(start)))
@@ -362,18 +382,6 @@ class PostgresStore:
     async def _close(self) -> None:
         await self._writer.drain()
         await self._way.close()
-
-
-def _key_values(cursor: str | None, key: Key | None) -> list[Any]:
-    """A cursor's key as the database takes it: of two parts, the first is a time."""
-    if key is None:
-        return []
-    if len(key) == 1 or not isinstance(key[0], int):
-        return list(key)
-    try:
-        return [rows.EPOCH + key[0] * rows.MICROSECOND, *key[1:]]
-    except OverflowError:
-        raise ValueError(f"{str(cursor)[:80]!r} is not a cursor of this list: take one from a page of it") from None
 
 
 def _shown(asked: words.Query, text: str) -> dict[str, Any]:

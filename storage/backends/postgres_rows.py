@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from .. import words
 from ..model import Message, Receipt, Session, Text, storable
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
+from .cursors import Key
 from .json_text import json_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,6 +81,18 @@ def check_times(message: Message) -> None:
     for at in (message.at, message.deleted_at, *(each.at for group in said for each in group)):
         if at is not None:
             located(at)
+
+
+def key_values(cursor: str | None, key: Key | None) -> list[Any]:
+    """A cursor's key as the database takes it: of two parts, the first is a time."""
+    if key is None:
+        return []
+    if len(key) == 1 or not isinstance(key[0], int):
+        return list(key)
+    try:
+        return [EPOCH + key[0] * MICROSECOND, *key[1:]]
+    except OverflowError:
+        raise ValueError(f"{str(cursor)[:80]!r} is not a cursor of this list: take one from a page of it") from None
 
 
 def _message_row(session: Session, message: Message, number: int) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .cursors import Direction
-from .postgres_rows import IN_SIGHT
 
 
 class Listing(NamedTuple):
@@ -35,13 +34,6 @@ def page(listing: Listing, where: str, direction: Direction, key: str) -> tuple[
     )
     return rows, others
 
-
-CANDIDATES = f"""
-SELECT m.id, m.content FROM bot.conversations AS m
-WHERE m.words @@ $1::text::tsquery AND {IN_SIGHT}
-    AND ($2::text[] IS NULL OR m.session_id IN (SELECT session_id FROM bot.sessions WHERE channel_key = ANY ($2)))
-ORDER BY m.id DESC LIMIT 1000
-"""
 
 REFERENCES = """
 SELECT coalesce(json_object_agg(hash, many), '{}')::text FROM (

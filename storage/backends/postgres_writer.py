@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import words
@@ -13,7 +13,7 @@ from ..errors import StorageError, Unavailable
 from ..model import Message
 from ..progress import Tell
 from ..records import Memory, Record
-from .changes import Append, Plain, located
+from .changes import Amend, Append, Change, KeepRecords, Plain, Watch, located, unwatched
 from .json_text import json_text, storable_all
 from .postgres_link import Way
 from .postgres_rows import MESSAGE_TO_AMEND, MESSAGES, WRITE, Rows, arguments, check_times, rows_of, wording
@@ -45,17 +45,39 @@ class Writer:
         """Of two amendments the first asked for comes first."""
         self._indexing: dict[tuple[str, int], asyncio.Task[None]] = {}
         """The making of the vectors' indexes, each tried once: without one, searching is only slower."""
+        self.watch: Watch = unwatched
+        self._under_way: set[asyncio.Future[None]] = set()
 
     async def put(self, change: Plain) -> bool:
         """Returns once the change is committed, False for a message kept already. Cancelling the caller leaves the
         change accepted."""
-        self._number += 1
-        rows = rows_of(change, self._number)
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((rows, done))
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._run())
-        return await done or not isinstance(change, Append)
+        with self.changing(change):
+            self._number += 1
+            rows = rows_of(change, self._number)
+            done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._waiting.append((rows, done))
+            if self._task is None:
+                self._task = asyncio.ensure_future(self._run())
+            return await done or not isinstance(change, Append)
+
+    @contextlib.contextmanager
+    def changing(self, change: Change) -> Iterator[None]:
+        """Around what changes something, from the asking to the answer."""
+        with self.watch(change):
+            over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._under_way.add(over)
+            try:
+                yield
+            finally:
+                self._under_way.discard(over)
+                over.set_result(None)
+
+    async def settled(self) -> None:
+        """Returns once everything asked for so far is kept or refused."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        if self._task is not None:  # somebody may have given up waiting for what it writes
+            await asyncio.shield(self._task)
 
     async def drain(self) -> None:
         """Waits for everything accepted so far, and a little for an index that is being made."""
@@ -125,8 +147,9 @@ class Writer:
                 (found, _) = await connection.fetchrow(find, before.id)
                 return MESSAGES.validate_json(found)[0]
 
-        async with self._amending:
-            return await self._way.write(work)
+        with self.changing(Amend(message_id, change)):
+            async with self._amending:
+                return await self._way.write(work)
 
     async def keep(self, records: Sequence[Record]) -> None:
         """Stores records, all or none; of those with one kind and id the last."""
@@ -138,7 +161,8 @@ class Writer:
             if isinstance(record, Memory) and record.vector is not None
         ]
         told = (self._bot_name, f"[{','.join(rows)}]", json_text(vectors))
-        await self._way.write(lambda connection: connection.execute(self._schema.spelt(KEEP_RECORDS), *told))
+        with self.changing(KeepRecords(tuple(records))):
+            await self._way.write(lambda connection: connection.execute(self._schema.spelt(KEEP_RECORDS), *told))
         for model, dimensions in {(str(row["model"]), len(row["data"])) for row in vectors} - self._indexing.keys():
             if self._schema.vectors and 0 < dimensions <= INDEXED:
                 self._indexing[model, dimensions] = asyncio.ensure_future(self._index(model, dimensions))
@@ -193,9 +217,10 @@ class Writer:
     async def _ask(self, sql: str, *values: Any) -> Any:
         return await self._way.write(lambda connection: connection.fetchval(self._schema.spelt(sql), *values))
 
-    async def count(self, sql: str, *values: Any) -> int:
-        """What a statement that removes says it removed."""
-        return int(await self._ask(sql, *storable_all(list(values))))
+    async def remove(self, change: Change, sql: str, *values: Any) -> int:
+        """How many there were, by the statement that does the change."""
+        with self.changing(change):
+            return int(await self._ask(sql, *storable_all(list(values))))
 
 
 def _record_row(record: Record) -> dict[str, Any]:

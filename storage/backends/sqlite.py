@@ -19,7 +19,8 @@ from ..errors import Unavailable
 from ..model import Channel, Counts, Found, Message, Receipt, Session, Spending
 from ..progress import Tell, silent
 from ..records import Memory, Record, Vector
-from . import changes, sqlite_people, sqlite_rows
+from ..sought import EVERYTHING, Sought
+from . import changes, sqlite_people, sqlite_rows, sqlite_sought
 from .cursors import nothing, understood, written
 from .json_text import storable_all
 from .sqlite_file import Connection, make_room, reader, snapshot, unreadable, writer
@@ -30,9 +31,6 @@ from .sqlite_writer import Journal, Writer
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
-_MATCHES = 1000
-_WEIGHED = 8000
-"""Characters of a message that are weighed."""
 
 
 class SqliteStore:
@@ -52,6 +50,7 @@ class SqliteStore:
         self._studying = studying
         self._writer = Writer(bot_name, writing, Index(writing.inner), journal)
         self._memories = Memories()
+        self.writing = self._writer
         self._closing: asyncio.Future[None] | None = None
 
     @classmethod
@@ -129,12 +128,19 @@ class SqliteStore:
         return await self._read(SESSIONS, query, channel_key, _most(limit))
 
     async def browse(
-        self, channel_key: str | None = None, *, cursor: str | None = None, limit: int = 50, deleted: bool = False
+        self,
+        channel_key: str | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+        deleted: bool = False,
+        sought: Sought = EVERYTHING,
     ) -> Page[Session]:
-        where = "FROM sessions WHERE true"
+        meant, bound = sqlite_sought.holding(sought)
+        where = f"FROM sessions AS s WHERE {meant}"
         where += "" if channel_key is None else " AND channel_key = :channel"
         where += "" if deleted else " AND deleted_at IS NULL"
-        return await self._browsed(where, cursor, limit, channel=channel_key)
+        return await self._browsed(where, cursor, limit, channel=channel_key, **bound)
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
         return await self._read(SESSIONS, sqlite_rows.SESSIONS_IDLE, stamp(before), _most(limit))
@@ -161,17 +167,27 @@ class SqliteStore:
         return _first(await self._read(MESSAGES, sqlite_rows.MESSAGE_BY_ORIGIN, *split(origin)))
 
     async def search(
-        self, query: str, *, channel_keys: Collection[str] | None = None, limit: int = 20, skip: int = 0
+        self,
+        query: str,
+        *,
+        channel_keys: Collection[str] | None = None,
+        sought: Sought | None = None,
+        limit: int = 20,
+        skip: int = 0,
     ) -> list[Found]:
-        asked = words.parse(query)
-        if not asked or limit <= 0:
+        asked, whole = words.parse(query), not query.strip() and sought not in (None, EVERYTHING)
+        if not (asked or whole) or limit <= 0:
             return []
-        await self._writer.catch_up()
-        allowed = None if channel_keys is None else json.dumps(storable_all(list(channel_keys)))
+        meant = (sought or EVERYTHING).within(channel_keys)
+        if asked:
+            await self._writer.catch_up()
+        query_for, bound = sqlite_sought.newest(meant) if whole else sqlite_sought.matching(meant)
+        page = slice(max(0, skip), max(0, skip) + _most(limit))
+        bound |= {"limit": _most(limit), "skip": _most(skip)} if whole else {"query": asked.fts5}
 
         def weigh(connection: sqlite3.Connection) -> list[Found]:
-            rows = connection.execute(MATCHES[channel_keys is not None], (asked.fts5, allowed)).fetchall()
-            best = words.ranked(asked, rows)[max(0, skip) : max(0, skip) + _most(limit)]
+            rows = connection.execute(query_for, bound).fetchall()
+            best = [(number, 0.0) for (number,) in rows] if whole else words.ranked(asked, rows)[page]
             numbers = json.dumps([number for number, _ in best])
             found = self._parsed(MESSAGES, connection, sqlite_rows.MESSAGES_BY_NUMBER, numbers)
             return [
@@ -377,13 +393,3 @@ SELECT s.session_id, ifnull(sum(length(CAST(m.content AS BLOB))), 0)
 FROM sessions AS s LEFT JOIN messages AS m ON m.session = s.id
 WHERE s.session_id IN (SELECT value FROM json_each(?)) GROUP BY s.id
 """
-MATCHES = {
-    limited: f"""
-SELECT m.id, substr(m.content, 1, {_WEIGHED}) FROM (SELECT rowid FROM search WHERE search MATCH ?1) AS hit
-CROSS JOIN messages AS m ON m.id = hit.rowid CROSS JOIN sessions AS s ON s.id = m.session
-WHERE m.deleted_at IS NULL AND s.deleted_at IS NULL
-{"AND s.channel_key IN (SELECT value FROM json_each(?2))" if limited else "AND ?2 IS NULL"}
-ORDER BY hit.rowid DESC LIMIT {_MATCHES}
-"""
-    for limited in (False, True)
-}

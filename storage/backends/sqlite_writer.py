@@ -25,7 +25,9 @@ from .changes import (
     RemoveRecords,
     RemoveSessions,
     SaveSession,
+    Watch,
     located,
+    unwatched,
 )
 from .group_commit import GroupCommit
 from .json_text import json_text, storable_all
@@ -67,10 +69,16 @@ class Writer:
         self._changes = GroupCommit[Change | Callable[[], Any], Any](
             self._commit, connection.thread, spare=index.use_quiet
         )
+        self.watch: Watch = unwatched
 
     async def put(self, change: Change) -> Any:
         """Returns the change's answer once it would survive a power cut."""
-        return await self._changes.put(change)
+        with self.watch(change):
+            return await self._changes.put(change)
+
+    async def settled(self) -> None:
+        """Returns once what was put so far is kept or refused."""
+        await self._changes.put(RemoveMessages(()))  # changes are taken in the order in which they come
 
     async def catch_up(self) -> None:
         """Returns once the search knows everything kept so far."""

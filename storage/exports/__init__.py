@@ -11,7 +11,7 @@ from ..model import Message, Session
 
 Form = Literal["md", "json", "txt", "html", "pdf", "docx", "v3"]
 Transcript = AsyncIterator[tuple[Session, AsyncIterator[list[Message]]]]
-"""Sessions, each with its messages in their order, a page at a time; read these before the next session."""
+"""Sessions, each with its messages in their order, a page at a time; these are read before the next session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +19,15 @@ class Options:
     """How an export is to look."""
 
     metadata: bool = True
-    """Whether to say of a session and a message what is known beside the words."""
+    """Whether to say what is known beside the words: people, places, models, edits, tools."""
     timestamps: bool = True
+    """Whether to say when; JSON always does."""
     header_level: int = 1
-    """1 to 5: of the heading of a session."""
+    """1 to 5: that of a session's heading, in Markdown."""
     code_language: str = ""
     """Of code blocks that name none."""
     zone: tzinfo = UTC
-    """In which times are shown."""
+    """In which times are shown; JSON has them as they are kept."""
     images: Literal["embed", "link"] = "embed"
     complete: bool = False
-    """Whether a JSON export holds everything, what was deleted and edited too, so that a store equal to this one can
-    be made of it."""
+    """Whether JSON holds everything, what was deleted and edited too, so that an equal store can be made of it."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import AsyncIterator
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bots.conversations import Conversations
-from bots.errors import TroupeError
-from bots.exporting import Form, filename
 from storage.amendments import Deleted, Edited
+from storage.exports import Form, Options
+from storage.exports.exported import file_name
 from storage.model import Attachment, Message, Session, Text
 
 from .world import ANA, Person, World, world
@@ -26,7 +28,7 @@ async def w() -> AsyncIterator[World]:
         yield w
 
 
-async def exported(w: World, form: Form) -> str:
+async def exported(w: World, form: Form, **options: Any) -> str:
     conversations = Conversations(
         w.store,
         w.bot.sessions,
@@ -35,7 +37,8 @@ async def exported(w: World, form: Form) -> str:
         changed=w.bot._recent.forget,
         remembering=w.bot.remembering,
     )
-    return (await conversations.export((await w.room().session()).id, form)).decode()
+    session = await w.room().session()
+    return (await conversations.export(session.id, form, bot="sage", options=Options(**options))).decode()
 
 
 async def test_markdown_has_names_and_times_and_nobody_poses_as_another(w: World) -> None:
@@ -66,7 +69,7 @@ async def test_json_is_the_model_itself_without_what_was_taken_back(w: World) ->
     await w.store.amend(first.id, Edited(parts=(Text(text="my tea is green"),), at=w.clock.now()))
     await w.store.amend(last.id, Deleted(at=w.clock.now()))
     told = json.loads(await exported(w, "json"))
-    assert Session.model_validate(told["session"]).id == (await room.session()).id
+    assert Session.model_validate(told["sessions"][0]).id == (await room.session()).id
     words = [Message.model_validate(each).words for each in told["messages"]]
     assert words == ["my tea is green", "my tea is Assam"]
     assert "Lapsang" not in json.dumps(told["messages"])
@@ -75,14 +78,9 @@ async def test_json_is_the_model_itself_without_what_was_taken_back(w: World) ->
 async def test_an_empty_session_is_a_whole_file_in_every_form(w: World) -> None:
     await w.bot.begin(w.room().channel)
     assert json.loads(await exported(w, "json"))["messages"] == []
+    assert "Nothing has been said here" in await exported(w, "html")
     assert "With nobody yet." in await exported(w, "md")
     assert "With nobody yet." in await exported(w, "txt")
-
-
-async def test_an_unknown_form_is_refused_with_those_there_are(w: World) -> None:
-    await w.bot.begin(w.room().channel)
-    with pytest.raises(TroupeError, match=r"'pdf' is no form .* md, json or txt"):
-        await exported(w, "pdf")  # type: ignore[arg-type]
 
 
 async def test_a_long_session_comes_whole_and_in_order(w: World) -> None:
@@ -92,11 +90,26 @@ async def test_a_long_session_comes_whole_and_in_order(w: World) -> None:
     assert [m["parts"][0]["text"] for m in told["messages"]] == [f"line {number}" for number in range(230)]
 
 
+async def test_what_is_not_wanted_is_left_out(w: World) -> None:
+    await w.room().say(ANA, "look:\n```\nx = 1\n```")
+    told = await exported(w, "md", metadata=False, timestamps=False, header_level=3, code_language="python")
+    assert told.startswith("### look:\n\n**Ana**\n\n> look:\n> ```python\n> x = 1\n> ```\n")
+    assert "2026" not in told
+    assert "general" not in told
+
+
+async def test_times_are_shown_in_the_zone_that_is_asked_for(w: World) -> None:
+    await w.room().say(ANA, "hello", answer=False)
+    tokyo = ZoneInfo("Asia/Tokyo")
+    assert "**Ana** (2026-03-02 18:00:00)" in await exported(w, "md", zone=tokyo)
+    assert "18:00 JST" in await exported(w, "txt", zone=tokyo)
+
+
 async def test_the_files_name_is_safe_anywhere(w: World) -> None:
     room = w.room("../../etc/passwd\0")
     await room.say(ANA, "hello", answer=False)
     session = await room.session()
-    name = filename(session.model_copy(update={"id": "../x"}), "md")
+    name = file_name(session.model_copy(update={"id": "../x"}), "md")
     assert "/" not in name
     assert ".." not in name
     assert name.endswith(".md")

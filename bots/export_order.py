@@ -1,0 +1,179 @@
+"""An export as somebody asked for it: read from a request, made of a store at rest, or by the bot that runs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from storage.backend import Store
+from storage.blobs import Blobs
+from storage.exports import Form, Options
+from storage.exports.exported import exported
+from storage.exports.transcript import Wanted, transcript
+from storage.exports.zip import zip_of
+from storage.model import Channel
+from storage.place import gathered
+from storage.progress import Tell, silent
+from storage.sought import Sought
+
+from .errors import TroupeError
+from .terminal import Answer, Order, Say
+
+_PIECE = 192 * 1024
+"""Bytes; in base64 a quarter of what a line at the door may have."""
+_SHOWN = 20
+
+
+class Request(BaseModel):
+    """What somebody wants to take along; nothing said means everything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    form: Form = "md"
+    sessions: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    """Names, ids or keys."""
+    user: str | None = None
+    persona: str | None = None
+    tags: tuple[str, ...] = ()
+    starred: bool = False
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    files: bool = False
+    zipped: bool = False
+    complete: bool = False
+    metadata: bool = True
+    timestamps: bool = True
+    header_level: int = Field(default=1, ge=1, le=5)
+    code_language: str = Field(default="", pattern=r"^[\w.+#-]{0,40}$")
+    zone: str = "UTC"
+    images: Literal["embed", "link"] = "embed"
+
+    @property
+    def as_zip(self) -> bool:
+        """Whether the file is a zip of documents."""
+        return self.form != "v3" and (self.zipped or self.files)
+
+    @property
+    def end(self) -> str:
+        """What the file's name ends with."""
+        return "zip" if self.as_zip or self.form == "v3" else self.form
+
+    def options(self) -> Options:
+        """How it is to look. Raises `TroupeError` for a zone that is not known."""
+        return Options(
+            metadata=self.metadata,
+            timestamps=self.timestamps,
+            header_level=self.header_level,
+            code_language=self.code_language,
+            zone=zone(self.zone),
+            images=self.images,
+            complete=self.complete,
+        )
+
+    async def sought(self, store: Store) -> Sought:
+        """What is meant, in this store. Raises `TroupeError` for a session or channel that is not there."""
+        for id in self.sessions:
+            if await store.session(id) is None:
+                raise TroupeError(
+                    f"There is no session {id[:60]!r}: `troupe export BOT --dry-run` counts what there is."
+                )
+        return Sought(
+            channel_keys=await _keys(store, self.channels) if self.channels else None,
+            session_ids=self.sessions or None,
+            tags=self.tags,
+            starred=True if self.starred else None,
+            persona=self.persona,
+            since=self.since,
+            until=self.until,
+        )
+
+
+def zone(name: str) -> tzinfo:
+    """The time zone of that name. Raises `TroupeError`."""
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise TroupeError(f"There is no time zone {name[:60]!r}: say Europe/Berlin, say, or UTC.") from error
+
+
+async def made(
+    request: Request, store: Store, blobs: Blobs, bot: str, at: datetime, tell: Tell = silent
+) -> AsyncGenerator[bytes, None]:
+    """The file, in pieces of sensible size. Raises `TroupeError` and `StorageError`."""
+    sought, options = await request.sought(store), request.options()
+    if request.as_zip:
+        files = blobs if request.files else None
+        told = zip_of(store, files, sought, request.form, options, bot=bot, at=at, person=request.user, tell=tell)
+    else:
+        told = exported(store, blobs, sought, request.form, options, bot=bot, at=at, person=request.user, tell=tell)
+    async with aclosing(gathered(told, _PIECE)) as pieces:
+        async for piece in pieces:
+            for start in range(0, len(piece), _PIECE):
+                yield piece[start : start + _PIECE]
+
+
+async def counted(request: Request, store: Store) -> dict[str, int]:
+    """How many sessions and messages would be in it. Raises `TroupeError`."""
+    complete = request.complete and request.form in ("json", "v3")
+    wanted = Wanted(await request.sought(store), request.user, complete=complete)
+    sessions = messages = 0
+    async with aclosing(transcript(store, wanted, titled=False)) as found:
+        async for _, pages in found:
+            sessions += 1
+            async for page in pages:
+                messages += len(page)
+    return {"sessions": sessions, "messages": messages}
+
+
+def order(store: Store, blobs: Blobs, bot: str, now: Callable[[], datetime]) -> Order:
+    """What a running bot does when it is told to export: tells `{"piece": base64}` again and again, and in between
+    `{"done": many, "of": many}`; asked with `"dry": "yes"` only `{"sessions": many, "messages": many}`."""
+
+    async def export(asked: Answer, say: Say) -> None:
+        try:
+            request = Request.model_validate_json(asked.get("request", "{}"))
+        except ValidationError as error:
+            raise TroupeError("That is no export that can be made: use `troupe export`.") from error
+        if asked.get("dry") == "yes":
+            await say(json.dumps(await counted(request, store)))
+            return
+        heard: list[dict[str, int]] = []
+
+        def tell(step: str, done: int, of: int) -> None:
+            heard[:] = [{"done": done, "of": of}]
+
+        async with aclosing(made(request, store, blobs, bot, now(), tell)) as pieces:
+            async for piece in pieces:
+                told: dict[str, Any] = heard.pop() if heard else {}
+                await say(json.dumps({"piece": base64.b64encode(piece).decode(), **told}))
+
+    return export
+
+
+async def _keys(store: Store, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of the channels of these names, ids or keys."""
+    found: dict[str, set[str]] = {name: set() for name in wanted}
+    names: list[str] = []
+    after = ""
+    while page := await store.channels(after):
+        for channel in page:
+            names.append(channel.name)
+            for name in wanted:
+                if _is_called(channel, name):
+                    found[name].add(channel.key)
+        after = page[-1].key
+    for name in (name for name, keys in found.items() if not keys):
+        there = ", ".join(sorted(set(names))[:_SHOWN]) or "none yet"
+        raise TroupeError(f"There is no channel {name[:60]!r}; there are: {there}")
+    return tuple(sorted(set().union(*found.values())))
+
+
+def _is_called(channel: Channel, name: str) -> bool:
+    return name in (channel.key, channel.id) or name.lstrip("#").casefold() == channel.name.casefold()

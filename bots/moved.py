@@ -1,0 +1,122 @@
+"""Where a bot's talk lives since it was moved: the marker in its root, and what it means for the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storage import durable
+from storage.model import Counts
+
+from .errors import ConfigError
+from .settings import BotSettings
+from .storage_settings import Type
+from .values import Secret
+
+FILE = "moved.json"
+
+
+class Moved(BaseModel):
+    """A move of a bot's talk from one type of storage to another; its JSON is `moved.json`."""
+
+    model_config = ConfigDict(frozen=True)
+    type: Type
+    """Where it lives since."""
+    url_from: str | None = None
+    """For postgres the variable that holds the server's address."""
+    left: tuple[Type, ...]
+    """Where it lived before, the last one last; what these keep is as it was when the talk left."""
+    at: datetime
+    counts: Counts
+    digest: str
+    """Of everything, as it stood when both stores were compared as wholes."""
+
+
+def read(root: Path) -> Moved | None:
+    """The marker of a root. Raises `ConfigError` for one that nobody can read: guessing could split the talk."""
+    try:
+        return Moved.model_validate_json((root / FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise ConfigError(
+            [
+                f"{root / FILE}: it says where this bot's talk lives, and cannot be read ({type(error).__name__}); "
+                "bring it back from a backup, or, if you are sure that storage.type in the settings is right, remove it"
+            ]
+        ) from error
+
+
+def note(bot: BotSettings, there: BotSettings, at: datetime, counts: Counts, digest: str) -> None:
+    """Says, durably, that the talk of `bot` lives where the settings `there` say from now on. Raises `OSError`."""
+    kept, root = bot.storage, bot.root
+    before = read(root)
+    earlier = before.left if before is not None and kept.written != kept.type else ()
+    left = tuple(dict.fromkeys(each for each in (*earlier, kept.type) if each != there.storage.type))
+    url = there.storage.url if there.storage.type == "postgres" else None
+    variable = url.variable if url else None
+    marker = Moved(type=there.storage.type, url_from=variable, left=left, at=at, counts=counts, digest=digest)
+    file = durable.Partial(root)
+    try:
+        file.open()
+        file.write(marker.model_dump_json(indent=2).encode() + b"\n")
+        file.become(root / FILE)
+    finally:
+        file.close()
+
+
+def settled(bot: BotSettings, variables: Mapping[str, str]) -> BotSettings:
+    """The settings with storage where the talk lives, whatever the files of the configuration say by now. Raises
+    `ConfigError` where they name a third place."""
+    marker, kept = read(bot.root), bot.storage
+    if marker is None or not kept.enabled:
+        return bot
+    address = variables.get(marker.url_from or "", "")
+    if marker.type == kept.type and (not address or kept.address in ("", address)):
+        return bot
+    since = f"{bot.name}'s talk was moved to {marker.type} at {_shown(marker.at)}"
+    if kept.type not in marker.left:
+        raise ConfigError(
+            [
+                f"config/bots/{bot.name}.yaml: storage.type: found {kept.type}"
+                f"{', at another address' if kept.type == marker.type else ''}, but {since}; allowed: {marker.type}, "
+                f"{'by ' + marker.url_from + ', ' if marker.url_from else ''}and `troupe transfer {bot.name} --to` "
+                "takes it further"
+            ]
+        )
+    if marker.url_from and not address:
+        raise ConfigError([f"{since}, and the variable {marker.url_from}, which holds its address, is not set"])
+    url = Secret(variable=marker.url_from, value=address) if marker.url_from else kept.url
+    return bot.model_copy(update={"storage": kept.living(marker.type, url)})
+
+
+def told(bot: BotSettings) -> str:
+    """A sentence where the files of the configuration still name the place that the talk has left."""
+    kept = bot.storage
+    if kept.written == kept.type:
+        return ""
+    marker = read(bot.root)
+    since = f" since {_shown(marker.at)}" if marker else ""
+    return (
+        f"{bot.name}'s talk lives in {kept.type}{since}, and the configuration still says {kept.written}: write "
+        f"`storage: {{type: {kept.type}}}` in config/bots/{bot.name}.yaml (or change TROUPE_STORAGE_TYPE where that "
+        "is set)."
+    )
+
+
+def left_there(bot: BotSettings, type: Type) -> str:
+    """A sentence on what a type of storage keeps in the root since the talk left it; nothing where it did not."""
+    marker = read(bot.root)
+    if marker is None or type not in marker.left:
+        return ""
+    return (
+        f"{bot.root} still holds the talk as {type} kept it until {_shown(marker.at)}: `troupe transfer {bot.name} "
+        "--back` goes back to it with all that was said since; move it away once nobody wants to."
+    )
+
+
+def _shown(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,355 @@
+"""The verbs about sessions for programs: what is asked as JSON, done by `Conversations`, told as JSON."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from storage.backend import Store
+from storage.model import Found, Message, Sender, Session
+from storage.records import Template
+from storage.sought import Sought
+
+from .comparing import Comparison, as_html
+from .conversations import Conversations
+from .doors import Doors
+from .errors import TroupeError
+from .remembering import Remembering
+from .seeking import moment, people, places
+from .sessions import MERGED, Sessions
+from .settings import BotSettings
+
+Verb = Literal[
+    "list",
+    "show",
+    "search",
+    "rename",
+    "star",
+    "unstar",
+    "archive",
+    "unarchive",
+    "tag",
+    "untag",
+    "branch",
+    "duplicate",
+    "merge",
+    "compare",
+    "templates",
+    "save_template",
+    "remove_template",
+    "new",
+]
+Told = dict[str, JsonValue]
+BY = Sender(type="system", id="operator", name="whoever runs the bot")
+_PIECE = 200_000
+"""Characters of an answer that go through a bot's door at once."""
+
+
+class Given(BaseModel):
+    """What a verb is given; each verb looks at what it needs."""
+
+    model_config = ConfigDict(extra="forbid")
+    session: str = ""
+    """The id of the session meant."""
+    other: str = ""
+    """The id of a second one, for `merge` and `compare`."""
+    message: str | None = None
+    """`branch`: the id of the last message that the branch knows; left out, the newest."""
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    """`search`: words. `list`: a part of the title or id."""
+    channel: str = ""
+    person: str = ""
+    persona: str = ""
+    since: str = ""
+    until: str = ""
+    files: bool | None = None
+    starred: bool | None = None
+    archived: bool | None = None
+    """True: only those; False: none of those."""
+    limit: int = Field(default=25, ge=1, le=1_000)
+    cursor: str | None = None
+    """`list`: where the page before ended."""
+    name: str = ""
+    """Of a template."""
+    lines: int = 0
+    """`save_template`: how many of the first lines it holds."""
+    everywhere: bool = False
+    dry_run: bool = False
+    html: bool = False
+
+
+class SessionOrders:
+    """Does what is ordered, for whoever may see everything or, with `keys`, only some channels. `busy` tells whether
+    an answer with that id, or to a line with that id, is under way."""
+
+    def __init__(
+        self,
+        settings: Callable[[], BotSettings],
+        store: Store,
+        conversations: Conversations,
+        doors: Doors,
+        *,
+        busy: Callable[[str], bool] = lambda message_id: False,
+    ) -> None:
+        self._settings, self._store, self._conversations, self._doors = settings, store, conversations, doors
+        self._busy = busy
+        self._verbs: dict[Verb, Callable[[Given, Collection[str] | None], Awaitable[Told]]] = {
+            "list": self._list,
+            "show": self._show,
+            "search": self._search,
+            "rename": self._rename,
+            "star": lambda given, keys: self._star(given, keys, True),
+            "unstar": lambda given, keys: self._star(given, keys, False),
+            "archive": lambda given, keys: self._archive(given, keys, True),
+            "unarchive": lambda given, keys: self._archive(given, keys, False),
+            "tag": lambda given, keys: self._tag(given, keys, add=True),
+            "untag": lambda given, keys: self._tag(given, keys, add=False),
+            "branch": self._branch,
+            "duplicate": self._duplicate,
+            "merge": self._merge,
+            "compare": self._compare,
+            "templates": self._templates,
+            "save_template": self._save_template,
+            "remove_template": self._remove_template,
+            "new": self._new,
+        }
+
+    async def do(self, verb: str, given: Mapping[str, Any], keys: Collection[str] | None = None) -> Told:
+        """Does one thing. Raises `TroupeError` with a sentence, and `StorageError`."""
+        act = self._verbs.get(verb)  # type: ignore[call-overload]
+        if act is None:
+            raise TroupeError(f"There is no order '{verb[:40]}' about sessions; there are: {', '.join(self._verbs)}.")
+        try:
+            asked = Given.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise TroupeError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        told: Told = await act(asked, keys)
+        return told
+
+    async def order(self, asked: Mapping[str, str], say: Callable[[str], Awaitable[None]]) -> None:
+        """An order at the bot's own door: `verb`, and `given` as JSON. Tells the JSON of the answer in pieces, each a
+        JSON string."""
+        try:
+            given = json.loads(asked.get("given", "{}"))
+        except (ValueError, RecursionError):
+            given = None
+        if not isinstance(given, dict):
+            raise TroupeError("What an order about sessions is given is a JSON object.")
+        told = json.dumps(await self.do(asked.get("verb", ""), given))
+        for start in range(0, len(told), _PIECE):
+            await say(json.dumps(told[start : start + _PIECE]))
+
+    async def _list(self, given: Given, keys: Collection[str] | None) -> Told:
+        sought = await self._sought(given, keys)
+        found: list[Session] = []
+        cursor = given.cursor
+        while True:
+            page = await self._conversations.listing(None, text=given.text, sought=sought, cursor=cursor)
+            found += page.items
+            cursor = page.older
+            if cursor is None or len(found) >= given.limit:
+                return {"sessions": [shown(each) for each in found], "older": cursor}
+
+    async def _show(self, given: Given, keys: Collection[str] | None) -> Told:
+        session = await self._conversations.show(given.session, keys)
+        lines = await self._store.messages(session.id, limit=given.limit)
+        context = session.context.model_dump(mode="json")
+        return {**shown(session), "context": context, "lines": [line_shown(each) for each in lines]}
+
+    async def _search(self, given: Given, keys: Collection[str] | None) -> Told:
+        sought = await self._sought(given, keys)
+        found = await self._conversations.search(given.text, None, limit=given.limit, sought=sought)
+        return {"found": [_hit(each) for each in found]}
+
+    async def _rename(self, given: Given, keys: Collection[str] | None) -> Told:
+        session = await self._conversations.show(given.session, keys)
+        return shown(await self._conversations.rename(session.id, given.title))
+
+    async def _star(self, given: Given, keys: Collection[str] | None, on: bool) -> Told:
+        session = await self._conversations.show(given.session, keys)
+        return shown(await self._conversations.star(session.id, on))
+
+    async def _archive(self, given: Given, keys: Collection[str] | None, on: bool) -> Told:
+        session = await self._conversations.show(given.session, keys)
+        async with self._doors.of(session.channel.key):
+            return shown(await self._conversations.archive(session.id, on))
+
+    async def _tag(self, given: Given, keys: Collection[str] | None, *, add: bool) -> Told:
+        session = await self._conversations.show(given.session, keys)
+        added, removed = (given.tags, ()) if add else ((), given.tags)
+        return shown(await self._conversations.tag(session.id, added, removed))
+
+    async def _branch(self, given: Given, keys: Collection[str] | None) -> Told:
+        session = await self._conversations.show(given.session, keys)
+        async with self._doors.of(session.channel.key):
+            return shown(await self._conversations.branch(session.id, given.message, session.channel))
+
+    async def _duplicate(self, given: Given, keys: Collection[str] | None) -> Told:
+        session = await self._conversations.show(given.session, keys)
+        async with self._doors.of(session.channel.key):
+            return shown(await self._conversations.duplicate(session.id))
+
+    async def _merge(self, given: Given, keys: Collection[str] | None) -> Told:
+        first = await self._conversations.show(given.session, keys)
+        second = await self._conversations.show(given.other, keys)
+        async with self._doors.of(first.channel.key):
+            if given.dry_run:
+                lines, came = await self._conversations.would_merge(first.id, second.id)
+                archived: list[JsonValue] = [first.id, second.id]
+                return {"dry_run": True, "lines": lines, "came": came, "archived": archived}
+            merged = await self._conversations.merge_two(first.id, second.id, busy=self._busy)
+        return {"session": shown(merged.session), "lines": merged.lines, "came": merged.came}
+
+    async def _compare(self, given: Given, keys: Collection[str] | None) -> Told:
+        first = await self._conversations.show(given.session, keys)
+        second = await self._conversations.show(given.other, keys)
+        comparison = await self._conversations.compare(first.id, second.id)
+        return compared_shown(comparison) | ({"html": as_html(comparison)} if given.html else {})
+
+    async def _templates(self, given: Given, keys: Collection[str] | None) -> Told:
+        offered = await self._conversations.templates.offered(self._settings(), None)
+        seen = [each for each in offered if keys is None or each.audience in (*keys, "bot")]
+        return {"templates": [template_shown(each) for each in seen]}
+
+    async def _save_template(self, given: Given, keys: Collection[str] | None) -> Told:
+        session = await self._conversations.show(given.session, keys)
+        kept = await self._store.session(session.id) or session  # without a title out of somebody's words
+        template = await self._conversations.templates.save(
+            self._settings(), kept, given.name, BY, lines=given.lines, everywhere=given.everywhere
+        )
+        return template_shown(template)
+
+    async def _remove_template(self, given: Given, keys: Collection[str] | None) -> Told:
+        template = await self._template(given, keys)
+        await self._conversations.templates.remove(template)
+        return template_shown(template)
+
+    async def _new(self, given: Given, keys: Collection[str] | None) -> Told:
+        meant = await places(self._store, given.channel)
+        channels = [await self._store.channel(key) for key in sorted(meant) if keys is None or key in keys]
+        (channel, *more) = channels or [None]
+        if channel is None or more:
+            raise TroupeError(f"Several channels are called '{given.channel[:40]}': give the key of one, front:id.")
+        template = await self._conversations.templates.named(self._settings(), channel, given.name)
+        async with self._doors.of(channel.key):
+            return shown(await self._conversations.templates.begin(self._settings(), channel, template))
+
+    async def _template(self, given: Given, keys: Collection[str] | None) -> Template:
+        meant = await places(self._store, given.channel) if given.channel else None
+        offered = await self._conversations.templates.offered(self._settings(), None)
+        there = [each for each in offered if keys is None or each.audience in keys]
+        found = [each for each in there if each.name.casefold() == given.name.strip().casefold()]
+        found = [each for each in found if meant is None or each.audience in meant]
+        if len(found) != 1:
+            many = "no template" if not found else f"{len(found)} templates"
+            raise TroupeError(
+                f"There is {many} '{given.name[:40]}': name one of those that are listed, and its channel."
+            )
+        return found[0]
+
+    async def _sought(self, given: Given, keys: Collection[str] | None) -> Sought:
+        meant = await places(self._store, given.channel) if given.channel else None
+        return Sought(
+            channel_keys=meant,
+            tags=given.tags,
+            starred=given.starred,
+            archived=given.archived,
+            people=await people(self._store, given.person) if given.person else None,
+            persona=given.persona or None,
+            since=moment(given.since) if given.since else None,
+            until=moment(given.until, end=True) if given.until else None,
+            files=given.files,
+        ).within(keys)
+
+
+def at_rest(bot: BotSettings, store: Store, now: Callable[[], datetime]) -> SessionOrders:
+    """The orders of a bot that does not run, over its opened store."""
+
+    def chance() -> int:
+        return secrets.randbits(50)
+
+    kept = Sessions(store, bot, chance=chance)
+    conversations = Conversations(
+        store,
+        kept,
+        now=now,
+        chance=chance,
+        changed=lambda session_id: None,
+        remembering=Remembering(store, now=now, voices=lambda: kept.voices),
+    )
+    return SessionOrders(lambda: bot, store, conversations, Doors())
+
+
+def shown(session: Session) -> Told:
+    """A session for programs."""
+    return {
+        "id": session.id,
+        "title": session.title,
+        "channel": session.channel.key,
+        "channel_name": session.channel.name,
+        "persona": session.persona,
+        "people": [each.name for each in session.participants if each.type == "user"],
+        "opened_at": session.opened_at.isoformat(),
+        "last_at": session.last_at.isoformat(),
+        "closed_at": session.closed_at.isoformat() if session.closed_at else None,
+        "messages": session.message_count,
+        "tags": list(session.tags),
+        "starred": session.starred,
+        "archived": session.archived,
+        "cleared": session.deleted_at is not None,
+        "parent": session.parent_id,
+        "merged_into": session.metadata.get(MERGED),
+    }
+
+
+def line_shown(line: Message) -> Told:
+    """A message for programs."""
+    files: list[JsonValue] = [each.name for each in line.attachments]
+    at = line.at.isoformat()
+    return {"id": line.id, "role": line.role, "who": line.sender.name, "at": at, "text": line.text, "files": files}
+
+
+def compared_shown(comparison: Comparison) -> Told:
+    """A comparison for programs."""
+    left, right = comparison.only
+    return {
+        "left": shown(comparison.left),
+        "right": shown(comparison.right),
+        "told": comparison.told(),
+        "shared": comparison.shared,
+        "only_left": left,
+        "only_right": right,
+        "rows": [
+            {
+                "side": row.side,
+                "left": line_shown(row.left) if row.left else None,
+                "right": line_shown(row.right) if row.right else None,
+            }
+            for row in comparison.rows
+        ],
+    }
+
+
+def template_shown(template: Template) -> Told:
+    """A template for programs."""
+    given: Told = template.model_dump(mode="json", exclude={"id", "at", "by", "people"})
+    return {**given, "by": template.by.name}
+
+
+def _hit(found: Found) -> Told:
+    message = found.message
+    return {
+        **line_shown(message),
+        "session": message.session_id,
+        "snippet": found.snippet,
+        "hits": [list(hit) for hit in found.hits],
+        "score": found.score,
+    }

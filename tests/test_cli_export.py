@@ -1,0 +1,157 @@
+"""`troupe export` and `troupe import` as somebody uses them who takes their talk along."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import storage
+from bots.cli_cleanup import import_
+from bots.cli_export import export
+from bots.export_order import order
+from bots.terminal import Door
+from storage.blobs import Blobs
+from storage.copying import contents
+from storage.model import Attachment
+from storage.place import Folder
+from storage.rootlock import RootLock
+from tests.test_cli_cleanup import House
+from tests.test_export_json import SESSION, line, talk
+
+from .generating import NOON, SENDERS
+from .world import world
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    monkeypatch.chdir(tmp_path)
+    made = House(tmp_path)
+    asyncio.run(fill(made.root))
+    return made
+
+
+async def once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def fill(root: Path) -> None:
+    store = await storage.connect("sage", root)
+    blob = await Blobs(Folder(root / "attachments"), root).keep(once(b"a cat"), limit=9)
+    cat = Attachment(type="file", name="cat.txt", url="https://cdn.example/cat", blob=blob.hash, size=5)
+    await talk(store, line(1), line(2, sender=SENDERS[1]), line(3, parts=(cat,)))
+    await store.save_session(SESSION.model_copy(update={"tags": ("trip",), "title": "A trip"}))
+    await store.close()
+
+
+def run(house: House, *args: str) -> Result:
+    return house.run(export, "sage", *args)
+
+
+def test_the_whole_bot_goes_into_one_file(house: House, tmp_path: Path) -> None:
+    done = run(house, "-o", "all.md")
+    assert (done.exit_code, done.output) == (0, f"all.md: {(tmp_path / 'all.md').stat().st_size:,} bytes\n")
+    told = (tmp_path / "all.md").read_text()
+    assert told.startswith("# A trip\n")
+    assert "> line 1" in told
+    assert "علي" in told
+
+
+@pytest.mark.parametrize(
+    ("args", "lines"),
+    [
+        (("--channel", "#général"), 3),
+        (("--channel", "100", "--tag", "trip"), 3),
+        (("--tag", "other"), 0),
+        (("--starred",), 0),
+        (("--user", "8"), 1),
+        (("--since", "2024-01-08T12:02"), 2),
+        (("--until", "2024-01-08T13:02", "--timezone", "Europe/Berlin"), 1),
+        (("--session", "s1", "--until", "2024-01-08T14:02", "--timezone", "Asia/Tokyo"), 0),
+        (("--until", "2024-01-08T12:02"), 1),
+    ],
+)
+def test_only_what_is_asked_for_is_taken(args: tuple[str, ...], lines: int, house: House) -> None:
+    done = run(house, *args, "--dry-run", "--json")
+    assert json.loads(done.stdout)["messages"] == lines, done.output
+
+
+def test_a_file_that_is_there_is_not_written_over(house: House, tmp_path: Path) -> None:
+    (tmp_path / "all.md").write_text("mine")
+    done = run(house, "-o", "all.md")
+    assert done.exit_code == 1
+    assert "all.md is there already: choose another name, or write over it with --force" in done.output
+    assert (tmp_path / "all.md").read_text() == "mine"
+    assert run(house, "-o", "all.md", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("--session", "nope"), "There is no session 'nope'"),
+        (("--channel", "nope"), "There is no channel 'nope'; there are: général"),
+        (("--timezone", "Mars/Olympus"), "There is no time zone 'Mars/Olympus'"),
+        (("--complete", "--form", "html"), "--complete goes with json and v3"),
+        (("--code-language", "a b"), "--code-language: "),
+        (("-o", "no/such/folder.md"), "no/such/folder.md cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_leaves_nothing(
+    args: tuple[str, ...], sentence: str, house: House, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    done = run(house, *args)
+    assert done.exit_code == 1
+    assert sentence in done.output
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_was_exported_whole_is_imported_whole(house: House, tmp_path: Path) -> None:
+    whole = ("--form", "json", "--complete", "--with-files", "-o", "sage.zip")
+    assert run(house, *whole).exit_code == 0
+    with zipfile.ZipFile(tmp_path / "sage.zip") as opened:
+        assert opened.testzip() is None
+    other = House(tmp_path / "other")
+    dry = other.run(import_, "sage.zip", "--to", "sage", "--dry-run", "--json")
+    assert json.loads(dry.stdout)["messages"] == 3
+    done = other.run(import_, "sage.zip", "--to", "sage")
+    assert "3 messages, 1 sessions, 0 records and 1 files brought in, 0 messages were there already" in done.output
+    assert asyncio.run(digest(other.root)) == asyncio.run(digest(house.root))
+    assert "0 messages, 0 sessions" in other.run(import_, "sage.zip", "--to", "sage").output
+
+
+async def digest(root: Path) -> str:
+    store = await storage.connect("sage", root)
+    try:
+        return (await contents(store)).digest
+    finally:
+        await store.close()
+
+
+async def test_a_running_bot_exports_through_its_door(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    async with world(root=house.root) as w:
+        await talk(w.store, *(line(number) for number in range(300)))
+        lock = RootLock.take(house.root)
+        blobs = Blobs(Folder(house.root / "attachments"), house.root)
+        door = asyncio.create_task(Door(w.bot, {"export": order(w.store, blobs, "sage", lambda: NOON)}).serve())
+        try:
+            args = ["sage", "--form", "json", "-o", str(tmp_path / "all.json"), "--config", str(tmp_path / "config")]
+            done = await asyncio.to_thread(CliRunner().invoke, export, args)
+            assert done.exit_code == 0, done.output
+            assert len(json.loads((tmp_path / "all.json").read_text())["messages"]) == 300
+            dry = await asyncio.to_thread(CliRunner().invoke, export, [*args, "--dry-run"])
+            assert "300 messages in 1 sessions" in dry.output
+            wrong = await asyncio.to_thread(CliRunner().invoke, export, [*args, "--force", "--session", "nope"])
+            assert "There is no session 'nope'" in wrong.output
+        finally:
+            door.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await door
+            lock.release()

@@ -1,0 +1,212 @@
+"""JSON exports: what comes back is equal to what was exported, and a file from a stranger is trusted in nothing."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+import storage
+from storage.amendments import Deleted, Edited
+from storage.backend import Store
+from storage.blobs import Blobs
+from storage.copying import contents
+from storage.exports import Options
+from storage.exports.exported import exported
+from storage.exports.json_back import import_json, is_export
+from storage.exports.json_reading import BadExport
+from storage.exports.zip import zip_of
+from storage.forgetting import forget
+from storage.model import Message, Session, Text
+from storage.place import Folder
+from storage.records import Tombstone
+from storage.sought import EVERYTHING, Sought
+
+from .generating import FILES, NOON, PLACES, SENDERS, Generated, fill, generated
+
+ALL = Options(complete=True)
+
+
+@asynccontextmanager
+async def place(folder: Path) -> AsyncIterator[tuple[Store, Blobs]]:
+    store = await storage.connect("sage", folder, enabled=False)
+    try:
+        yield store, Blobs(Folder(folder / "attachments"), folder)
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[tuple[Store, Blobs]]:
+    async with place(tmp_path / "here") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def there(tmp_path: Path) -> AsyncIterator[tuple[Store, Blobs]]:
+    async with place(tmp_path / "there") as opened:
+        yield opened
+
+
+async def written(pieces: AsyncIterator[bytes], path: Path) -> Path:
+    path.write_bytes(b"".join([piece async for piece in pieces]))
+    return path
+
+
+async def as_json(store: Store, path: Path, options: Options = ALL, sought: Sought = EVERYTHING) -> Path:
+    return await written(exported(store, None, sought, "json", options, bot="sage", at=NOON), path)
+
+
+def line(number: int, **fields: Any) -> Message:
+    told: dict[str, Any] = {
+        "id": f"m{number}",
+        "session_id": "s1",
+        "role": "user",
+        "sender": SENDERS[0],
+        "parts": (Text(text=f"line {number}"),),
+        "at": NOON + timedelta(minutes=number),
+    }
+    return Message(**{**told, **fields})
+
+
+SESSION = Session(id="s1", channel=PLACES[0], participants=SENDERS[:1], opened_at=NOON, last_at=NOON)
+
+
+async def talk(store: Store, *messages: Message) -> None:
+    for message in messages:
+        await store.append(SESSION, message)
+
+
+@settings(max_examples=12, deadline=None)
+@given(generated())
+async def test_a_store_made_of_a_complete_export_is_equal_to_the_one_it_was_made_of(told: Generated) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with place(Path(folder, "a")) as (one, files), place(Path(folder, "b")) as (other, _):
+            await fill(one, told, files)
+            path = await as_json(one, Path(folder, "all.json"))
+            brought = await import_json(path, other)
+            assert brought.messages == len(told.messages)
+            assert await contents(other) == await contents(one)
+            again = await import_json(path, other)
+            assert (again.messages, again.known, again.records) == (0, len(told.messages), 0)
+            assert await contents(other) == await contents(one)
+
+
+@settings(max_examples=6, deadline=None)
+@given(generated())
+async def test_a_zip_brings_the_attachments_back_as_well(told: Generated) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with place(Path(folder, "a")) as (one, files), place(Path(folder, "b")) as (other, brought):
+            await fill(one, told, files)
+            zipped = zip_of(one, files, EVERYTHING, "json", ALL, bot="sage", at=NOON)
+            path = await written(zipped, Path(folder, "all.zip"))
+            assert is_export(path)
+            await import_json(path, other, brought)
+            assert await contents(other) == await contents(one)
+            kept = {hash async for hash in brought.hashes()}
+            assert kept == {hash for message in told.messages for hash in message.blobs} <= set(FILES)
+
+
+async def test_what_was_taken_back_is_in_it_only_where_that_is_asked_for(
+    here: tuple[Store, Blobs], tmp_path: Path
+) -> None:
+    store, _ = here
+    await talk(store, line(1), line(2, parts=(Text(text="my secret"),)), line(3, parts=(Text(text="gone"),)))
+    await store.amend("m2", Edited(parts=(Text(text="nothing"),), at=NOON))
+    await store.amend("m3", Deleted(at=NOON))
+    path = await as_json(store, tmp_path / "seen.json", Options())
+    told = json.loads(path.read_text())
+    assert list(told) == ["troupe", "bot", "exported_at", "complete", "channels", "sessions", "messages", "records"]
+    assert [Message.model_validate(each).words for each in told["messages"]] == ["line 1", "nothing"]
+    assert "secret" not in path.read_text()
+    assert told["messages"][1]["edits"] == []
+    complete = (await as_json(store, tmp_path / "all.json")).read_text()
+    assert "my secret" in complete
+    assert "gone" in complete
+
+
+async def test_whoever_asked_to_be_forgotten_does_not_come_back(
+    here: tuple[Store, Blobs], there: tuple[Store, Blobs], tmp_path: Path
+) -> None:
+    await talk(here[0], line(1), line(2, sender=SENDERS[1]))
+    path = await as_json(here[0], tmp_path / "all.json")
+    await forget(there[0], "7", NOON + timedelta(days=1))
+    await import_json(path, *there)
+    page = await there[0].read(deleted=True)
+    assert [message.sender.id for message in page.items] == ["8"]
+    assert await there[0].record(Tombstone, "7") is not None
+
+
+async def test_a_dry_run_says_what_would_come_and_keeps_nothing(
+    here: tuple[Store, Blobs], there: tuple[Store, Blobs], tmp_path: Path
+) -> None:
+    await talk(here[0], line(1), line(2))
+    await talk(there[0], line(1))
+    path = await as_json(here[0], tmp_path / "all.json")
+    told = await import_json(path, *there, dry_run=True)
+    assert (told.bot, told.sessions, told.messages, told.known) == ("sage", 0, 1, 1)
+    assert (await there[0].counts()).messages == 1
+
+
+async def changed(store: Store, path: Path, **fields: Any) -> Path:
+    told = json.loads((await as_json(store, path)).read_text())
+    path.write_text(json.dumps({**told, **fields}))
+    return path
+
+
+def message(**fields: Any) -> dict[str, Any]:
+    return {**line(9).model_dump(mode="json"), **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"troupe": 2}, "is an export of version 2, and this program knows version 1"),
+        ({"troupe": "1"}, "does not begin as an export of this program"),
+        ({"messages": [message(), message(role="god")]}, r"at messages\[1\] \(role: "),
+        ({"messages": [message(at="yesterday")]}, r"at messages\[0\] \(at: "),
+        ({"messages": [message(at="2024-01-08T12:00:00")]}, r"at messages\[0\] a time without its zone"),
+        ({"messages": [message(session_id="elsewhere")]}, r"messages\[0\] is of the session elsewhere, which is not"),
+        ({"messages": ["words"]}, r"at messages\[0\]"),
+        ({"messages": {}}, "something else than the lists"),
+        ({"records": [{"kind": "spell", "id": "1"}]}, r"records\[0\] a record of the kind 'spell'; there are: memory"),
+        ({"records": [{"kind": ["memory"]}]}, r"records\[0\] a record of the kind"),
+        ({"more": 1}, "something else than the lists|goes on"),
+        ({"messages": [message(metadata=json.loads("[" * 200 + "]" * 200))]}, r"too deeply at messages\[0\]"),
+    ],
+)
+async def test_what_is_wrong_is_named_with_its_place_and_nothing_is_taken(
+    fields: dict[str, Any], complaint: str, here: tuple[Store, Blobs], there: tuple[Store, Blobs], tmp_path: Path
+) -> None:
+    await talk(here[0], line(1))
+    path = await changed(here[0], tmp_path / "bad.json", **fields)
+    with pytest.raises(BadExport, match=complaint):
+        await import_json(path, *there)
+    assert (await there[0].counts()).messages == 0
+    assert (await there[0].counts()).channels == 0
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"words", b"\xff\xfe\x00", b'{"troupe": 1', b"PK\x03\x04broken", b'{"a": 1}']
+)
+async def test_a_file_that_is_no_export_is_refused(data: bytes, there: tuple[Store, Blobs], tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    path.write_bytes(data)
+    with pytest.raises(BadExport, match=r"odd\.json cannot be read back"):
+        await import_json(path, *there)
+
+
+async def test_a_torn_file_gives_nothing(here: tuple[Store, Blobs], there: tuple[Store, Blobs], tmp_path: Path) -> None:
+    await talk(here[0], *(line(number) for number in range(50)))
+    path = await as_json(here[0], tmp_path / "torn.json")
+    path.write_bytes(path.read_bytes()[:-2_000])
+    with pytest.raises(BadExport, match=r"ends in the middle.* at messages\[\d+\]"):
+        await import_json(path, *there)
+    assert (await there[0].counts()).messages == 0

@@ -1,0 +1,165 @@
+"""What new sessions begin with: written in the configuration or saved from a session, and nobody's words for long."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bots.errors import TroupeError
+from bots.templates import Templates
+from storage.forgetting import forget, records_of
+from storage.model import Sender, SessionContext
+from storage.records import RECORDS, Run, Template
+from storage.retention import LEFT, Due, Rules
+from storage.sweeping import sweep
+from tests.contracts.conftest import opener
+
+from .world import ANA, BEN, World, persona, settings, world
+
+PRESET: dict[str, Any] = {
+    "name": "Interview",
+    "persona": "ada",
+    "tags": ["interview"],
+    "goals": ["know the candidate"],
+    "constraints": ["one question at a time"],
+    "knowledge": ["the job is in Oslo"],
+    "opening": [{"role": "assistant", "text": "Who are you?"}, {"role": "user", "text": "A baker."}],
+}
+BY = Sender(type="system", id="operator", name="whoever runs the bot")
+
+
+@pytest.fixture
+async def w() -> AsyncIterator[World]:
+    async with world(settings(personas=[persona("sage"), persona("ada")], templates=[PRESET])) as w:
+        yield w
+
+
+def kept(w: World) -> Templates:
+    return w.bot.conversations.templates
+
+
+async def test_a_session_begins_as_its_template_says(w: World) -> None:
+    room = w.room()
+    await room.say(ANA, "my tea is Lapsang")
+    template = await kept(w).named(w.bot.settings, room.channel, " interview ")
+    session = await kept(w).begin(w.bot.settings, room.channel, template)
+    assert (session.title, session.persona, session.tags, session.follows) == ("Interview", "ada", ("interview",), None)
+    assert session.context.goals == ("know the candidate",)
+    said = [(each.role, each.sender.name, each.words) for each in await w.store.messages(session.id)]
+    assert said == [
+        ("system", "Template", "Goal: know the candidate\nKeep to: one question at a time\nKnown: the job is in Oslo"),
+        ("assistant", "Ada", "Who are you?"),
+        ("user", "Template", "A baker."),
+    ]
+    heard = await room.say(ANA, "and what did I say about Oslo?")
+    assert heard.answer is not None
+    assert (heard.answer.persona, heard.answer.session_id) == ("ada", session.id)
+
+
+async def test_a_template_saved_from_a_session_holds_what_the_session_is(w: World) -> None:
+    room = w.room()
+    await room.say(ANA, "my tea is Lapsang")
+    await room.say(BEN, "my cake is plum")
+    session = await room.session()
+    named = session.model_copy(update={"title": "Tea", "tags": ("t",), "context": SessionContext(goals=("drink",))})
+    saved = await kept(w).save(w.bot.settings, named, "Tea time", ANA.sender, lines=4)
+    assert (saved.audience, saved.title, saved.tags, saved.goals) == (room.channel.key, "Tea", ("t",), ("drink",))
+    assert [each.role for each in saved.opening] == ["user", "assistant"]
+    assert saved.opening[0].text == "my tea is Lapsang", "what others said is not taken"
+    everything = await kept(w).save(w.bot.settings, named, "All", BY, lines=3, everywhere=True)
+    assert [each.text for each in everything.opening][::2] == ["my tea is Lapsang", "my cake is plum"]
+    assert {each.name for each in await kept(w).offered(w.bot.settings, room.channel)} == {
+        "Interview",
+        "Tea time",
+        "All",
+    }
+    other = w.room("other").channel
+    assert {each.name for each in await kept(w).offered(w.bot.settings, other)} == {"Interview", "All"}
+    with pytest.raises(TroupeError, match="There are: 'Interview', 'All'"):
+        await kept(w).named(w.bot.settings, other, "Tea time")
+
+
+async def test_a_template_is_replaced_and_removed_by_whoever_made_it(w: World) -> None:
+    room = w.room()
+    await room.say(ANA, "hello")
+    session = await room.session()
+    first = await kept(w).save(w.bot.settings, session, "Mine", ANA.sender)
+    await kept(w).save(w.bot.settings, session, "MINE", ANA.sender)
+    (only,) = (await w.store.records(Template)).items
+    assert only.name == "MINE"
+    for name in ("mine", "Interview"):
+        with pytest.raises(TroupeError, match="already, by somebody else"):
+            await kept(w).save(w.bot.settings, session, name, BEN.sender)
+    assert not kept(w).may_change(only, BEN.sender)
+    await kept(w).remove(first)
+    assert not (await w.store.records(Template)).items
+    with pytest.raises(TroupeError, match="stands in the configuration"):
+        await kept(w).remove(await kept(w).named(w.bot.settings, room.channel, "Interview"))
+    for wrong in ("", " \u200b\n", "x" * 61):
+        with pytest.raises(TroupeError, match="between 1 and 60 letters"):
+            await kept(w).save(w.bot.settings, session, wrong, ANA.sender)
+
+
+async def test_whoever_is_forgotten_is_in_no_template_any_more(w: World) -> None:
+    room = w.room()
+    await room.say(ANA, "my tea is Lapsang")
+    await room.say(BEN, "my cake is plum")
+    session = await room.session()
+    await kept(w).save(w.bot.settings, session, "by Ana", ANA.sender)
+    await kept(w).save(w.bot.settings, session, "of both", BY, lines=4)
+    lone = session.model_copy(update={"participants": (BEN.sender,)})
+    await kept(w).save(w.bot.settings, lone, "by Ben", BEN.sender)
+    named = [each.id async for found in records_of(w.store, ANA.sender.id) for each in found]
+    assert named == [f"{room.channel.key} by ana"]
+    await forget(w.store, ANA.sender.id, w.clock.at + timedelta(seconds=1))
+    assert [each.name for each in (await w.store.records(Template)).items] == ["by Ben"]
+
+
+async def test_templates_of_a_guild_that_the_bot_left_go_with_it(w: World) -> None:
+    room, abroad = w.room(), w.room("abroad", guild="g2")
+    for place in (room, abroad):
+        await place.say(ANA, "hello")
+        await kept(w).save(w.bot.settings, await place.session(), "Mine", BY)
+    left = Run(id="left guild:g1", at=w.clock.at, type=LEFT, state="waiting", data={"guild_id": "g1"})
+    await w.store.keep(left)
+    gone: list[tuple[str, str]] = []
+
+    async def tell(due: Due) -> None:
+        gone.append((due.kind, due.id))
+
+    async def nothing() -> None:
+        return None
+
+    rules = Rules(left_guild=timedelta(days=1))
+    await sweep(w.store, rules, w.clock.at + timedelta(days=2), tell=tell, pause=nothing)
+    assert ("template", f"{room.channel.key} mine") in gone
+    assert [each.audience for each in (await w.store.records(Template)).items] == [abroad.channel.key]
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "file", "postgres"])
+async def test_templates_are_there_after_reopening(tmp_path: Path, backend: Any) -> None:
+    door = opener(backend, tmp_path / "sage")
+    store = await door()
+    async with world() as w:
+        template = Template(id="t", at=w.clock.at, name="Tea", audience="bot", by=BY, goals=("drink",))
+    await store.keep(template)
+    await store.close()
+    store = await door()
+    assert await store.record(Template, "t") == template
+    assert (await store.records(Template, about="bot")).items == (template,)
+    await store.remove_records(Template, ["t"])
+    assert await store.record(Template, "t") is None
+    await store.close()
+    assert Template in RECORDS
+
+
+def test_what_a_template_in_the_configuration_may_not_be_is_said() -> None:
+    with pytest.raises(ValidationError, match=r"found persona 'marcus' in the template 'x'; allowed: .* sage"):
+        settings(templates=[{"name": "x", "persona": "marcus"}])
+    with pytest.raises(ValidationError, match="two templates called 'X'"):
+        settings(templates=[{"name": "x"}, {"name": "X"}])

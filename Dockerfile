@@ -22,6 +22,10 @@ RUN test -s /etc/ssl/certs/ca-certificates.crt \
     && groupadd --gid 10001 troupe \
     && useradd --uid 10001 --gid troupe --home-dir /tmp --no-create-home --shell /usr/sbin/nologin troupe \
     && install --directory --owner troupe --group troupe --mode 0700 /app/data
+# What a PDF export is set with, so that every script and emoji can be read in it.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends fonts-noto-cjk fonts-noto-color-emoji fonts-noto-core \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=builder /venv /venv
 WORKDIR /app
 # Mount a folder over /app/config to run bots of your own.

@@ -20,7 +20,7 @@ from storage.blobs import Blobs
 from storage.exports import Options
 from storage.exports.exported import exported
 from storage.exports.html_words import words
-from storage.exports.markdown import Bullets, Link, Paragraph, Quote, Spoiler, Table, blocks, gist
+from storage.exports.markdown import Bullets, CodeBlock, Link, Paragraph, Quote, Spoiler, Table, blocks, gist
 from storage.exports.markdown import Text as Words
 from storage.model import Attachment, Edit, Reaction, Sender, Text, ToolCall, Usage
 from storage.sought import EVERYTHING
@@ -186,3 +186,18 @@ def test_lists_and_tables_within_quotes_are_kept() -> None:
 def test_what_is_nested_too_deeply_is_still_there() -> None:
     assert "deep words" in gist(blocks(">" * 60 + "deep words"))
     assert "deep 59" in gist(blocks("\n".join("  " * depth + f"- deep {depth}" for depth in range(60))))
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "around"),
+    [
+        ("look: ```python\nx = 1\n``` there", CodeBlock("python", "x = 1"), 2),
+        ("```one line```", CodeBlock("", "one line"), 0),
+        ("first\n```\nx\n```\nthen", CodeBlock("", "x"), 2),
+        ("said ```py\nx``` and ```y```", CodeBlock("py", "x"), 2),
+    ],
+)
+def test_code_may_begin_in_the_middle_of_a_line_as_on_discord(text: str, code: CodeBlock, around: int) -> None:
+    found = blocks(text)
+    assert code in found
+    assert sum(isinstance(each, Paragraph) for each in found) == around

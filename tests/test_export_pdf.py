@@ -81,6 +81,18 @@ async def test_markup_of_typst_and_html_comes_out_as_words() -> None:
 
 
 @poppler
+async def test_a_line_that_is_answered_is_quoted_in_words_and_keeps_its_secrets() -> None:
+    question = said(ANA, "# Who did it\n||the butler|| or the *cook*")
+    talk = [question, said(ALI, "nobody").model_copy(update={"reply_to": question.id})]
+    made = await whole(pdf(transcript((session(), talk)), None, Options(), title="All", at=NOON))
+    told = seen("pdftotext", "-layout", "-", "-", data=made)
+    quoted = next(line for line in told.splitlines() if "in reply to" in line)
+    assert "Ana: Who did it" in quoted
+    assert "butler" not in quoted
+    assert "*" not in quoted
+
+
+@poppler
 async def test_markdown_is_set_and_nothing_is_beyond_the_margin() -> None:
     long = "x" * 400 + " https://example.com/" + "path/" * 60
     table = "|" + " column |" * 14 + "\n|" + "---|" * 14 + "\n|" + " value |" * 14

@@ -315,7 +315,10 @@ def pins(lock: str) -> dict[str, Pin]:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("requirements.lock", ("docx", "pdf", "postgres", "s3", "vectors", "install")), ("requirements-dev.lock", ("install", "dev"))],
+    [
+        ("requirements.lock", ("docx", "pdf", "postgres", "s3", "vectors", "install")),
+        ("requirements-dev.lock", ("install", "dev")),
+    ],
 )
 def test_a_lock_covers_the_project(lock: str, extras: tuple[str, ...]) -> None:
     assert "://" not in _text(lock), f"{lock} names a host"

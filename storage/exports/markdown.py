@@ -146,6 +146,11 @@ _BRACKETS = 2_000
 _NESTED = 20
 """Marks within marks within a line."""
 _PLAIN = re.compile(r"(?![\s\d])[^\n\r\\`*_\[\]<>#!|~=+&-]*(?<!\s)")
+_FENCE = re.compile(
+    r"(?P<before>^[^\n]*?)(?<!`)```(?!`)(?:(?P<language>[\w+#.-]{1,20})(?=\n))?(?P<code>(?s:.)*?)(?<!`)```(?!`)(?P<after>[^\n]*)",
+    re.MULTILINE,
+)
+_BEGINS = re.compile(r"[\s>]*(?:[-*+]|\d+[.)])?\s*")
 _ADDRESS = re.compile(r"https?://[^\s<>\"`\x00-\x1f]+", re.IGNORECASE)
 _ALLOWED = re.compile(r"(?:https?://|mailto:)[^\s<>\"`\x00-\x1f]+", re.IGNORECASE)
 _TRAILING = ".,;:!?'\"*_~"
@@ -157,8 +162,21 @@ def blocks(text: str) -> tuple[Block, ...]:
         return (Paragraph((Text(text),)),) if text else ()
     if len(text) > _LONGEST:
         return _as_it_is(text)
+    text = _FENCE.sub(_on_lines, text)
     reading = READING if text.count("[") <= _BRACKETS else WITHOUT_LINKS
     return tuple(_Walk(reading.parse(text)).blocks(""))
+
+
+def _on_lines(fence: re.Match[str]) -> str:
+    """A block of code on lines of its own: on Discord it may begin and end in the middle of one."""
+    before, code, after = fence["before"], fence["code"], fence["after"]
+    begins = _BEGINS.fullmatch(before) is not None
+    if not code.strip() or before.lstrip().startswith(">"):
+        return fence[0]
+    if begins and (before.strip() or (code.startswith("\n") and code.endswith("\n") and not after.strip())):
+        return fence[0]
+    inner = code.strip("\n")
+    return f"{before}\n```{fence['language'] or ''}\n{inner}\n```\n{after}"
 
 
 def gist(told: Iterable[Block]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..model import Attachment, MemoryReference, Message, Session, ToolCall, ToolResponse
 from .document import Head
-from .markdown import Block, CodeBlock, Paragraph, Table, blocks
+from .markdown import Block, CodeBlock, Paragraph, Table, blocks, gist
 from .markdown import Text as Words
 from .text import as_json, called
 
@@ -80,7 +80,7 @@ class Shown:
     def line(self, message: Message) -> Line:
         """What is shown of the next message."""
         name, known = flat(message.sender.name) or message.sender.id, self._head.metadata
-        words = flat(message.text, 60)
+        words = flat(gist(blocks(message.words[:500])), 60)
         about = self._said.get(message.reply_to or "", "") if known else ""
         for key in filter(None, (message.id, message.origin)):
             self._said[key] = f"{name}: {words}" if words else name

@@ -1,7 +1,8 @@
 """The terminal front: a door in the bot's own storage root through which people on the same machine talk to it.
 
 A Unix socket, open to the owner of the root alone. One JSON object a line, either way. In: `{"say": text}` or
-`{"do": "new" | "why" | "stop" | "history"}`, or an order of the one who runs the bot, `{"do": "backup" | "cleanup"}`.
+`{"do": "new" | "why" | "stop" | "history"}`, or an order of the one who runs the bot, `{"do": "backup" | "cleanup" |
+"transfer" | "sessions" | "export"}`.
 Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" | "end", …}`, and what an order tells under the
 order's own name, `{"is": "cleanup", "json": text}`; every request ends with `end`. A request may carry `"id": text`:
 all that is told because of it carries the same `id`, so that a client with several requests under way, such as an
@@ -36,6 +37,8 @@ Answer = dict[str, str]
 Say = Callable[[str], Awaitable[None]]
 Order = Callable[[Answer, Say], Awaitable[None]]
 """Does what a request asks, and says how it goes in lines of JSON. Raises `StorageError` or `TroupeError`."""
+_FOR_WHO_READS = frozenset({"export"})
+"""Orders that are of no use to anybody but the one who reads what they tell, and wait for that."""
 _LINE_LIMIT = 1 << 20
 _SOCKET_PATH_LIMIT = 100
 """Bytes; the kernel's own limit is 104 to 108."""
@@ -130,13 +133,16 @@ class Door:
             if not reading:
                 return
             _write(writer, {"is": asked["do"], "json": line} | mark)
+            waits = asked["do"] in _FOR_WHO_READS
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(None if waits else self._patience):
                     await writer.drain()
             except TimeoutError:
                 reading = False
             except ConnectionError:
-                return  # whoever asked may leave; what was begun is finished
+                if waits:
+                    raise TroupeError("Whoever asked for it has gone.") from None
+                # else whoever asked may leave; what was begun is finished
 
         await self._orders[asked["do"]](asked, say)
         if not reading:

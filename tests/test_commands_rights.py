@@ -109,7 +109,7 @@ async def test_a_session_is_merged_by_who_took_part_in_it_or_moderates(tmp_path:
         assert "You took no part in that session" in told(await ben.slash(channel, "merge", which=first.id))
         (other,) = await ana.autocomplete(channel, "merge", "which", "")
         assert other["value"] == first.id, "the session under way is not among them"
-        assert "are part of this session now" in told(await ana.slash(channel, "merge", which="How do plums  grow?"))
+        assert "are one session now" in told(await ana.slash(channel, "merge", which="How do plums  grow?"))
         assert await ana.autocomplete(channel, "merge", "which", "") == []
 
 

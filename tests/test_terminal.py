@@ -39,6 +39,9 @@ class Visitor:
     def send(self, raw: bytes) -> None:
         self._writer.write(raw + b"\n")
 
+    def leave(self) -> None:
+        self._writer.close()
+
     async def ask(self, **asked: str) -> list[Answer]:
         self.send(json.dumps(asked).encode())
         return await self.told()
@@ -156,6 +159,32 @@ async def test_an_order_is_finished_though_whoever_gave_it_does_not_read(tmp_pat
             await asyncio.wait_for(finished.wait(), 5)
             assert 1 <= len(told := await ana.told()) < 20
             assert told[-2]["text"].startswith("It was done to its end, but nobody read")
+
+
+async def test_an_export_waits_for_its_reader_and_ends_when_there_is_none(tmp_path: Path) -> None:
+    given = list[int]()
+    ended = asyncio.Event()
+
+    async def exporting(asked: Answer, say: Say) -> None:
+        try:
+            for number in range(200):
+                await say("x" * (1 << 18))
+                given.append(number)
+        finally:
+            ended.set()
+
+    async with world(root=tmp_path) as w:
+        door = Door(w.bot, {"export": exporting}, patience=0.01)
+        async with at_the_door(w, door) as ana:
+            ana.send(b'{"do": "export"}')
+            assert len((await ana.told())[:-1]) == 200
+            given.clear()
+            ended.clear()
+            ana.send(b'{"do": "export"}')
+            await eventually(lambda: bool(given))
+            ana.leave()
+            await asyncio.wait_for(ended.wait(), 5)
+            assert len(given) < 200
 
 
 async def test_only_the_roots_owner_may_come_in_however_deep_the_root_lies(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from storage.backends.sqlite import SqliteStore
-from storage.exports import Form, Options
+from storage.exports import Export, Form
 from storage.exports.exported import exported
 from storage.exports.transcript import Wanted, transcript
 from storage.sought import EVERYTHING
@@ -68,7 +68,7 @@ async def _timed(folder: Path, what: str) -> tuple[float, int]:
                 pass
     for form in (form for form in get_args(Form) if form == what):
         at = datetime(2026, 1, 1, tzinfo=UTC)
-        async for piece in exported(store, None, EVERYTHING, form, Options(), bot="sage", at=at):
+        async for piece in exported(Export(store, None, form, "sage", at)):
             size += len(piece)
     seconds = time.perf_counter() - began
     await store.close()

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
 
 import structlog
 
@@ -178,11 +177,11 @@ class Bot:
         *,
         faces: bool = False,
         replaces: Message | None = None,
-    ) -> AsyncIterator[Piece]:
+    ) -> AsyncGenerator[Piece, None]:
         """Answers lines that are kept already, and yields the answer as `receive` does: what a crash left open, or
         anew, in place of an earlier answer. Raises `TroupeError` when that cannot be."""
         session = await self.store.session(lines[-1].session_id)
-        if session is None or session.deleted_at is not None or self._leaving:
+        if session is None or session.deleted_at is not None or (self._leaving and not self._lanes.held):
             raise TroupeError("The conversation that this belongs to is no longer there: ask again.")
         session = self.sessions.latest(session)
         origins = [line.reply_to for line in lines if line.reply_to]
@@ -216,8 +215,7 @@ class Bot:
             raise TroupeError("The question to that answer was deleted: ask again.")
         if answer.deleted_at is not None and await self.afterwards.answer_to(lines[-1]):
             raise TroupeError(_ANEW)
-        pieces = self.again(lines, asker, roles, faces=faces, replaces=answer)
-        async with aclosing(cast("AsyncGenerator[Piece, None]", pieces)) as answered:
+        async with aclosing(self.again(lines, asker, roles, faces=faces, replaces=answer)) as answered:
             async for piece in answered:
                 yield piece
 
@@ -322,6 +320,11 @@ class Bot:
         await self.sessions.expire(self._now())
         await self.quotas.refresh()
 
+    async def pause(self, within: float) -> None:
+        """Lets the answers under way come to their end, for so many seconds. Lines that still come, and what is cut off
+        then, are kept without an answer and end with `Left`: the bot that is built next over the same talk answers."""
+        await self._lanes.hold(within)
+
     async def close(self) -> None:
         """Cuts what is being said short, so that it is kept as far as it got. Lines that still come are kept and
         not answered."""
@@ -365,7 +368,7 @@ class Bot:
                     return None
                 if self._lanes.join(session, line, heard, reply, persona=incoming.persona):
                     return None
-            if self._leaving:
+            if self._leaving and not self._lanes.held:
                 await kept
                 return None
             terms = self.admission.terms(

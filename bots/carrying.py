@@ -15,6 +15,8 @@ from .sessions import PARTICIPANTS
 
 _ORIGINAL = "copied_from"
 """In a copy's metadata: the id of the message that was said."""
+_NOTED = ("thumb", "dropped")
+"""Kinds of notes that are about a line where it was said: votes, which count once, and what became of a question."""
 _CARRIED = "carried_to"
 """In a session's metadata: the ids of the sessions that hold copies of its lines."""
 _PAGE = 200
@@ -112,18 +114,23 @@ def carrying(session: Session, into: str) -> Session:
 
 async def copies(store: Store, message: Message) -> list[Message]:
     """Every copy of a message, and of its copies, so that an edit or a deletion reaches them too."""
-    found: list[Message] = []
-    seen, waiting = {message.session_id}, [message.session_id]
+    carriers = [each async for each in carried_to(store, message.session_id)]
+    found = [await store.message(_copy_id(message, each.id)) for each in carriers]
+    return [copy for copy in found if copy is not None]
+
+
+async def carried_to(store: Store, session_id: str) -> AsyncIterator[Session]:
+    """The sessions that lines of a session were carried to, and on from there."""
+    seen, waiting = {session_id}, [session_id]
     while waiting:
         session = await store.session(waiting.pop())
-        targets = session.metadata.get(_CARRIED, "").split() if session else []
-        for target in [each for each in targets if each not in seen]:
-            seen.add(target)
-            waiting.append(target)
-            copy = await store.message(_copy_id(message, target))
-            if copy is not None:
-                found.append(copy)
-    return found
+        if session is None:
+            continue
+        if session.id != session_id:
+            yield session
+        targets = [each for each in session.metadata.get(_CARRIED, "").split() if each not in seen]
+        seen.update(targets)
+        waiting += targets
 
 
 async def stands(store: Store, line: Message, within: str) -> bool:
@@ -156,7 +163,10 @@ def _copy(line: Message, reply_to: str | None, into: Session) -> Message:
         at=line.at,
         reply_to=reply_to,
         outcome=line.outcome,
-        # Without what it took: nothing was paid twice. Thumbs and emoji are about the line that was said.
+        # Without what it took: nothing was paid twice. Votes and emoji are about the line that was said, and could not
+        # be taken back here.
+        annotations=tuple(each for each in line.annotations if each.kind not in _NOTED),
+        pinned=line.pinned,
         metadata={**line.metadata, _ORIGINAL: said(line)},
     )
 

@@ -28,6 +28,8 @@ ELSEWHERE = {
     "import": ("bots.cli_cleanup", "import_", "Bring an export back, or an archive of a cleanup."),
     "migrate": ("bots.cli_migrate", "migrate", "Take the talk of another program into a bot's storage."),
     "transfer": ("bots.cli_transfer", "transfer", "Move a bot's talk to another type of storage, and back."),
+    "stop": ("bots.cli_stop", "stop", "Stop one bot, and leave the others running."),
+    "start": ("bots.cli_stop", "start", "Start one bot again that was stopped."),
     "sessions": ("bots.cli_sessions", "sessions", "Find sessions; name, tag, branch, merge and compare them."),
     "doctor": ("bots.cli_doctor", "doctor", "Look over all that bots need, and mend what can be mended."),
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from storage.backend import Store
     from storage.progress import Tell
+    from storage.rootlock import RootLock
 
     from .settings import BotSettings, Troupe
 
@@ -70,11 +71,10 @@ async def opened(bot: BotSettings) -> AsyncIterator[Store]:
     """The bot's store, held so that the bot does not start meanwhile. Raises `StorageError`."""
     import storage
     from storage.errors import StorageError
-    from storage.rootlock import RootLock
 
     if not bot.storage.enabled:
         raise StorageError(f"{bot.name} keeps everything in memory only: there is nothing to open.")
-    lock = RootLock.take(bot.root)
+    lock = hold(bot)
     try:
         store = await storage.connect(bot.name, bot.root, type=bot.storage.type, url=bot.storage.address)
         try:
@@ -83,6 +83,20 @@ async def opened(bot: BotSettings) -> AsyncIterator[Store]:
             await store.close()
     finally:
         lock.release()
+
+
+def hold(bot: BotSettings) -> RootLock:
+    """The bot's root, so that the bot does not start meanwhile. Raises `StorageError`, which says how a running bot is
+    stopped."""
+    from storage.errors import RootInUse, StorageError
+    from storage.rootlock import RootLock
+
+    try:
+        return RootLock.take(bot.root)
+    except RootInUse as error:
+        raise StorageError(
+            f"{error} `troupe stop {bot.name}` stops it, `troupe start {bot.name}` runs it again."
+        ) from error
 
 
 async def told_to(bot: BotSettings, order: dict[str, str], hear: Callable[[str], Awaitable[None]]) -> None:
@@ -121,7 +135,7 @@ async def _door(bot: BotSettings) -> tuple[asyncio.StreamReader, asyncio.StreamW
     except OSError as error:
         raise NoDoor(
             f"{bot.name} is running (process {holder(bot.root)}) and does not answer at its door yet: try again in a "
-            "moment, or stop it first."
+            f"moment, or stop it first: `troupe stop {bot.name}`."
         ) from error
 
 

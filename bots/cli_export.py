@@ -19,6 +19,7 @@ import click
 from .cli_bots import bot_named, config_folder, opened, progress, read_settings, told_to, utc_now
 
 if TYPE_CHECKING:
+    from storage.exports import Noted
     from storage.progress import Tell
 
     from .export_order import Request
@@ -78,13 +79,16 @@ def export(
             _say(asyncio.run(_counted(bot, request)), "", as_json)
             return
         path = Path(target or f"{bot.name}-{utc_now():%Y-%m-%d}.{request.end}")
+        notes: list[str] = []
         with progress(bot.name) as tell, _standing(path, target, force) as write:
-            size = asyncio.run(_write(bot, request, tell, write))
+            size = asyncio.run(_write(bot, request, tell, write, notes.append))
     except (StorageError, TroupeError) as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:
         sys.stderr.close()  # whoever read it has enough
         sys.exit(1)
+    for note in dict.fromkeys(notes):
+        click.echo(note, err=True)
     if target != "-":
         _say({"bot": bot.name, "form": request.form, "bytes": size, "file": str(path)}, str(path), as_json)
 
@@ -151,7 +155,7 @@ def _aside(path: Path) -> Iterator[IO[bytes]]:
             os.unlink(name)
 
 
-async def _write(bot: BotSettings, request: Request, tell: Tell, write: Callable[[bytes], object]) -> int:
+async def _write(bot: BotSettings, request: Request, tell: Tell, write: Callable[[bytes], object], noted: Noted) -> int:
     """Has the running bot make the file, or makes it here. Returns its bytes."""
     from storage.durable import in_thread
     from storage.rootlock import holder
@@ -164,26 +168,29 @@ async def _write(bot: BotSettings, request: Request, tell: Tell, write: Callable
             told = json.loads(line)
             if "done" in told:
                 tell("messages", told["done"], told["of"])
+            if "note" in told:
+                noted(told["note"])
+                return
             piece = base64.b64decode(told["piece"])
             size += len(piece)
             await in_thread(write, piece)
 
         await told_to(bot, {"do": "export", "request": request.model_dump_json()}, hear)
         return size
-    async with aclosing(_at_rest(bot, request, tell)) as pieces:
+    async with aclosing(_at_rest(bot, request, tell, noted)) as pieces:
         async for piece in pieces:
             size += len(piece)
             await in_thread(write, piece)
     return size
 
 
-async def _at_rest(bot: BotSettings, request: Request, tell: Tell) -> AsyncGenerator[bytes, None]:
+async def _at_rest(bot: BotSettings, request: Request, tell: Tell, noted: Noted) -> AsyncGenerator[bytes, None]:
     from .backing import attachments
     from .export_order import made
 
     async with (
         opened(bot) as store,
-        aclosing(made(request, store, attachments(bot), bot.name, utc_now(), tell)) as all_,
+        aclosing(made(request, store, attachments(bot), bot.name, utc_now(), tell, noted)) as all_,
     ):
         async for piece in all_:
             yield piece

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from .cli_bots import bots_meant, config_folder, opened, progress, read_settings, utc_now
+from .cli_migrate_shown import findings, nothing, personas_of, plain, table, then
 
 if TYPE_CHECKING:
     from storage.backend import Store
@@ -26,9 +29,6 @@ if TYPE_CHECKING:
     from .discord.names import Names
     from .persona_files import PersonaFiles
     from .settings import BotSettings
-
-SHOWN = 5
-"""Refused items and notes that the screen shows; the report has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,7 @@ class Wish:
 @click.option("--to", "name", required=True, metavar="BOT", help="Whose talk it becomes.")
 @click.option("--format", "format_", metavar="NAME", help="What wrote the source, where looking at it does not tell.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be taken; nothing is written but the report.")
-@click.option(
-    "--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), metavar="DATE", help="Leave out what is older."
-)
+@click.option("--since", metavar="DATE", help="Leave out what is older, such as 2024-03-02 or 2024-03-02T18:30.")
 @click.option(
     "--map",
     "map_",
@@ -64,10 +62,8 @@ class Wish:
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
-    default="migration-report.json",
-    show_default=True,
     metavar="FILE",
-    help="Where it is told what became of everything.",
+    help="Where it is told what became of everything; else a new file in migration-reports/ of the bot's data.",
 )
 @click.option(
     "--personas",
@@ -83,10 +79,10 @@ def migrate(
     name: str,
     format_: str | None,
     dry_run: bool,
-    since: datetime | None,
+    since: str | None,
     map_: Path | None,
     timezone: str | None,
-    report: Path,
+    report: Path | None,
     personas: Path | None,
     as_json: bool,
 ) -> None:
@@ -94,8 +90,8 @@ def migrate(
 
     SOURCE is a folder, a file or a zip; what wrote it is found out by looking at it, and it is never changed. The bot
     must not be running. What is there already stays as it is, so that the same command, given again, adds only what is
-    new, and goes on where one was stopped. The exit code is 0 when it came to its end: what it could not take stands in
-    the report, each with file, line and reason.
+    new, and goes on where one was stopped. The exit code is 0 when it came to its end and found something of the bot's:
+    what it could not take stands in the report, each with file, line and reason.
 
     \b
     The file for --map:
@@ -119,60 +115,121 @@ def migrate(
     (bot,) = bots_meant(read_settings(folder), name)
     zone = _zone(timezone)
     files = PersonaFiles(personas or folder / "personas", dry_run=dry_run)
+    report = report or bot.root / _REPORTS / f"{utc_now():%Y-%m-%dT%H-%M-%S.%fZ}.json"
     try:
         naming = read_naming(map_) if map_ else Naming()
-        wish = Wish(source, bot, format_, dry_run, since and since.replace(tzinfo=zone), naming, zone, report)
+        wish = Wish(source, bot, format_, dry_run, _since(since, zone), naming, zone, report)
         with progress(bot.name) as tell:
             done, asked = asyncio.run(_migrate(wish, files, tell))
     except (StorageError, TroupeError, UnknownFormat, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException("\n".join([str(error), *getattr(error, "__notes__", ())])) from error
     except KeyboardInterrupt:
         click.echo(f"\nStopped. What was taken stays; the same command goes on from there.{_FOR_NOW}", err=True)
         sys.exit(130)
     if as_json:
         click.echo(done.model_dump_json())
-        return
-    for line in (*_table(done), *_findings(done, report), *_next(bot, files, done, asked)):
-        click.echo(line)
+    else:
+        file = folder / "bots" / f"{bot.name}.yaml"
+        again = _for_good() if dry_run else ""
+        for line in (
+            *table(done),
+            *findings(done, report),
+            *personas_of(bot, files, file),
+            *then(bot, done, asked, again),
+        ):
+            click.echo(line)
+    if told := nothing(done):
+        raise click.ClickException(told)
 
 
+_REPORTS = "migration-reports"
+_SCRATCH = ".migration"
 _FOR_NOW = " Until it is done, sessions that are not complete yet have no end."
 
 
 async def _migrate(wish: Wish, files: PersonaFiles, tell: Tell) -> tuple[Report, str]:
     """What was done, and what came of asking Discord."""
+    from storage.errors import StorageError
     from storage.legacy import Terms
     from storage.legacy.source import Source
-    from storage.migration import migrate, named, nobody, recognised
-    from storage.migration_report import write
+    from storage.migration import migrate, name_of, named, recognised
+    from storage.migration_report import Tally
 
     from .backing import attachments
+    from .errors import TroupeError
 
     bot, gap = wish.bot, wish.bot.storage.session_gap
+    tell("looking at the source", 0, 0)
     with Source(wish.source) as source:
         reader = named(wish.format) if wish.format else recognised(source)[1]
-        async with _target(wish) as store, _asking(wish) as names:
+        async with _reporting(wish.report), _target(wish) as store, _asking(wish) as names:
             with _scratch(bot) as scratch:
                 terms = Terms(
                     bot.name, wish.zone, None if gap is None else timedelta(seconds=gap), utc_now(), scratch, wish.since
                 )
-                done = await migrate(
-                    source,
-                    reader,
-                    store,
-                    attachments(bot),
-                    terms,
-                    naming=wish.naming,
-                    look_up=names.look_up if names else nobody,
-                    dry_run=wish.dry_run,
-                    tell=tell,
-                    persona=files.welcome,
-                )
-                told = _told(wish, names)
+                unasked, tally = _Unasked(), Tally(scratch)
+                try:
+                    done = await migrate(
+                        source,
+                        reader,
+                        store,
+                        attachments(bot),
+                        terms,
+                        naming=wish.naming,
+                        look_up=names.look_up if names else unasked.look_up,
+                        dry_run=wish.dry_run,
+                        tell=tell,
+                        persona=files.welcome,
+                        tally=tally,
+                    )
+                except BaseException as error:  # Ctrl-C as well
+                    failed = str(error) or type(error).__name__
+                    done = tally.report(source.path, name_of(reader), terms, wish.dry_run, failed)
+                    with suppress(StorageError, TroupeError):
+                        await asyncio.to_thread(tally.flush)
+                        await asyncio.to_thread(_write, done, scratch, wish.report)
+                        error.add_note(f"What became of everything until then is told in {wish.report}")
+                    raise
+                told = _told(wish, names, unasked)
                 notes = (*done.notes, *([told] if told else []))
-                done = done.model_copy(update={"finished_at": utc_now(), "notes": notes})
-                await asyncio.to_thread(write, done, scratch, wish.report)
+                done = done.model_copy(update={"notes": notes})
+                await asyncio.to_thread(_write, done, scratch, wish.report)
     return done, told
+
+
+@asynccontextmanager
+async def _reporting(path: Path) -> AsyncIterator[None]:
+    """The place of the report, made before anything is taken. Raises `TroupeError`."""
+    from storage.migration_report import aside, ready
+
+    from .errors import TroupeError
+
+    try:
+        await asyncio.to_thread(ready, path)
+    except OSError as error:
+        raise TroupeError(
+            f"The report cannot be written to {path} ({error.strerror}): name a file for it with --report. Nothing was "
+            "taken."
+        ) from error
+    try:
+        yield
+    finally:
+        aside(path).unlink(missing_ok=True)
+
+
+def _write(done: Report, scratch: Path, path: Path) -> None:
+    """Raises `TroupeError`."""
+    from storage.migration_report import write
+
+    from .errors import TroupeError
+
+    try:
+        write(done.model_copy(update={"finished_at": utc_now()}), scratch, path)
+    except OSError as error:
+        raise TroupeError(
+            f"What could be taken was, but the report cannot be written to {path} ({error.strerror}): make room, or "
+            "name a file for it with --report, and do the same again: nothing is taken twice."
+        ) from error
 
 
 @asynccontextmanager
@@ -181,7 +238,8 @@ async def _target(wish: Wish) -> AsyncIterator[Store]:
     import storage
 
     bot = wish.bot
-    if wish.dry_run and bot.storage.enabled and bot.storage.type != "postgres" and not bot.root.exists():
+    new = not bot.root.exists() or {path.name for path in bot.root.iterdir()} <= {_REPORTS, _SCRATCH}
+    if wish.dry_run and bot.storage.enabled and bot.storage.type != "postgres" and new:
         store = await storage.connect(bot.name, bot.root, enabled=False)
         try:
             yield store
@@ -211,7 +269,7 @@ def _scratch(bot: BotSettings) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as made:
             yield Path(made)
         return
-    folder = bot.root / ".migration"
+    folder = bot.root / _SCRATCH
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
@@ -229,13 +287,39 @@ def _zone(name: str | None) -> tzinfo:
         return tzlocal.get_localzone() if name is None else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise click.UsageError(
-            f"--timezone {_plain(name or '')}: no such time zone is known; name one like Europe/Berlin or UTC"
+            f"--timezone {plain(name or '')}: no such time zone is known; name one like Europe/Berlin or UTC"
         ) from error
 
 
-def _told(wish: Wish, names: Names | None) -> str:
-    """What came of asking Discord."""
+class _Unasked:
+    """Stands where Discord is where that cannot be asked, and notes whether it would have known something."""
+
+    def __init__(self) -> None:
+        self.missed = False
+
+    async def look_up(self, people: Collection[str], channels: Collection[str]) -> Naming:
+        from storage.naming import Naming
+
+        theirs = (id.isascii() and id.isdecimal() and len(id) in range(15, 21) for id in people)
+        self.missed = self.missed or bool(channels) or any(theirs)
+        return Naming()
+
+
+def _since(text: str | None, zone: tzinfo) -> datetime | None:
+    from .errors import TroupeError
+    from .seeking import moment
+
+    try:
+        return None if text is None else moment(text, zone)
+    except TroupeError as error:
+        raise click.UsageError(f"--since: {error}") from error
+
+
+def _told(wish: Wish, names: Names | None, unasked: _Unasked) -> str:
+    """What came of asking Discord, where that would have known something."""
     if names is None:
+        if not unasked.missed:
+            return ""
         why = "does not take the bot's token, or cannot be reached" if wish.bot.discord.token else "has no token to ask"
         who = "Discord" if wish.bot.discord.token else wish.bot.name
         return f"{who} {why}: people and channels without a name keep their ids until they are seen again"
@@ -245,61 +329,13 @@ def _told(wish: Wish, names: Names | None) -> str:
     return f"Discord was asked for {names.asked:,} names and knew {names.found:,}{more}"
 
 
-def _table(done: Report) -> Iterator[str]:
-    would = "would be new" if done.dry_run else "new"
-    yield f"{done.bot}: {done.source} ({done.format}, times without a zone are {done.zone}'s)"
-    if done.since:
-        yield f"{done.bot}: what was said before {done.since:%Y-%m-%d %H:%M} is left out"
-    yield f"{'':<10}{'found':>12}{would:>14}{'known':>12}{'left out':>12}{'refused':>12}"
-    for kind in ("messages", "sessions", "channels", "records", "personas", "files"):
-        each = getattr(done, kind)
-        if each.found:
-            yield (
-                f"{kind:<10}{each.found:>12,}{each.taken:>14,}{each.known:>12,}{each.left_out:>12,}{each.refused:>12,}"
-            )
-    if done.verified and not done.dry_run:
-        yield f"{done.verified:,} messages were read back and are what the source says"
-    if done.forgotten:
-        yield f"{done.forgotten:,} things were left out, since somebody asked to be forgotten"
-    if not done.messages.taken and done.messages.known:
-        yield "Everything was there already: nothing was added"
-
-
-def _findings(done: Report, report: Path) -> Iterator[str]:
-    from storage.migration_report import shown
-
-    for item in done.refused_items[:SHOWN]:
-        yield f"refused: {_plain(shown(item))}: {_plain(item.reason)}"
-    if done.refused > SHOWN:
-        yield f"… and {done.refused - SHOWN:,} more that were refused"
-    for note in done.notes[:SHOWN]:
-        yield f"note: {_plain(note)}"
-    if len(done.notes) > SHOWN:
-        yield f"… and {len(done.notes) - SHOWN:,} more notes"
-    yield f"What became of everything is told in {report}"
-
-
-def _next(bot: BotSettings, files: PersonaFiles, done: Report, asked: str) -> Iterator[str]:
-    """What to do now."""
-    from .storage_settings import LimitSettings
-
-    if done.unmapped and not asked.startswith("Discord was"):
-        yield f"{len(done.unmapped):,} people have no name but their id: --map names them before they are taken in"
-    for name in files.kept:
-        yield f"The persona {name} is there already and stays as it is"
-    if files.written:
-        names = ", ".join([*(each.name for each in bot.personas), *files.written])
-        made = "would be written" if done.dry_run else "are new"
-        yield f"{len(files.written):,} personas {made}; for {bot.name} to speak with them, its file says"
-        yield f"  personas: [{names}]"
-    if done.dry_run:
-        yield "Nothing was written. Without --dry-run it is done"
-    elif done.messages.taken:
-        limits = bot.storage.retention
-        if any(getattr(limits, kind) != LimitSettings() for kind in ("channel", "thread", "dm", "web", "terminal")):
-            yield f"storage.retention removes old talk: raise it before {bot.name} starts, if this shall stay"
-        yield f"`troupe up` starts {bot.name} with what it has now"
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)[:300]
+def _for_good() -> str:
+    """The command as it was given, without --dry-run."""
+    here = click.get_current_context()
+    words = ["troupe", "migrate", str(here.params["source"])]
+    for each in here.command.params:
+        name = each.name or ""
+        if name in ("source", "dry_run") or here.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        words += [each.opts[0], str(here.params[name])]
+    return shlex.join(words)

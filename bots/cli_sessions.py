@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from .cli_bots import bot_named, config_folder, opened, read_settings, told_to, utc_now
-from .cli_sessions_shown import columns, found_line, plain, session_line, shown_lines, template_line
-
-if TYPE_CHECKING:
-    from .settings import BotSettings
+from .cli_bots import config_folder
+from .cli_sessions_asked import asked, changed, printed
+from .cli_sessions_shown import columns, counted, found_line, session_line, shown_lines, template_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -48,8 +44,8 @@ def _filters(command: Command) -> Command:
                 "--tag", "tags", multiple=True, metavar="TAG", help="Only sessions with this tag; repeatable."
             ),
             click.option("--since", default="", metavar="DAY", help="Said on this day or later: 2026-03-01."),
-            click.option("--until", default="", metavar="DAY", help="Said on this day or before."),
-            click.option("--with-files", "files", flag_value=True, default=None, help="Only with a file beside it."),
+            click.option("--until", default="", metavar="DAY", help="Said on this day, the whole of it, or before."),
+            click.option("--has-files", "files", flag_value=True, default=None, help="Only with a file beside it."),
             click.option("--starred", flag_value=True, default=None, help="Only starred sessions."),
             click.option("--archived", flag_value=True, default=None, help="Only archived sessions."),
             click.option("--limit", type=click.IntRange(1, 1000), default=25, show_default=True, help="How many."),
@@ -67,17 +63,18 @@ def _filters(command: Command) -> Command:
 @_as_json
 @config_folder
 def list_(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
-    """List sessions, the one a person spoke in last first; with TEXT those whose title holds it.
+    """List sessions, the one a person spoke in last first; with TEXT those whose title or id holds it.
 
-    What is said of messages (--person, --persona, --since, --until, --with-files) must be true of one message in it.
+    Archived ones are not listed, only counted, unless --archived asks for them. What is said of messages (--person,
+    --persona, --since, --until, --has-files) must be true of one message in it.
 
     \b
     Example:
       troupe sessions list sage
       troupe sessions list sage plan --tag news --since 2026-03-01
     """
-    told = _asked(folder, bot, "list", given)
-    if _printed(told, as_json):
+    told = asked(folder, bot, "list", given)
+    if printed(told, as_json):
         return
     for each in told["sessions"]:
         click.echo(session_line(each))
@@ -85,6 +82,8 @@ def list_(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
         click.echo("There are no such sessions.")
     if told["older"]:
         click.echo("There are older ones: raise --limit.", err=True)
+    if hidden := told["archived_not_shown"]:
+        click.echo(f"{hidden:,} archived not shown: --archived lists what is archived.", err=True)
 
 
 @sessions.command()
@@ -101,10 +100,10 @@ def search(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
     \b
     Example:
       troupe sessions search sage '"black tea" -milk'
-      troupe sessions search sage --person Ann --with-files
+      troupe sessions search sage --person Ann --has-files
     """
-    told = _asked(folder, bot, "search", given)
-    if _printed(told, as_json):
+    told = asked(folder, bot, "search", given)
+    if printed(told, as_json):
         return
     for each in told["found"]:
         click.echo(found_line(each))
@@ -125,8 +124,8 @@ def show(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
     Example:
       troupe sessions show sage 2026-03-02_09-00-00_k3f9
     """
-    told = _asked(folder, bot, "show", given)
-    if not _printed(told, as_json):
+    told = asked(folder, bot, "show", given)
+    if not printed(told, as_json):
         click.echo("\n".join(shown_lines(told)))
 
 
@@ -143,14 +142,14 @@ def rename(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
     Example:
       troupe sessions rename sage 2026-03-02_09-00-00_k3f9 "The plan"
     """
-    _changed(folder, bot, "rename", given, as_json, "Renamed")
+    changed(folder, bot, "rename", given, as_json, "Renamed")
 
 
 def _plainly(name: str, done: str, what: str) -> None:
     """Adds a command that needs nothing but the session."""
 
     def act(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
-        _changed(folder, bot, name, given, as_json, done)
+        changed(folder, bot, name, given, as_json, done)
 
     act.__doc__ = f"{what}\n\n\b\nExample:\n  troupe sessions {name} sage 2026-03-02_09-00-00_k3f9\n"
     for wrap in (config_folder, _as_json, _session, _bot):
@@ -160,11 +159,10 @@ def _plainly(name: str, done: str, what: str) -> None:
 
 _plainly("star", "Starred", "Star a session: it is kept whatever retention says.")
 _plainly("unstar", "No longer starred", "Take the star of a session back.")
-_plainly("archive", "Archived", "Put a session out of people's way; it is still found, and can be taken up.")
+_plainly("archive", "Archived", "Put a session out of people's way; it is still found, and `resume` takes it up again.")
 _plainly("unarchive", "Back among the others", "Put a session back among the others.")
-_plainly(
-    "duplicate", "Duplicated", "Make a closed copy of a session, beside it, with all that was said, its tags and star."
-)
+_plainly("resume", "Taken up again", "Take up an earlier session of its channel: the next line there continues it.")
+_plainly("duplicate", "Duplicated", "Make a closed copy of a session, beside it, with all that was said, and its tags.")
 
 
 @sessions.command()
@@ -180,7 +178,7 @@ def tag(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
     Example:
       troupe sessions tag sage 2026-03-02_09-00-00_k3f9 news "to read"
     """
-    _changed(folder, bot, "tag", given, as_json, "Tagged")
+    changed(folder, bot, "tag", given, as_json, "Tagged")
 
 
 @sessions.command()
@@ -196,7 +194,7 @@ def untag(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
     Example:
       troupe sessions untag sage 2026-03-02_09-00-00_k3f9 news
     """
-    _changed(folder, bot, "untag", given, as_json, "Untagged")
+    changed(folder, bot, "untag", given, as_json, "Untagged")
 
 
 @sessions.command()
@@ -215,7 +213,7 @@ def branch(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
       troupe sessions show sage 2026-03-02_09-00-00_k3f9
       troupe sessions branch sage 2026-03-02_09-00-00_k3f9 --after 01hr2t5k8x0c9d4e7f2g
     """
-    _changed(folder, bot, "branch", given, as_json, "Branched into")
+    changed(folder, bot, "branch", given, as_json, "Branched into")
 
 
 @sessions.command()
@@ -235,14 +233,17 @@ def merge(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
     Example:
       troupe sessions merge sage 2026-03-02_09-00-00_k3f9 2026-03-02_10-00-00_m2p1 --dry-run
     """
-    told = _asked(folder, bot, "merge", given)
-    if _printed(told, as_json):
+    told = asked(folder, bot, "merge", given)
+    if printed(told, as_json):
         return
     if given["dry_run"]:
-        click.echo(f"A session of {told['lines']:,} lines would be made, {told['came']:,} of them only in the second.")
+        lines = counted(told["lines"], "line")
+        click.echo(f"A session of {lines} would be made, {told['came']:,} of them only in the second.")
         click.echo("Both would be archived. Nothing was changed.")
     else:
-        click.echo(f"Merged, {told['lines']:,} lines: {session_line(told['session'])}")
+        notes = counted(told["session"]["messages"] - told["lines"], "note")
+        lines = counted(told["lines"], "line")
+        click.echo(f"Merged, {lines} and {notes} of where they come from: {session_line(told['session'])}")
 
 
 @sessions.command()
@@ -250,9 +251,10 @@ def merge(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
 @_session
 @click.argument("other")
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
 @_as_json
 @config_folder
-def compare(folder: Path, bot: str, as_json: bool, page: Path | None, **given: Any) -> None:
+def compare(folder: Path, bot: str, as_json: bool, page: Path | None, force: bool, **given: Any) -> None:
     """Show two sessions, or two branches of one, side by side.
 
     \b
@@ -260,14 +262,20 @@ def compare(folder: Path, bot: str, as_json: bool, page: Path | None, **given: A
       troupe sessions compare sage 2026-03-02_09-00-00_k3f9 2026-03-02_10-00-00_m2p1
       troupe sessions compare sage 2026-03-02_09-00-00_k3f9 2026-03-02_10-00-00_m2p1 --html both.html
     """
-    told = _asked(folder, bot, "compare", {**given, "html": page is not None})
+    there = "{} is there already: choose another name, or write over it with --force."
+    if page is not None and page.exists() and not force:
+        raise click.ClickException(there.format(page))
+    told = asked(folder, bot, "compare", {**given, "html": page is not None})
     if page is not None:
         try:
-            page.write_text(told.pop("html"), encoding="utf-8")
+            with page.open("w" if force else "x", encoding="utf-8") as file:
+                file.write(told.pop("html"))
+        except FileExistsError:
+            raise click.ClickException(there.format(page)) from None
         except OSError as error:
             raise click.ClickException(f"{page} could not be written: {error.strerror}.") from error
         click.echo(f"Written to {page}.", err=True)
-    if not _printed(told, as_json) and page is None:
+    if not printed(told, as_json) and page is None:
         click.echo(columns(told, shutil.get_terminal_size((120, 24)).columns))
 
 
@@ -291,9 +299,14 @@ def templates(context: click.Context) -> None:
 @_as_json
 @config_folder
 def templates_list(folder: Path, bot: str, as_json: bool) -> None:
-    """List the templates: those of the configuration, and those that people saved."""
-    told = _asked(folder, bot, "templates", {})
-    if not _printed(told, as_json):
+    """List the templates: those of the configuration, and those that people saved.
+
+    \b
+    Example:
+      troupe sessions templates list sage
+    """
+    told = asked(folder, bot, "templates", {})
+    if not printed(told, as_json):
         lines = [template_line(each) for each in told["templates"]]
         click.echo("\n".join(lines) or "There are no templates.")
 
@@ -309,9 +322,14 @@ def templates_list(folder: Path, bot: str, as_json: bool) -> None:
 @_as_json
 @config_folder
 def templates_save(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
-    """Save what a session is as a template for its channel: title, persona, tags, goals, first lines."""
-    told = _asked(folder, bot, "save_template", given)
-    if not _printed(told, as_json):
+    """Save what a session is as a template for its channel: title, persona, tags, goals, first lines.
+
+    \b
+    Example:
+      troupe sessions templates save sage 2026-03-02_09-00-00_k3f9 interview --lines 2
+    """
+    told = asked(folder, bot, "save_template", given)
+    if not printed(told, as_json):
         click.echo(f"Saved: {template_line(told)}")
 
 
@@ -322,9 +340,14 @@ def templates_save(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
 @_as_json
 @config_folder
 def templates_remove(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
-    """Remove a template that was saved."""
-    told = _asked(folder, bot, "remove_template", given)
-    if not _printed(told, as_json):
+    """Remove a template that was saved.
+
+    \b
+    Example:
+      troupe sessions templates remove sage interview --channel general
+    """
+    told = asked(folder, bot, "remove_template", given)
+    if not printed(told, as_json):
         click.echo(f"Removed: {template_line(told)}")
 
 
@@ -335,49 +358,10 @@ def templates_remove(folder: Path, bot: str, as_json: bool, **given: Any) -> Non
 @_as_json
 @config_folder
 def templates_new(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
-    """Begin a new session in a channel with a template."""
-    _changed(folder, bot, "new", given, as_json, "Begun")
+    """Begin a new session in a channel with a template.
 
-
-def _changed(folder: Path, bot: str, verb: str, given: dict[str, Any], as_json: bool, done: str) -> None:
-    told = _asked(folder, bot, verb, given)
-    if not _printed(told, as_json):
-        click.echo(f"{done}: {session_line(told)}")
-
-
-def _printed(told: dict[str, Any], as_json: bool) -> bool:
-    if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
-    return as_json
-
-
-def _asked(folder: Path, bot: str, verb: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What a bot answers to an order. Ends the command where it cannot be."""
-    from storage.errors import StorageError
-
-    from .errors import TroupeError
-
-    chosen = bot_named(read_settings(folder), bot)
-    try:
-        return asyncio.run(_ordered(chosen, verb, {name: value for name, value in given.items() if value is not None}))
-    except (StorageError, TroupeError) as error:
-        raise click.ClickException(plain(str(error))) from error
-
-
-async def _ordered(bot: BotSettings, verb: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Has the running bot do it, or does it here."""
-    from storage.rootlock import holder
-
-    if holder(bot.root):
-        heard: list[str] = []
-
-        async def hear(line: str) -> None:
-            heard.append(json.loads(line))
-
-        await told_to(bot, {"do": "sessions", "verb": verb, "given": json.dumps(given)}, hear)
-        told: dict[str, Any] = json.loads("".join(heard))
-        return told
-    from .session_orders import at_rest
-
-    async with opened(bot) as store:
-        return await at_rest(bot, store, utc_now).do(verb, given)
+    \b
+    Example:
+      troupe sessions templates new sage general interview
+    """
+    changed(folder, bot, "new", given, as_json, "Begun")

@@ -22,7 +22,7 @@ def session_line(session: dict[str, Any]) -> str:
     place = plain(session["channel_name"])
     when = session["last_at"][:16].replace("T", " ")
     title = plain(session["title"]) or "(no title)"
-    return f"{when}  {marks}{title}{tags}  in {place}, {session['messages']:,} messages  {session['id']}"
+    return f"{when}  {marks}{title}{tags}  in {place}, {counted(session['messages'], 'message')}  {session['id']}"
 
 
 def found_line(found: dict[str, Any]) -> str:
@@ -49,8 +49,9 @@ def shown_lines(session: dict[str, Any]) -> Iterator[str]:
 
 def template_line(template: dict[str, Any]) -> str:
     """One template: its name, where it is offered, by whom, and how many lines it begins with."""
-    where = "everywhere" if template["audience"] == "bot" else f"in {template['audience']}"
-    opening = f", {len(template['opening'])} lines" if template["opening"] else ""
+    named = f"{plain(template['channel_name'])} ({template['audience']})"
+    where = "everywhere" if template["audience"] == "bot" else f"in {named}"
+    opening = f", {counted(len(template['opening']), 'line')}" if template["opening"] else ""
     return f"{plain(template['name'])}  offered {where}, by {plain(template['by'])}{opening}"
 
 
@@ -84,6 +85,11 @@ def said(line: dict[str, Any]) -> str:
     """Who said what, on one line."""
     files = "".join(f" [file: {plain(name)}]" for name in line["files"])
     return f"{plain(line['who'])}: {plain(line['text'])}{files}"
+
+
+def counted(many: int, what: str) -> str:
+    """A number of things in words."""
+    return f"{many:,} {what}{'' if many == 1 else 's'}"
 
 
 def plain(text: str) -> str:

@@ -40,8 +40,9 @@ _FOUND = {
 def transfer(folder: Path, name: str, target: str | None, back: bool, dry_run: bool, as_json: bool, yes: bool) -> None:
     """Move a bot's talk to another type of storage.
 
-    Everything is copied and compared while the bot goes on talking; then it pauses for a moment, brings over what was
-    said meanwhile, compares again, and goes on in the new place by itself. Where anything differs, it stays where it
+    Everything is copied and compared while the bot goes on talking; then it pauses for a moment, once the answers under
+    way are given, brings over what was said meanwhile, compares again, and goes on in the new place by itself: what
+    people say in the pause is answered there. Where anything differs, it stays where it
     was. The old place is left as it is then, so that `--back` has little to do. Attachments stay where they are: every
     type of storage finds them there.
 

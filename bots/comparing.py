@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from itertools import groupby, zip_longest
 from typing import Literal
 
 from storage.backend import Store
+from storage.durable import in_thread
+from storage.exports.html_words import words
 from storage.model import Message, Session
 
 from .carrying import said
@@ -18,6 +19,8 @@ MOST = 5_000
 """Lines of each session that are compared, the newest."""
 _CLOSELY = 500
 """Lines in a stretch up to which lines with the same words are looked for."""
+Key = tuple[str, str, tuple[str, ...]]
+"""What makes two lines the same words."""
 _AROUND = 2
 """Lines in common that a reader is shown before and after what differs."""
 
@@ -74,7 +77,7 @@ async def compared(store: Store, left: Session, right: Session) -> Comparison:
     speaker used the same words. The program's own notices are left out."""
     ours, theirs = [await _said_in(store, each) for each in (left, right)]
     cut = any(each.message_count > MOST for each in (left, right))
-    return Comparison(left, right, tuple(_aligned(ours, theirs)), cut)
+    return Comparison(left, right, await in_thread(_aligned, ours, theirs), cut)
 
 
 def as_lines(comparison: Comparison) -> Iterator[tuple[Literal[" ", "<", ">"], Message | int]]:
@@ -98,7 +101,8 @@ def as_lines(comparison: Comparison) -> Iterator[tuple[Literal[" ", "<", ">"], M
 
 
 def as_html(comparison: Comparison) -> str:
-    """One page that needs nothing else: two columns, what is in common across both and folded where it is long."""
+    """One page that needs nothing else: two columns, what is in common across both and folded where it is long. Takes
+    seconds for thousands of lines."""
     titles = [html.escape(each.title) for each in (comparison.left, comparison.right)]
     heads = "".join(
         f"<th scope=col>{title}<br><small>{html.escape(each.id)} · {each.opened_at:%Y-%m-%d %H:%M} UTC</small></th>"
@@ -120,33 +124,55 @@ async def _said_in(store: Store, session: Session) -> list[Message]:
     return [line for line in await store.messages(session.id, limit=MOST) if line.role != "system" or line.words]
 
 
-def _aligned(ours: Sequence[Message], theirs: Sequence[Message]) -> Iterator[Row]:
+def _aligned(ours: Sequence[Message], theirs: Sequence[Message]) -> tuple[Row, ...]:
     """Lines of one origin beside each other, and what stands between them."""
     there = {said(line): number for number, line in enumerate(theirs)}
+    rows: list[Row] = []
     left = right = 0
     for number, line in enumerate(ours):
         at = there.get(said(line), -1)
         if at >= right:
-            yield from _between(ours[left:number], theirs[right:at])
-            yield Row(line, theirs[at])
+            rows += _between(ours[left:number], theirs[right:at])
+            rows.append(Row(line, theirs[at]))
             left, right = number + 1, at + 1
-    yield from _between(ours[left:], theirs[right:])
+    rows += _between(ours[left:], theirs[right:])
+    return tuple(rows)
 
 
 def _between(ours: Sequence[Message], theirs: Sequence[Message]) -> Iterator[Row]:
-    if not ours or not theirs or max(len(ours), len(theirs)) > _CLOSELY:
-        yield from (Row(*pair) for pair in zip_longest(ours, theirs))
-        return
-    keys = [list(map(_key, lines)) for lines in (ours, theirs)]
-    for _, i, j, m, n in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
-        yield from (Row(*pair) for pair in zip_longest(ours[i:j], theirs[m:n]))
+    left = right = 0
+    if max(len(ours), len(theirs)) <= _CLOSELY:
+        for i, j in _alike(list(map(_key, ours)), list(map(_key, theirs))):
+            yield from (Row(*pair) for pair in zip_longest(ours[left:i], theirs[right:j]))
+            yield Row(ours[i], theirs[j])
+            left, right = i + 1, j + 1
+    yield from (Row(*pair) for pair in zip_longest(ours[left:], theirs[right:]))
+
+
+def _alike(ours: Sequence[Key], theirs: Sequence[Key]) -> Iterator[tuple[int, int]]:
+    """The places of as many equal keys as stand in the same order in both. As much work for any keys: `difflib` takes
+    a second where the same few come again and again."""
+    lengths = [[0] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
+    for i in reversed(range(len(ours))):
+        row, below, key = lengths[i], lengths[i + 1], ours[i]
+        for j in reversed(range(len(theirs))):
+            row[j] = below[j + 1] + 1 if key == theirs[j] else max(below[j], row[j + 1])
+    i = j = 0
+    while i < len(ours) and j < len(theirs):
+        if ours[i] == theirs[j]:
+            yield i, j
+            i, j = i + 1, j + 1
+        elif lengths[i + 1][j] >= lengths[i][j + 1]:
+            i += 1
+        else:
+            j += 1
 
 
 def _same(left: Message, right: Message) -> bool:
     return said(left) == said(right) or _key(left) == _key(right)
 
 
-def _key(line: Message) -> tuple[str, str, tuple[str, ...]]:
+def _key(line: Message) -> Key:
     return line.role, line.text, tuple(file.blob or file.url for file in line.attachments)
 
 
@@ -170,7 +196,8 @@ def _line(line: Message | None) -> str:
         return ""
     files = "".join(f"<br><i>{html.escape(file.name)}</i>" for file in line.attachments)
     who = f"<b>{html.escape(line.sender.name)}</b> <time>{line.at:%Y-%m-%d %H:%M}</time>"
-    return f"<p dir=auto>{who}</p><div class=words dir=auto>{html.escape(line.text)}{files}</div>"
+    shown = words(line.text, code_language="", load_images=False)
+    return f"<p dir=auto>{who}</p><div class=words dir=auto>{shown}{files}</div>"
 
 
 def _lines(many: int) -> str:
@@ -183,6 +210,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
 h1 { font-size: 1.3rem; }
 table { border-collapse: separate; border-spacing: .5rem; table-layout: fixed; width: 100%; }
 th { position: sticky; top: 0; background: Canvas; text-align: start; padding: .5rem; border-bottom: 1px solid; }
+table table { border-collapse: collapse; table-layout: auto; }
+table table :is(th, td) { position: static; border: 1px solid var(--edge); border-radius: 0; }
 th, td { vertical-align: top; overflow-wrap: anywhere; }
 small, time { color: GrayText; font-weight: normal; }
 td { padding: .5rem .75rem; border-radius: .5rem; }
@@ -193,5 +222,6 @@ td.right:not(:empty) { background: var(--right); }
 div.both { padding: .5rem .75rem; margin: .5rem 0; }
 p { margin: 0; }
 summary { cursor: pointer; color: GrayText; }
-.words { white-space: pre-wrap; }
+pre { overflow-x: auto; direction: ltr; text-align: left; }
+blockquote { border-inline-start: 4px solid var(--edge); margin-inline: 0; padding-inline-start: .8rem; }
 """

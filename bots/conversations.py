@@ -6,11 +6,12 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from storage.backend import OLDEST, Page, Store
 from storage.blobs import Blobs
-from storage.exports import Form, Options
+from storage.exports import Export, Form, Noted, Options, ignored
 from storage.exports.exported import exported
 from storage.exports.zip import zip_of
 from storage.model import Channel, Found, Sender, Session, message_id, storable
@@ -26,7 +27,7 @@ from .remembering import Remembering
 from .sessions import CLEARED, KEPT, UNSET, Sessions, Unset, short, summary, without
 from .spans import LONGEST, SHORTEST
 from .summing import LINES, by_model
-from .surgery import TAGS, Merged, Surgery
+from .surgery import MADE_AS, TAGS, Merged, Surgery
 from .templates import Templates
 
 _PAGE = 25
@@ -56,8 +57,8 @@ class Conversations:
     channels that person may read; the other methods take ids that went through it. `changed` is told the id of a
     session whose messages are not what they were; `ask` answers a prompt with a model, where there is one.
 
-    `resume`, `keep`, `speak_as`, `clear`, `merge`, `archive`, `templates.begin`, and `branch` and `duplicate` (of the
-    channel they are made in), must not overlap with one another or with `Sessions.place` in the same channel; the
+    `resume`, `keep`, `speak_as`, `clear`, `merge`, `archive`, `duplicate`, `templates.begin`, and `branch` (of the
+    channel it is made in), must not overlap with one another or with `Sessions.place` in the same channel; the
     others may at any time."""
 
     def __init__(
@@ -105,21 +106,25 @@ class Conversations:
         archived: bool = False,
         sought: Sought = EVERYTHING,
         cursor: str | None = None,
+        limit: int = _PAGE,
     ) -> Page[Session]:
-        """About 25 sessions of a channel, or of all, the one a person spoke in last first, each with a title: its own
-        or the first words said. With `text` those whose title or id holds it; with `archived` also those that were
-        archived or cleared, all of which can be resumed; only those that are `sought`, as `Store.browse` has it."""
-        wanted = text.strip().casefold()
-        found: list[Session] = []
+        """At most `limit` sessions of a channel, or of all, the one a person spoke in last first, each with a title:
+        its own or the first words said. With `text` those whose title or id holds it; with `archived` also those
+        that were archived or cleared, all of which can be resumed; only those `sought`, as `Store.browse` has it."""
+        browse = partial(self._store.browse, channel_key, deleted=archived, sought=sought)
+        wanted, found = text.strip().casefold(), list[Session]()
         for _ in range(_PAGES):
-            page = await self._store.browse(channel_key, cursor=cursor, limit=_PAGE, deleted=archived, sought=sought)
-            for session in page.items:
+            page = await browse(cursor=cursor, limit=_PAGE)
+            for number, session in enumerate(page.items, 1):
                 if _in_sight(session) if archived else sought.archived or not session.archived:
                     titled = await self._titled(session)
                     if wanted in titled.title.casefold() or wanted in titled.id:
                         found.append(titled)
+                if len(found) == limit:
+                    page = await browse(cursor=cursor, limit=number)  # for where to go on
+                    break
             cursor = page.older
-            if cursor is None or len(found) >= _PAGE:
+            if cursor is None or len(found) == limit:
                 break
         return Page(tuple(found), cursor, None)
 
@@ -245,13 +250,11 @@ class Conversations:
     async def branch(self, source_id: str, after: str | None, into: Channel) -> Session:
         """A new session that knows what was said in another one up to a message (its id; None for the last); the
         current one of the channel it is made in, which is the same or one of the same guild."""
-        return await self._surgery.branch(await self._titled(await self._kept(source_id)), after, into)
+        return await self._titled(await self._surgery.branch(await self._kept(source_id), after, into))
 
-    async def duplicate(self, source_id: str, into: Channel | None = None) -> Session:
-        """A closed session with all that was said in another one, its tags and its star, beside it; or in another
-        channel of the same guild."""
-        source = await self._titled(await self._kept(source_id))
-        return await self._surgery.duplicate(source, into or source.channel)
+    async def duplicate(self, source_id: str) -> Session:
+        """A closed session with all that was said in another one, and its tags, beside it; without its star."""
+        return await self._titled(await self._surgery.duplicate(await self._kept(source_id)))
 
     async def merge(self, channel: Channel, other_id: str, *, busy: Callable[[str], bool] = _idle) -> Merged:
         """Makes one session of a channel's current one and another of its sessions, the lines of both in the order of
@@ -318,15 +321,22 @@ class Conversations:
         return told
 
     async def export(
-        self, session_id: str, form: Form, *, bot: str, zipped: bool = False, options: Options = _AS_USUAL
+        self,
+        session_id: str,
+        form: Form,
+        *,
+        bot: str,
+        zipped: bool = False,
+        options: Options = _AS_USUAL,
+        noted: Noted = ignored,
     ) -> bytes:
-        """The session as a file's content; with `zipped` a zip of it and the files beside its messages."""
-        session = await self._kept(session_id)
-        sought, now = Sought(session_ids=(session.id,)), self._now()
-        told = zip_of if zipped else exported
+        """The session as a file's content; with `zipped` a zip of it and the files beside its messages. `noted` hears
+        what the file lacks."""
+        sought = Sought(session_ids=((await self._kept(session_id)).id,))
+        export = Export(self._store, self._blobs, form, bot, self._now(), sought=sought, options=options, noted=noted)
         taken: list[bytes] = []
         size = 0
-        async with aclosing(told(self._store, self._blobs, sought, form, options, bot=bot, at=now)) as pieces:
+        async with aclosing(zip_of(export) if zipped else exported(export)) as pieces:
             async for piece in pieces:
                 taken.append(piece)
                 size += len(piece)
@@ -360,7 +370,8 @@ class Conversations:
         page = await self._store.read(session.id, cursor=OLDEST, limit=5, deleted=session.deleted_at is not None)
         said = (line.words for line in page.items if line.role == "user" and line.deleted_at is None)
         first = next((words for words in said if words.strip()), "")
-        return session.model_copy(update={"title": short(_on_one_line(first), _TITLE_FROM_WORDS) or _NO_WORDS})
+        words = short(_on_one_line(first), _TITLE_FROM_WORDS) or _NO_WORDS
+        return session.model_copy(update={"title": f"{session.metadata.get(MADE_AS, '')} {words}".lstrip()})
 
 
 def _kept(session: Session) -> Session:
@@ -379,9 +390,8 @@ def _in_sight(session: Session) -> bool:
 
 def _gap(setting: Setting) -> float | Unset | None:
     gap = setting.values.get("session_gap", UNSET)
-    if gap == "off":
-        return None
-    return float(gap) if isinstance(gap, int | float) else UNSET
+    decided = float(gap) if isinstance(gap, int | float) else UNSET
+    return None if gap == "off" else decided
 
 
 def _absent(session_id: str) -> TroupeError:

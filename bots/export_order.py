@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from storage.backend import Store
 from storage.blobs import Blobs
-from storage.exports import Form, Options
+from storage.exports import Export, Form, Noted, Options, ignored
 from storage.exports.exported import exported
 from storage.exports.transcript import Wanted, transcript
 from storage.exports.zip import zip_of
@@ -104,15 +104,28 @@ def zone(name: str) -> tzinfo:
 
 
 async def made(
-    request: Request, store: Store, blobs: Blobs, bot: str, at: datetime, tell: Tell = silent
+    request: Request,
+    store: Store,
+    blobs: Blobs,
+    bot: str,
+    at: datetime,
+    tell: Tell = silent,
+    noted: Noted = ignored,
 ) -> AsyncGenerator[bytes, None]:
     """The file, in pieces of sensible size. Raises `TroupeError` and `StorageError`."""
-    sought, options = await request.sought(store), request.options()
-    if request.as_zip:
-        files = blobs if request.files else None
-        told = zip_of(store, files, sought, request.form, options, bot=bot, at=at, person=request.user, tell=tell)
-    else:
-        told = exported(store, blobs, sought, request.form, options, bot=bot, at=at, person=request.user, tell=tell)
+    export = Export(
+        store,
+        blobs if request.files or not request.as_zip else None,
+        request.form,
+        bot,
+        at,
+        sought=await request.sought(store),
+        person=request.user,
+        options=request.options(),
+        tell=tell,
+        noted=noted,
+    )
+    told = zip_of(export) if request.as_zip else exported(export)
     async with aclosing(gathered(told, _PIECE)) as pieces:
         async for piece in pieces:
             for start in range(0, len(piece), _PIECE):
@@ -133,8 +146,9 @@ async def counted(request: Request, store: Store) -> dict[str, int]:
 
 
 def order(store: Store, blobs: Blobs, bot: str, now: Callable[[], datetime]) -> Order:
-    """What a running bot does when it is told to export: tells `{"piece": base64}` again and again, and in between
-    `{"done": many, "of": many}`; asked with `"dry": "yes"` only `{"sessions": many, "messages": many}`."""
+    """What a running bot does when it is told to export: tells `{"piece": base64}` again and again, in between
+    `{"done": many, "of": many}`, and last a `{"note": sentence}` for each thing that the file lacks; asked with
+    `"dry": "yes"` only `{"sessions": many, "messages": many}`."""
 
     async def export(asked: Answer, say: Say) -> None:
         try:
@@ -149,10 +163,13 @@ def order(store: Store, blobs: Blobs, bot: str, now: Callable[[], datetime]) -> 
         def tell(step: str, done: int, of: int) -> None:
             heard[:] = [{"done": done, "of": of}]
 
-        async with aclosing(made(request, store, blobs, bot, now(), tell)) as pieces:
+        notes: list[str] = []
+        async with aclosing(made(request, store, blobs, bot, now(), tell, notes.append)) as pieces:
             async for piece in pieces:
                 told: dict[str, Any] = heard.pop() if heard else {}
                 await say(json.dumps({"piece": base64.b64encode(piece).decode(), **told}))
+        for note in dict.fromkeys(notes):
+            await say(json.dumps({"note": note}))
 
     return export
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from storage.backend import OLDEST, Store
 from storage.blobs import Blobs, Damaged
-from storage.forgetting import is_theirs, memories_of, pages, records_of
+from storage.forgetting import is_theirs, memories_of, pages, records_of, sessions_of
 from storage.model import Annotation, Attachment, Message, Reaction, Sender
 from storage.place import Missing
 from storage.records import AuditEntry, Profile, Setting, Spent, Template
@@ -106,7 +106,7 @@ class _Attended(BaseModel):
 
 
 async def _sessions(store: Store, user_id: str) -> AsyncIterator[list[_Attended]]:
-    async for sessions in pages(lambda cursor: store.sessions_with(user_id, cursor=cursor, limit=_PAGE)):
+    async for sessions in sessions_of(store, user_id):
         yield [
             _Attended(
                 id=session.id,

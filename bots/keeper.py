@@ -16,7 +16,7 @@ from itertools import count
 import structlog
 from pydantic import ValidationError
 
-from . import status
+from . import status, wish
 from .errors import ConfigError
 from .loading import load
 from .nursery import LOST, Child, Nursery
@@ -77,15 +77,21 @@ class Keeper:
         self._restarts = 0
         self._heard = False
         self._reason = ""
+        self._held = False
+        """Whether somebody wants it to stay down."""
         self._log = log.bind(bot=bot.name)
 
     async def keep(self) -> None:
         """Returns when the bot is stopped, or when it waits for a person as all the others do; `status` says which.
-        A fatal bot is started again when the files of the configuration have changed."""
+        A fatal bot is started again when the files of the configuration have changed, and any when `troupe start` asks
+        for it; `troupe stop` holds it down until then."""
+        wish.taken(self.bot.root)  # what an earlier fleet did not hear of
         while await self._its_turn():
             read = await self._stamp()
             began = self._around.now()
             code = await self._live()
+            if self._held:
+                continue
             if code == FATAL or self.status.state == "fatal":
                 reason = self.status.last_error or f"ended with exit code {code}"
                 self._log.error("stays down until a person has changed something", reason=reason)
@@ -114,6 +120,8 @@ class Keeper:
             await self._wait(self._around.patience.look_every)
             if self._around.stop.is_set():
                 return False
+            if wish.taken(self.bot.root) == "start":
+                return True
             before, seen = seen, await self._stamp()
             if seen == read or seen != before:
                 continue
@@ -134,8 +142,23 @@ class Keeper:
 
     async def _its_turn(self) -> bool:
         """Waits for this start's turn among all starts; False when everything stops instead."""
+        if self._held:
+            await self._stay_down()
         await self._wait(self._around.book(self.bot))
         return not self._around.stop.is_set()
+
+    async def _stay_down(self) -> None:
+        """Waits until it is wanted again."""
+        reason = (
+            f"by `troupe stop`, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC: `troupe start {self.bot.name}` runs it"
+        )
+        self._log.info("stays down until it is wanted again")
+        self._say("stopped", reason)
+        while self._held and not self._around.stop.is_set():
+            await self._wait(self._around.patience.look_every)
+            self._held = wish.taken(self.bot.root) != "start"
+        self._held, self._failures, self._reason = False, 0, ""
+        self._tell(self.status.model_copy(update={"last_error": ""}))
 
     async def _live(self) -> int:
         """One life of the process: its exit code."""
@@ -151,7 +174,7 @@ class Keeper:
         self._child = child
         self._tell(self.status.model_copy(update={"pid": child.pid}))
         self._log.info("started", pid=child.pid, run=launch.run, restarts=self._restarts)
-        tasks = [asyncio.create_task(each) for each in (self._watch(child), self._dismiss(child))]
+        tasks = [asyncio.create_task(each) for each in (self._watch(child), self._dismiss(child), self._heed(child))]
         listening = asyncio.create_task(self._listen(child))
         try:
             code = await child.exited()
@@ -198,6 +221,13 @@ class Keeper:
         await self._around.stop.wait()
         await self._retire(child)
 
+    async def _heed(self, child: Child) -> None:
+        """Ends the bot when it is to stay down."""
+        while not self._held:
+            await asyncio.sleep(self._around.patience.look_every)
+            self._held = wish.taken(self.bot.root) == "stop"
+        await self._retire(child)
+
     async def _retire(self, child: Child) -> None:
         """Asks it to stop, and makes it stop when it does not."""
         child.ask()
@@ -225,7 +255,11 @@ class Keeper:
         pause *= 0.8 + 0.2 * self._around.chance()
         self._log.warning("will be started again", reason=reason, seconds=round(pause, 1), restarts=self._restarts)
         self._say("backing off", reason)
-        await self._wait(pause)
+        until, wanted = self._around.now() + pause, None
+        while wanted is None and not self._around.stop.is_set() and (left := until - self._around.now()) > 0:
+            await self._wait(min(left, patience.look_every))
+            wanted = wish.taken(self.bot.root)
+        self._held = wanted == "stop"
 
     async def _wait(self, seconds: float) -> None:
         """Until that time is over or everything stops."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -60,8 +60,9 @@ class Turn:
     terms: Terms = field(default_factory=Terms)
     replaces: Message | None = None
     """The earlier answer to the same lines that this one stands in for."""
-    wish: Literal["go", "again", "stop", "cut"] = "go"
-    """`again`: another line joined, ask anew; `stop`: a person wants silence; `cut`: the bot is going away."""
+    wish: Literal["go", "again", "stop", "cut", "leave"] = "go"
+    """`again`: another line joined, ask anew; `stop`: a person wants silence; `cut`: the bot is going away; `leave`: it
+    goes elsewhere, and answers there."""
     settled: bool = False
     """Whether the words of the answer are final: from then on nothing can join or stop it."""
     asking: asyncio.Task[None] | None = None
@@ -100,7 +101,7 @@ class Turn:
     def overtaken(self) -> bool:
         return self.wish == "again"
 
-    def interrupt(self, wish: Literal["again", "stop", "cut"]) -> None:
+    def interrupt(self, wish: Literal["again", "stop", "cut", "leave"]) -> None:
         """Ends the asking under way, if any; `Turn.wish` tells the runner what is wanted instead."""
         if self.wish in ("go", "again"):
             self.wish = wish
@@ -115,6 +116,10 @@ class Lanes:
         self.burst = burst
         """Seconds within which one person's lines are answered together."""
         self._lanes: dict[str, deque[Turn]] = {}
+        self.held = False
+        """Whether nothing new is answered here any more."""
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def busy_with(self, session: Session, sender: Sender) -> bool:
         """Whether somebody has a turn in the session's lane already."""
@@ -128,7 +133,7 @@ class Lanes:
         replies to, `persona` whom it asks for. An answer given anew is about its own lines alone."""
         for turn in reversed(self._lanes.get(session.id, ())):
             if turn.asker == line.sender.id and turn.replaces is None:
-                if turn.settled or turn.wish in ("stop", "cut"):
+                if turn.settled or turn.wish in ("stop", "cut", "leave"):
                     return False
                 close = heard - turn.heard <= self.burst and heard - turn.began <= self.burst * _LONGEST
                 if turn.running and not close:
@@ -143,7 +148,10 @@ class Lanes:
 
     def add(self, turn: Turn) -> None:
         """Puts a turn at the end of its session's lane."""
+        if self.held:
+            turn.interrupt("leave")
         self._lanes.setdefault(turn.session.id, deque()).append(turn)
+        self._idle.clear()
         self._admit(turn.session.id)
 
     @asynccontextmanager
@@ -159,6 +167,8 @@ class Lanes:
                 del self._lanes[turn.session.id]
             else:
                 self._admit(turn.session.id)
+            if not self._lanes:
+                self._idle.set()
 
     def there(self, channel_key: str, asker: str | None = None, *, everybody: bool = False) -> list[Turn]:
         """The asker's own turns in a channel, running or waiting; with `everybody` those of all."""
@@ -205,11 +215,23 @@ class Lanes:
             else:
                 turn.interrupt("stop")
 
+    async def hold(self, within: float) -> None:
+        """From now on whatever is added ends without an answer, for the bot goes elsewhere. Returns once what was there
+        before is over; what is not after so many seconds ends likewise."""
+        self.held = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._idle.wait()
+        self._end_all("leave")
+
     def cut_all(self) -> None:
         """Ends every answer because the bot is going away."""
+        self._end_all("cut")
+
+    def _end_all(self, wish: Literal["cut", "leave"]) -> None:
         for lane in self._lanes.values():
             for turn in lane:
-                turn.interrupt("cut")
+                turn.interrupt(wish)
 
     def _admit(self, session_id: str) -> None:
         self._lanes[session_id][0]._floor.set()

@@ -17,6 +17,13 @@ from .storage_settings import Type
 from .values import Secret
 
 FILE = "moved.json"
+_RECORDS = ("settings.jsonl", "templates.jsonl", "tombstones.jsonl")
+_ENTRIES: dict[Type, tuple[str, ...]] = {
+    "sqlite": ("conversations.db*",),
+    "file": ("channels*", "dms", "users", "session_index.json", "index.db*", *_RECORDS),
+    "postgres": (),
+}
+"""What each type of storage keeps of the talk in a root, and no other part of the program uses."""
 
 
 class Moved(BaseModel):
@@ -113,9 +120,15 @@ def left_there(bot: BotSettings, type: Type) -> str:
     if marker is None or type not in marker.left:
         return ""
     return (
-        f"{bot.root} still holds the talk as {type} kept it until {_shown(marker.at)}: `troupe transfer {bot.name} "
-        "--back` goes back to it with all that was said since; move it away once nobody wants to."
+        f"{bot.root} still holds the talk as {type} kept it until {_shown(marker.at)}, in {_entries(bot.root, type)}: "
+        f"`troupe transfer {bot.name} --back` goes back to it with all that was said since. Once nobody wants to, move "
+        "these away, and nothing else: the attachments, the backups and the rest are in use."
     )
+
+
+def _entries(root: Path, type: Type) -> str:
+    found = sorted(path for pattern in _ENTRIES[type] for path in root.glob(pattern))
+    return ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in found)
 
 
 def _shown(at: datetime) -> str:

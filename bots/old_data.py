@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import structlog
 
-from storage.backend import ManyWriters, Store
+from storage.backend import Store
+from storage.durable import in_thread
 from storage.legacy import Refused, Taken, Terms, multi_bot_json
 from storage.legacy.multi_bot_files import FOLDER, candidates
 from storage.legacy.source import Source
+from storage.migration import nobody
+from storage.migration_page import Names, Writing
+from storage.migration_report import Tally
 from storage.model import Channel, Message, Session
-from storage.records import Run, Tombstone
+from storage.naming import Naming
+from storage.records import Run
 
 from .settings import BotSettings
 
@@ -87,8 +94,7 @@ class OldData:
                 return
             if await self._store.record(Run, mark.id) is not None:
                 return
-            found = await asyncio.to_thread(self._talk, channel.id, until)
-            kept = await self._keep(found, channel, until)
+            kept = await self._take(channel, until)
             await self._store.keep(mark)
             if kept:
                 log.info("old_data.taken", channel=channel.key, messages=kept)
@@ -112,54 +118,48 @@ class OldData:
                     found += [(path if path.is_dir() else self._root, line) for line in lines]
         return found
 
-    def _talk(self, channel_id: str, until: float) -> list[Session | Message]:
-        """What is kept in files of a channel. Raises `TooMuch`."""
-        found: list[Session | Message] = []
+    async def _take(self, channel: Channel, until: float) -> int:
+        """Takes it in as `troupe migrate` does; returns how many messages were new. Raises `TooMuch` with some of it
+        taken."""
+        scratch = await in_thread(tempfile.mkdtemp, "", "troupe-")
+        try:
+            tally = Tally(Path(scratch))
+            writing = Writing(self._store, None, self._terms(scratch), tally, Names(Naming(), nobody), None)
+            await writing.begin()
+            found = await in_thread(self._talk, channel, until, scratch)
+            for start in range(0, len(found), _AT_ONCE):
+                self._hurry(until)
+                await writing.take(found[start : start + _AT_ONCE])
+            await writing.end()
+        finally:
+            await in_thread(shutil.rmtree, scratch, True)
+        for each in tally.items:
+            log.warning("old_data.refused", file=each.file, line=each.line, reason=each.reason)
+        return tally.of["messages"]["taken"]
+
+    def _talk(self, channel: Channel, until: float, scratch: str) -> list[Taken | Refused]:
+        """What stands in the files of a channel, in the channel as it is known now. Raises `TooMuch`."""
+        found: list[Taken | Refused] = []
         with ExitStack() as held:
-            scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="troupe-"))
             for path in self._paths():
                 named = _FILE.fullmatch(path.name)
-                if named and named[1] != channel_id:
+                if named and named[1] != channel.id:
                     continue
                 source = held.enter_context(Source(path))
-                names = candidates(source, self._bot, channel_id)
+                names = candidates(source, self._bot, channel.id)
                 if sum(source.size(name) for name, _ in names) > _BYTES:
                     raise TooMuch(f"There is more of it than {_BYTES >> 20} MiB.")
-                for each in multi_bot_json.read(source, self._terms(scratch), channel_id):
+                for each in multi_bot_json.read(source, self._terms(scratch), channel.id):
                     self._hurry(until)
-                    if isinstance(each, Taken) and isinstance(each.item, Session | Message):
-                        found.append(each.item)
-                    elif isinstance(each, Refused):
-                        log.warning("old_data.refused", file=each.spot.file, line=each.spot.line, reason=each.reason)
+                    if isinstance(each, Taken) and isinstance(each.item, Session):
+                        each = replace(each, item=each.item.model_copy(update={"channel": channel}))
+                    found.append(each)
         return found
 
     def _terms(self, scratch: str) -> Terms:
         gap = None if self._gap is None else timedelta(seconds=self._gap)
         return Terms(bot=self._bot, zone=self._zone, gap=gap, at=self._now(), scratch=Path(scratch))
 
-    async def _keep(self, found: list[Session | Message], channel: Channel, until: float) -> int:
-        """Keeps what is not kept yet, and of nobody who asked to be forgotten since; returns how many messages. Raises
-        `TooMuch` with some of it kept."""
-        lines = [each for each in found if isinstance(each, Message)]
-        people = {each.sender.id for each in lines if each.sender.type == "user"}
-        graves = {id: grave.at for id in people if (grave := await self._store.record(Tombstone, id)) is not None}
-        gone = {each.id for each in lines if each.sender.id in graves and each.at <= graves[each.sender.id]}
-        left = [each for each in lines if each.id not in gone and each.reply_to not in gone]
-        sessions = {each.id: _in(channel, each, graves) for each in found if isinstance(each, Session)}
-        kept = 0
-        at_once = 1 if isinstance(self._store, ManyWriters) else _AT_ONCE
-        for start in range(0, len(left), at_once):
-            self._hurry(until)
-            some = left[start : start + at_once]
-            kept += sum(await asyncio.gather(*(self._store.append(sessions[each.session_id], each) for each in some)))
-        return kept
-
     def _hurry(self, until: float) -> None:
         if self._ticks() > until:
             raise TooMuch(f"It takes more than {_SECONDS:.0f} seconds.")
-
-
-def _in(channel: Channel, session: Session, forgotten: Collection[str]) -> Session:
-    """A session in the channel as it is known now, without people who are forgotten."""
-    people = tuple(each for each in session.participants if each.id not in forgotten)
-    return session.model_copy(update={"channel": channel, "participants": people})

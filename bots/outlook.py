@@ -38,7 +38,6 @@ class Outlook:
 
     def told(self, inert: Callable[[str], str] = str) -> str:
         """The same for people; `inert` makes names and words of people harmless where they are shown."""
-        context = self.session.context
         people = ", ".join(inert(each.name) for each in self.session.participants if each.type == "user")
         silence = (
             "No silence ends a session" if self.gap is None else f"A session ends after {span(self.gap)} of silence"
@@ -51,9 +50,13 @@ class Outlook:
             f"Persona: {inert(self.session.persona)}." if self.session.persona else "",
             f"{silence} ({_DECIDED[self.decided]}).",
             f"From before: {inert(self.carry_over)}" if self.carry_over else "",
-            f"Summary: {inert(context.summary)}" if context.summary else "",
+            f"Summary: {inert(self.session.context.summary)}" if self.session.context.summary else "",
             *(f"In mind: {inert(each)}" for each in self.in_mind),
-            *(f"Goal: {inert(each)}" for each in context.goals),
-            *(f"Constraint: {inert(each)}" for each in context.constraints),
+            *([] if self.over else self._aims(inert)),
         ]
         return "\n".join(filter(None, lines))
+
+    def _aims(self, inert: Callable[[str], str]) -> list[str]:
+        context = self.session.context
+        told = (("Goal", context.goals), ("Constraint", context.constraints), ("Known", context.shared_knowledge))
+        return [f"{word}: {inert(each)}" for word, those in told for each in those]

@@ -27,7 +27,7 @@ class PersonaFiles:
 
     def __init__(self, folder: Path, *, dry_run: bool) -> None:
         self._folder = folder
-        self._dry_run = dry_run
+        self.dry_run = dry_run
         self._names: dict[str, str] = {}
         """The ids of personas by the names of their files."""
         self.written: list[str] = []
@@ -48,7 +48,7 @@ class PersonaFiles:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return f"The persona does not fit into a file: {first['loc'][0]}: {first['msg']}."
-        if not self._dry_run:
+        if not self.dry_run:
             try:
                 self._write(path, _text(persona, _fields(persona)))
             except FileExistsError:

@@ -40,4 +40,12 @@ class Done:
     message: Message
 
 
-Piece = Opened | Delta | Reset | Done
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Forget the words so far, and nothing more comes from here: the bot goes elsewhere, and these lines, which are
+    kept, want an answer there."""
+
+    lines: tuple[Message, ...]
+
+
+Piece = Opened | Delta | Reset | Done | Left

@@ -27,6 +27,7 @@ from storage.forgetting import (
     note,
     pages,
     records_of,
+    sessions_of,
 )
 from storage.model import Channel, Message, Sender
 from storage.place import Folder, Place
@@ -54,7 +55,7 @@ class About:
     answers: int = 0
     sessions: int = 0
     private: int = 0
-    """Those of the sessions that are DMs."""
+    """Those of the sessions that are theirs alone."""
     marks: int = 0
     """Messages of others with a reaction or a note by them."""
     memories: int = 0
@@ -114,7 +115,7 @@ class Privacy:
         async for messages in pages(lambda cursor: self._store.talk_of(user_id, cursor=cursor, limit=_PAGE)):
             for message in messages:
                 await self._count(about, message, user_id, files)
-        async for sessions in pages(lambda cursor: self._store.sessions_with(user_id, cursor=cursor, limit=_PAGE)):
+        async for sessions in sessions_of(self._store, user_id):
             about.sessions += len(sessions)
             about.private += sum(is_private(session.channel, user_id) for session in sessions)
         async for marked in pages(lambda cursor: self._store.marked_by(user_id, cursor=cursor, limit=_PAGE)):

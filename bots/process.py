@@ -77,14 +77,22 @@ async def house(settings: BotSettings, report: Report, launch: Launch = Launch()
 
     settings, stale = at_home(settings, launch.folder), launch.restarts > 0
     hide(settings)
-    while True:
-        async with build(settings, folder=launch.folder, stale=stale, hide=hide) as house:
-            # What start-up made stays; without this a full collection stops the loop for a tenth of a second.
-            gc.collect()
-            gc.freeze()
-            report({"state": "ready", "storage": settings.storage.type})
-            settings, stale = await house.run(report), True
-            report({"state": "starting"})
+    door = None
+    try:
+        while True:
+            async with build(settings, folder=launch.folder, stale=stale, hide=hide, door=door) as house:
+                # What start-up made stays; without this a full collection stops the loop for a tenth of a second.
+                gc.collect()
+                gc.freeze()
+                report({"state": "ready", "storage": settings.storage.type})
+                try:
+                    settings, stale = await house.run(report), True
+                finally:
+                    door = house.door
+                report({"state": "starting"})
+    finally:
+        if door is not None:
+            await door.close()
 
 
 def main(settings: BotSettings, pipe: socket.socket | None, launch: Launch, program: Program | None = None) -> None:

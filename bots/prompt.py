@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from storage.model import Attachment, Channel, Message
+from storage.model import Attachment, Channel, Message, SessionContext
 
 from .providers import Image, Line, Prompt
 from .settings import ModelSettings, PersonaSettings
@@ -25,11 +25,14 @@ _SLACK = 0.75
 """When the window is full it is cut to this share, so that it stays put (and cached) for many turns."""
 _FILES = 0.4
 """The share of the window that the texts of files beside one message may take."""
+_AIMS = 0.1
+"""The share of it that what a session is about may take."""
 _IMAGE = 1_600
 """Tokens of a picture, roughly, at the size at which it is shown."""
 _FILE_NAME, _ENDING, _DESCRIPTION = 60, 10, 300
 """Characters of a file's name, and of what stands behind its last dot."""
 _SESSIONS = 1024
+_NOTHING_SET = SessionContext()
 _CHARACTERS = 4_000_000
 """The most that is remembered of window starts and of lines worked out, over all sessions."""
 
@@ -41,11 +44,11 @@ class Prompts:
     def __init__(self, models: Sequence[ModelSettings], max_history: int, reserved: Collection[str] = ()) -> None:
         """`models` are those that may be asked: a prompt fits the smallest of them. `reserved` are names that no
         person may pass for: the bot's and its personas'."""
-        self._window_tokens = min(model.context_tokens for model in models)
         self._max_tokens = min(model.max_tokens for model in models)
+        self._room = min(model.context_tokens for model in models) - self._max_tokens
         self._max_history = max_history
         self._reserved = tuple(reserved)
-        self._files = int((self._window_tokens - self._max_tokens) * _FILES)
+        self._files = int(self._room * _FILES)
         self._starts: OrderedDict[str, str] = OrderedDict()
         self._lines: dict[tuple[str, str], _Shown] = {}
         self._held = 0
@@ -59,33 +62,36 @@ class Prompts:
         *,
         carry_over: str,
         now: datetime,
+        context: SessionContext = _NOTHING_SET,
         images: Mapping[str, Image] = {},
         texts: Mapping[str, str] = {},
     ) -> Prompt:
-        """The prompt that answers `asked` after `history` (oldest first, without the lines in `asked`).
+        """The prompt that answers `asked` after `history` (oldest first, without the lines in `asked`). Of `context` it
+        tells goals, constraints and what everybody knows.
 
         `images` and `texts` are those of files beside any of the lines, by their blobs; a picture is shown once, where
         it came last."""
         system = f"{persona.prompt.strip()}\n\n{_MANNERS}"
         # Words of people, so not in the system's; first and unchanging, so that the beginning stays the same.
-        before = (
-            (Line("user", f"(Before this conversation there was another one here:\n{carry_over})"),)
-            if carry_over
-            else ()
-        )
+        before = f"(Before this conversation there was another one here:\n{carry_over})" if carry_over else ""
+        before = "\n".join(filter(None, (_aims(context, int(self._room * _AIMS)), before)))
         look = _Look(persona, Speakers((*history, *asked), (*self._reserved, persona.display)), texts, self._files)
         question = "\n".join(message.words for message in asked)
         each = replace(look, room=self._files // max(1, len(asked)))
         told = "\n".join(each.said(message) for message in asked)
         last = f"(It is {now:%A %Y-%m-%d %H:%M} UTC, in {_place(channel)}.)\n{told}"
-        room = self._window_tokens - self._max_tokens - sum(map(tokens, (system, last, carry_over)))
+        room = self._room - sum(map(tokens, (system, last, before)))
         shown = self._window([self._shown(m, look) for m in history], room - _IMAGE * len(images))
         if images:
             look = replace(look, pictures=_pictures((*history, *asked), images))
         beside = [image for message in asked for image in look.pictures.get(message.id, ())]
         return Prompt(
             system=system,
-            lines=(*before, *(look.pictured(one) for one in shown if one.weight), Line("user", last, tuple(beside))),
+            lines=(
+                *((Line("user", before),) if before else ()),
+                *(look.pictured(one) for one in shown if one.weight),
+                Line("user", last, tuple(beside)),
+            ),
             question=question,
             max_tokens=self._max_tokens,
             temperature=persona.temperature,
@@ -184,6 +190,14 @@ class _Look:
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", kept)), default=0))
             shown += "\n    " + _indented(f"{_file_name(file)}:\n{fence}\n{kept.rstrip()}\n{fence}")
         return shown
+
+
+def _aims(context: SessionContext, room: int) -> str:
+    """What people have set for a session, in at most so many tokens; indented, so that it says nothing in anybody
+    else's name."""
+    told = (("Goal", context.goals), ("Keep to", context.constraints), ("Known", context.shared_knowledge))
+    each = "\n".join(f"    {word}: {_indented(said)}" for word, those in told for said in those)
+    return f"(For this conversation people have set:\n{cut_to(each, room)})" if each else ""
 
 
 def _pictures(messages: Iterable[Message], images: Mapping[str, Image]) -> dict[str, tuple[Image, ...]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from storage.backend import Store
+from storage.durable import in_thread
 from storage.model import Found, Message, Sender, Session
 from storage.records import Template
 from storage.sought import Sought
@@ -20,9 +22,10 @@ from .conversations import Conversations
 from .doors import Doors
 from .errors import TroupeError
 from .remembering import Remembering
-from .seeking import moment, people, places
+from .seeking import one_place, places, sought
 from .sessions import MERGED, Sessions
 from .settings import BotSettings
+from .templates import EVERYWHERE
 
 Verb = Literal[
     "list",
@@ -35,6 +38,7 @@ Verb = Literal[
     "unarchive",
     "tag",
     "untag",
+    "resume",
     "branch",
     "duplicate",
     "merge",
@@ -48,6 +52,8 @@ Told = dict[str, JsonValue]
 BY = Sender(type="system", id="operator", name="whoever runs the bot")
 _PIECE = 200_000
 """Characters of an answer that go through a bot's door at once."""
+_COUNTED = 100
+"""Archived sessions that a list counts which shows none of them."""
 
 
 class Given(BaseModel):
@@ -72,7 +78,7 @@ class Given(BaseModel):
     files: bool | None = None
     starred: bool | None = None
     archived: bool | None = None
-    """True: only those; False: none of those."""
+    """True: only those; False: none of those; left out, `list` shows none and counts them, up to a hundred."""
     limit: int = Field(default=25, ge=1, le=1_000)
     cursor: str | None = None
     """`list`: where the page before ended."""
@@ -86,8 +92,8 @@ class Given(BaseModel):
 
 
 class SessionOrders:
-    """Does what is ordered, for whoever may see everything or, with `keys`, only some channels. `busy` tells whether
-    an answer with that id, or to a line with that id, is under way."""
+    """Does what is ordered by whoever may see everything. `busy` tells whether an answer with that id, or to a line
+    with that id, is under way."""
 
     def __init__(
         self,
@@ -100,17 +106,18 @@ class SessionOrders:
     ) -> None:
         self._settings, self._store, self._conversations, self._doors = settings, store, conversations, doors
         self._busy = busy
-        self._verbs: dict[Verb, Callable[[Given, Collection[str] | None], Awaitable[Told]]] = {
+        self._verbs: dict[Verb, Callable[[Given], Awaitable[Told]]] = {
             "list": self._list,
             "show": self._show,
             "search": self._search,
             "rename": self._rename,
-            "star": lambda given, keys: self._star(given, keys, True),
-            "unstar": lambda given, keys: self._star(given, keys, False),
-            "archive": lambda given, keys: self._archive(given, keys, True),
-            "unarchive": lambda given, keys: self._archive(given, keys, False),
-            "tag": lambda given, keys: self._tag(given, keys, add=True),
-            "untag": lambda given, keys: self._tag(given, keys, add=False),
+            "star": lambda given: self._star(given, True),
+            "unstar": lambda given: self._star(given, False),
+            "archive": lambda given: self._archive(given, True),
+            "unarchive": lambda given: self._archive(given, False),
+            "tag": lambda given: self._tag(given, add=True),
+            "untag": lambda given: self._tag(given, add=False),
+            "resume": self._resume,
             "branch": self._branch,
             "duplicate": self._duplicate,
             "merge": self._merge,
@@ -121,7 +128,7 @@ class SessionOrders:
             "new": self._new,
         }
 
-    async def do(self, verb: str, given: Mapping[str, Any], keys: Collection[str] | None = None) -> Told:
+    async def do(self, verb: str, given: Mapping[str, Any]) -> Told:
         """Does one thing. Raises `TroupeError` with a sentence, and `StorageError`."""
         act = self._verbs.get(verb)  # type: ignore[call-overload]
         if act is None:
@@ -131,7 +138,7 @@ class SessionOrders:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             raise TroupeError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
-        told: Told = await act(asked, keys)
+        told: Told = await act(asked)
         return told
 
     async def order(self, asked: Mapping[str, str], say: Callable[[str], Awaitable[None]]) -> None:
@@ -147,59 +154,69 @@ class SessionOrders:
         for start in range(0, len(told), _PIECE):
             await say(json.dumps(told[start : start + _PIECE]))
 
-    async def _list(self, given: Given, keys: Collection[str] | None) -> Told:
-        sought = await self._sought(given, keys)
+    async def _list(self, given: Given) -> Told:
+        meant, hidden = await self._sought(given), 0
+        if meant.archived is None:
+            archived, meant = replace(meant, archived=True), replace(meant, archived=False)
+            left_out = await self._conversations.listing(None, text=given.text, sought=archived, limit=_COUNTED)
+            hidden = len(left_out.items)
         found: list[Session] = []
         cursor = given.cursor
         while True:
-            page = await self._conversations.listing(None, text=given.text, sought=sought, cursor=cursor)
+            limit = given.limit - len(found)
+            page = await self._conversations.listing(None, text=given.text, sought=meant, cursor=cursor, limit=limit)
             found += page.items
             cursor = page.older
-            if cursor is None or len(found) >= given.limit:
-                return {"sessions": [shown(each) for each in found], "older": cursor}
+            if cursor is None or len(found) == given.limit:
+                return {"sessions": [shown(each) for each in found], "older": cursor, "archived_not_shown": hidden}
 
-    async def _show(self, given: Given, keys: Collection[str] | None) -> Told:
-        session = await self._conversations.show(given.session, keys)
+    async def _show(self, given: Given) -> Told:
+        session = await self._conversations.show(given.session, None)
         lines = await self._store.messages(session.id, limit=given.limit)
         context = session.context.model_dump(mode="json")
         return {**shown(session), "context": context, "lines": [line_shown(each) for each in lines]}
 
-    async def _search(self, given: Given, keys: Collection[str] | None) -> Told:
-        sought = await self._sought(given, keys)
-        found = await self._conversations.search(given.text, None, limit=given.limit, sought=sought)
+    async def _search(self, given: Given) -> Told:
+        meant = await self._sought(given)
+        found = await self._conversations.search(given.text, None, limit=given.limit, sought=meant)
         return {"found": [_hit(each) for each in found]}
 
-    async def _rename(self, given: Given, keys: Collection[str] | None) -> Told:
-        session = await self._conversations.show(given.session, keys)
+    async def _rename(self, given: Given) -> Told:
+        session = await self._conversations.show(given.session, None)
         return shown(await self._conversations.rename(session.id, given.title))
 
-    async def _star(self, given: Given, keys: Collection[str] | None, on: bool) -> Told:
-        session = await self._conversations.show(given.session, keys)
-        return shown(await self._conversations.star(session.id, on))
+    async def _star(self, given: Given, on: bool) -> Told:
+        session = await self._conversations.show(given.session, None)
+        return await self._titled(await self._conversations.star(session.id, on))
 
-    async def _archive(self, given: Given, keys: Collection[str] | None, on: bool) -> Told:
-        session = await self._conversations.show(given.session, keys)
+    async def _archive(self, given: Given, on: bool) -> Told:
+        session = await self._conversations.show(given.session, None)
         async with self._doors.of(session.channel.key):
-            return shown(await self._conversations.archive(session.id, on))
+            return await self._titled(await self._conversations.archive(session.id, on))
 
-    async def _tag(self, given: Given, keys: Collection[str] | None, *, add: bool) -> Told:
-        session = await self._conversations.show(given.session, keys)
+    async def _tag(self, given: Given, *, add: bool) -> Told:
+        session = await self._conversations.show(given.session, None)
         added, removed = (given.tags, ()) if add else ((), given.tags)
-        return shown(await self._conversations.tag(session.id, added, removed))
+        return await self._titled(await self._conversations.tag(session.id, added, removed))
 
-    async def _branch(self, given: Given, keys: Collection[str] | None) -> Told:
-        session = await self._conversations.show(given.session, keys)
+    async def _resume(self, given: Given) -> Told:
+        session = await self._conversations.show(given.session, None)
+        async with self._doors.of(session.channel.key):
+            return await self._titled(await self._conversations.resume(session.channel, session.id))
+
+    async def _branch(self, given: Given) -> Told:
+        session = await self._conversations.show(given.session, None)
         async with self._doors.of(session.channel.key):
             return shown(await self._conversations.branch(session.id, given.message, session.channel))
 
-    async def _duplicate(self, given: Given, keys: Collection[str] | None) -> Told:
-        session = await self._conversations.show(given.session, keys)
+    async def _duplicate(self, given: Given) -> Told:
+        session = await self._conversations.show(given.session, None)
         async with self._doors.of(session.channel.key):
             return shown(await self._conversations.duplicate(session.id))
 
-    async def _merge(self, given: Given, keys: Collection[str] | None) -> Told:
-        first = await self._conversations.show(given.session, keys)
-        second = await self._conversations.show(given.other, keys)
+    async def _merge(self, given: Given) -> Told:
+        first = await self._conversations.show(given.session, None)
+        second = await self._conversations.show(given.other, None)
         async with self._doors.of(first.channel.key):
             if given.dry_run:
                 lines, came = await self._conversations.would_merge(first.id, second.id)
@@ -208,45 +225,39 @@ class SessionOrders:
             merged = await self._conversations.merge_two(first.id, second.id, busy=self._busy)
         return {"session": shown(merged.session), "lines": merged.lines, "came": merged.came}
 
-    async def _compare(self, given: Given, keys: Collection[str] | None) -> Told:
-        first = await self._conversations.show(given.session, keys)
-        second = await self._conversations.show(given.other, keys)
+    async def _compare(self, given: Given) -> Told:
+        first = await self._conversations.show(given.session, None)
+        second = await self._conversations.show(given.other, None)
         comparison = await self._conversations.compare(first.id, second.id)
-        return compared_shown(comparison) | ({"html": as_html(comparison)} if given.html else {})
+        return compared_shown(comparison) | ({"html": await in_thread(as_html, comparison)} if given.html else {})
 
-    async def _templates(self, given: Given, keys: Collection[str] | None) -> Told:
+    async def _templates(self, given: Given) -> Told:
         offered = await self._conversations.templates.offered(self._settings(), None)
-        seen = [each for each in offered if keys is None or each.audience in (*keys, "bot")]
-        return {"templates": [template_shown(each) for each in seen]}
+        return {"templates": [await self._template_shown(each) for each in offered]}
 
-    async def _save_template(self, given: Given, keys: Collection[str] | None) -> Told:
-        session = await self._conversations.show(given.session, keys)
+    async def _save_template(self, given: Given) -> Told:
+        session = await self._conversations.show(given.session, None)
         kept = await self._store.session(session.id) or session  # without a title out of somebody's words
         template = await self._conversations.templates.save(
             self._settings(), kept, given.name, BY, lines=given.lines, everywhere=given.everywhere
         )
-        return template_shown(template)
+        return await self._template_shown(template)
 
-    async def _remove_template(self, given: Given, keys: Collection[str] | None) -> Told:
-        template = await self._template(given, keys)
+    async def _remove_template(self, given: Given) -> Told:
+        template = await self._template(given)
         await self._conversations.templates.remove(template)
-        return template_shown(template)
+        return await self._template_shown(template)
 
-    async def _new(self, given: Given, keys: Collection[str] | None) -> Told:
-        meant = await places(self._store, given.channel)
-        channels = [await self._store.channel(key) for key in sorted(meant) if keys is None or key in keys]
-        (channel, *more) = channels or [None]
-        if channel is None or more:
-            raise TroupeError(f"Several channels are called '{given.channel[:40]}': give the key of one, front:id.")
+    async def _new(self, given: Given) -> Told:
+        channel = await one_place(self._store, given.channel)
         template = await self._conversations.templates.named(self._settings(), channel, given.name)
         async with self._doors.of(channel.key):
             return shown(await self._conversations.templates.begin(self._settings(), channel, template))
 
-    async def _template(self, given: Given, keys: Collection[str] | None) -> Template:
+    async def _template(self, given: Given) -> Template:
         meant = await places(self._store, given.channel) if given.channel else None
         offered = await self._conversations.templates.offered(self._settings(), None)
-        there = [each for each in offered if keys is None or each.audience in keys]
-        found = [each for each in there if each.name.casefold() == given.name.strip().casefold()]
+        found = [each for each in offered if each.name.casefold() == given.name.strip().casefold()]
         found = [each for each in found if meant is None or each.audience in meant]
         if len(found) != 1:
             many = "no template" if not found else f"{len(found)} templates"
@@ -255,19 +266,28 @@ class SessionOrders:
             )
         return found[0]
 
-    async def _sought(self, given: Given, keys: Collection[str] | None) -> Sought:
-        meant = await places(self._store, given.channel) if given.channel else None
-        return Sought(
-            channel_keys=meant,
+    async def _sought(self, given: Given) -> Sought:
+        return await sought(
+            self._store,
+            self._settings().personas,
+            channels=(given.channel,) if given.channel.strip() else (),
+            person=given.person,
+            persona=given.persona,
             tags=given.tags,
+            since=given.since,
+            until=given.until,
             starred=given.starred,
             archived=given.archived,
-            people=await people(self._store, given.person) if given.person else None,
-            persona=given.persona or None,
-            since=moment(given.since) if given.since else None,
-            until=moment(given.until, end=True) if given.until else None,
             files=given.files,
-        ).within(keys)
+        )
+
+    async def _titled(self, session: Session) -> Told:
+        return shown(await self._conversations.show(session.id, None))
+
+    async def _template_shown(self, template: Template) -> Told:
+        channel = None if template.audience == EVERYWHERE else await self._store.channel(template.audience)
+        given: Told = template.model_dump(mode="json", exclude={"id", "at", "by", "people"})
+        return {**given, "by": template.by.name, "channel_name": channel.name if channel else ""}
 
 
 def at_rest(bot: BotSettings, store: Store, now: Callable[[], datetime]) -> SessionOrders:
@@ -336,12 +356,6 @@ def compared_shown(comparison: Comparison) -> Told:
             for row in comparison.rows
         ],
     }
-
-
-def template_shown(template: Template) -> Told:
-    """A template for programs."""
-    given: Told = template.model_dump(mode="json", exclude={"id", "at", "by", "people"})
-    return {**given, "by": template.by.name}
 
 
 def _hit(found: Found) -> Told:

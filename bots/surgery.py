@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from storage.backend import Store
 from storage.model import Channel, Session, SessionContext, session_id
 
-from .carrying import Carrying, by_time, carrying, lines_of, may_carry, stands
+from .carrying import Carrying, by_time, carried_to, carrying, lines_of, may_carry, stands
 from .errors import TroupeError
 from .sessions import KEPT, MERGED, Sessions, short, without
 
-BRANCH, COPY = "Branch of ", "Copy of "
+_BRANCH, _COPY = "Branch", "Copy"
+MADE_AS = "made_as"
+"""In a session's metadata: what stands before the title, or the first words, of what it was made from."""
 TAGS = 20
 """The most tags of a session."""
 _TITLE = 100
@@ -35,8 +38,8 @@ class Merged:
 
 
 class Surgery:
-    """What makes sessions out of others. It takes sessions that are in sight, each with its title; what goes wrong on
-    the way leaves them as they were, and the new one out of sight."""
+    """What makes sessions out of others. It takes sessions that are in sight, with a title where they were given one;
+    what goes wrong on the way leaves them as they were, and the new one out of sight."""
 
     def __init__(
         self, store: Store, sessions: Sessions, *, now: Callable[[], datetime], chance: Callable[[], int]
@@ -54,26 +57,25 @@ class Surgery:
         at = self._now()
         fields = {"follows": source.follows if into.key == source.channel.key else None, "parent_id": source.id}
         until = after or await self._last(source, "a branch could know")
-        branch = self._made(source, into, at, BRANCH, branched_at=until, **fields)
+        branch = self._made(source, into, at, f"{_BRANCH} of", branched_at=until, **fields)
         await self._filled(branch, source, until)
         return await self._sessions.resume(into, branch.id, at) or branch
 
-    async def duplicate(self, source: Session, into: Channel) -> Session:
-        """A session with all that was said in another one, its tags and its star, beside it: closed, and not the
-        current one of its channel."""
-        may_carry(source.channel, into)
+    async def duplicate(self, source: Session) -> Session:
+        """A session with all that was said in another one, and its tags, beside it: closed, and not the current one of
+        its channel. It has no star."""
         last, at = await self._last(source, "could be duplicated"), self._now()
-        there = await self._store.sessions(into.key, limit=1)
+        there = await self._store.sessions(source.channel.key, limit=1)
         last_at = min([source.last_at, *(each.last_at - _MOMENT for each in there)])
         fields = {
             "opened_at": min(source.opened_at, last_at),
             "last_at": last_at,
             "closed_at": source.closed_at or at,
             "tags": source.tags,
-            "starred": source.starred,
             "parent_id": source.id,
         }
-        return await self._filled(self._made(source, into, at, COPY, **fields), source, last)
+        made_as = await self._numbered(source)
+        return await self._filled(self._made(source, source.channel, at, made_as, **fields), source, last)
 
     async def merge(self, first: Session, second: Session) -> Merged:
         """A session with the lines of both in the order of time, each once, and notes of where they come from. Both
@@ -115,12 +117,27 @@ class Surgery:
             raise TroupeError(f"There is nothing in that session yet that {wanted}.")
         return last[0].id
 
-    def _made(self, source: Session, into: Channel, at: datetime, name: str, **fields: Any) -> Session:
+    async def _numbered(self, source: Session) -> str:
+        """`Copy of`, or `Copy 2 of` where there is one already: of the session, or of what it is itself a copy of."""
+        first, seen = source, {source.id}
+        while first.parent_id and first.parent_id not in seen:
+            seen.add(first.parent_id)
+            first = await self._store.session(first.parent_id) or first
+        known = {each.metadata.get(MADE_AS) async for each in carried_to(self._store, first.id)}
+        names = (f"{_COPY} {number} of" if number > 1 else f"{_COPY} of" for number in count(1))
+        return next(name for name in names if name not in known)
+
+    def _made(self, source: Session, into: Channel, at: datetime, made_as: str, **fields: Any) -> Session:
         """A session for the lines of another, out of sight until it is complete."""
+        before, sort = source.metadata.get(MADE_AS, ""), made_as.partition(" ")[0]
+        bare = source.title.removeprefix(f"{before} ") if before.startswith(sort) else source.title
         given = {
             "id": session_id(at, self._chance()),
             "channel": into,
-            "title": short(f"{name}{source.title.removeprefix(name)}", _TITLE),
+            "type": source.type,
+            # One that nobody gave a title is called by its first words wherever it is shown: those may be taken back.
+            "title": short(f"{made_as} {bare}", _TITLE) if bare else "",
+            "metadata": {MADE_AS: made_as},
             "persona": source.persona,
             "context": source.context.model_copy(update={"summary": ""}),
             "opened_at": at,
@@ -141,7 +158,8 @@ class Surgery:
         return Session(
             id=session_id(at, self._chance()),
             channel=first.channel,
-            title=first.title,
+            type=first.type,
+            title=first.title or next((each.title for each in sources if each.title), ""),
             persona=first.persona,
             context=SessionContext(
                 goals=goals, constraints=constraints, shared_knowledge=knowledge, active_tools=tools

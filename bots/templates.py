@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -11,7 +11,8 @@ from storage.forgetting import is_theirs, pages
 from storage.model import Channel, Message, Sender, Session, Text, message_id, storable
 from storage.records import Opening, Template
 
-from .carrying import lines_of
+from .afterwards import asked_by
+from .carrying import Carrying, carrying, lines_of
 from .errors import TroupeError
 from .sessions import Sessions, short
 from .settings import BotSettings, TemplateSettings
@@ -22,7 +23,6 @@ OPENING = 20
 _MOST = 50
 """Templates of one place."""
 _NAME = 60
-_LINE = 4_000
 _WRITTEN = Sender(type="system", id="settings", name="the configuration")
 _TEMPLATE = Sender(type="system", id="template", name="Template")
 
@@ -47,8 +47,9 @@ class Templates:
         offered, wanted = await self.offered(settings, channel), _plain(name).casefold()
         found = next((each for each in offered if each.name.casefold() == wanted), None)
         if found is None:
-            names = ", ".join(f"'{each.name}'" for each in offered[:20]) or "none yet"
-            raise TroupeError(f"There is no template '{short(name, 40)}' here. There are: {names}.")
+            names = ", ".join(f"'{each.name}'" for each in offered[:20])
+            there = f"There are: {names}." if names else "There are no templates yet."
+            raise TroupeError(f"There is no template '{short(name, 40)}' here. {there}")
         return found
 
     async def save(
@@ -63,50 +64,57 @@ class Templates:
     ) -> Template:
         """Keeps what a session is: title, persona, tags, goals, and the first lines of it, as a template for its
         channel, or for everywhere. Of people's lines only those are taken that whoever saves it said; all, where that
-        is the program. One of that name by somebody else is not replaced."""
+        is the program; of none the words. One of that name by somebody else is not replaced."""
         wanted = _plain(name)
         if not wanted or len(wanted) > _NAME:
             raise TroupeError(f"A template's name has between 1 and {_NAME} letters; this one has {len(wanted)}.")
         if not 0 <= lines <= OPENING:
             raise TroupeError(f"A template begins with 0 to {OPENING} lines; {lines} were asked for.")
         audience = EVERYWHERE if everywhere else session.channel.key
+        id = f"{audience} {wanted.casefold()}"
         there = [each for each in await self.offered(settings, None) if each.audience in (audience, EVERYWHERE)]
         for each in there:
             if each.name.casefold() == wanted.casefold() and not self.may_change(each, by):
                 raise TroupeError(f"There is a template '{each.name}' already, by somebody else: choose another name.")
-        if len(there) >= _MOST:
+        if len(there) >= _MOST and all(each.id != id for each in there):
             raise TroupeError(f"There are {len(there)} templates here already: remove one first.")
+        opening = await self._opening(session, by, lines)
         template = Template(
-            id=f"{audience} {wanted.casefold()}",
+            id=id,
             at=self._now(),
             name=wanted,
             audience=audience,
             by=by,
-            people=tuple(each.id for each in session.participants if each.type == "user"),
+            people=await self._quoted(session, opening),
             title=session.title,
             persona=session.persona,
             tags=session.tags,
             goals=session.context.goals,
             constraints=session.context.constraints,
             shared_knowledge=session.context.shared_knowledge,
-            opening=await self._opening(session, by, lines),
+            opening=tuple(Opening(role=_role(line), line=line.id) for line in opening),
         )
         await self._store.keep(template)
         return template
 
     def may_change(self, template: Template, by: Sender) -> bool:
         """Whether somebody may replace or remove a template: the program may, and whoever made it."""
-        written = template.by == _WRITTEN
-        return not written and (by.type == "system" or is_theirs(template.by, by.id))
+        return not self.is_written(template) and (by.type == "system" or is_theirs(template.by, by.id))
+
+    def is_written(self, template: Template) -> bool:
+        """Whether it stands in the configuration, which nobody changes from here."""
+        return template.by == _WRITTEN
 
     async def remove(self, template: Template) -> None:
         """Removes a template for good."""
-        if template.by == _WRITTEN:
-            raise TroupeError(f"The template '{template.name}' stands in the configuration: take it out there.")
+        if self.is_written(template):
+            told = "stands in the configuration: whoever runs this bot can take it out there"
+            raise TroupeError(f"The template '{template.name}' {told}.")
         await self._store.remove_records(Template, [template.id])
 
     async def begin(self, settings: BotSettings, channel: Channel, template: Template) -> Session:
-        """A new session in a channel that begins with a template, and knows nothing of the one before."""
+        """A new session in a channel that begins with a template, and knows nothing of the one before. What somebody
+        said in its opening is carried there as it is now; what was deleted meanwhile is left out."""
         known = settings.persona(template.persona or "")
         session = await self._sessions.begin(channel, self._now(), carry_over=False)
 
@@ -117,36 +125,44 @@ class Templates:
             return now.model_copy(update={**changes, "persona": known.name if known else None})
 
         session = await self._sessions.change(session.id, dressed) or session
-        for line in self._lines(settings, session, template):
-            await self._store.append(self._sessions.latest(session), line)
+        carried = Carrying(self._store, session, self._sessions.latest)
+        for each in template.opening:
+            if not each.line:
+                await self._store.append(self._sessions.latest(session), self._line(settings, session, each))
+            elif (line := await self._said(each.line)) is not None:
+                await self._sessions.change(line.session_id, lambda now: carrying(now, session.id))
+                # Without what keeps a session from retention: a template begins any number of them.
+                await carried.take(line.model_copy(update={"pinned": False, "annotations": ()}))
+                await carried.finish()
+        await self._sessions.change(session.id, lambda now: now.model_copy(update={"participants": carried.speakers}))
         return await self._store.session(session.id) or session
 
-    def _lines(self, settings: BotSettings, session: Session, template: Template) -> list[Message]:
-        voice = settings.persona(session.persona or "") or settings.personas[0]
-        speaker = Sender(type="persona", id=voice.name, name=voice.display)
-        told = (("Goal", template.goals), ("Keep to", template.constraints), ("Known", template.shared_knowledge))
-        brief = "\n".join(f"{word}: {each}" for word, those in told for each in those)
-        lines = [self._line(session, brief, "system", _TEMPLATE)] if brief else []
-        for each in template.opening:
-            sender = speaker if each.role == "assistant" else _TEMPLATE
-            lines.append(self._line(session, each.text, each.role, sender))
-        return lines
-
-    def _line(self, session: Session, text: str, role: Literal["user", "assistant", "system"], by: Sender) -> Message:
-        at = self._now()
-        persona = by.id if by.type == "persona" else None
+    def _line(self, settings: BotSettings, session: Session, opening: Opening) -> Message:
+        """A line that the configuration has written."""
+        at, sender, persona = self._now(), _TEMPLATE, None
+        if opening.role == "assistant":
+            voice = settings.persona(session.persona or "") or settings.personas[0]
+            sender, persona = Sender(type="persona", id=settings.name, name=voice.display), voice.name
         return Message(
             id=message_id(at, self._chance()),
             session_id=session.id,
-            role=role,
-            sender=by,
+            role=opening.role,
+            sender=sender,
             persona=persona,
-            parts=(Text(text=text),),
+            parts=(Text(text=opening.text),),
             at=at,
         )
 
-    async def _opening(self, session: Session, by: Sender, most: int) -> tuple[Opening, ...]:
-        found: list[Opening] = []
+    async def _said(self, line_id: str) -> Message | None:
+        """A line that is still in sight."""
+        line = await self._store.message(line_id)
+        if line is None or line.deleted_at is not None:
+            return None
+        session = await self._store.session(line.session_id)
+        return line if session is not None and session.deleted_at is None else None
+
+    async def _opening(self, session: Session, by: Sender, most: int) -> list[Message]:
+        found: list[Message] = []
         theirs: set[str] = set()
         async for line in lines_of(self._store, session.id):
             if len(found) >= most:
@@ -154,9 +170,14 @@ class Templates:
             own = by.type == "system" or is_theirs(line.sender, by.id) or line.reply_to in theirs
             if own and line.role in ("user", "assistant") and line.words.strip():
                 theirs.add(line.id)
-                role: Literal["user", "assistant"] = "user" if line.role == "user" else "assistant"
-                found.append(Opening(role=role, text=line.words[:_LINE]))
-        return tuple(found)
+                found.append(line)
+        return found
+
+    async def _quoted(self, session: Session, opening: Sequence[Message]) -> tuple[str, ...]:
+        """The ids of those whose words may stand in a template: answers quote what they answer."""
+        answered = [await self._store.message(id) for line in opening for id in asked_by(line)]
+        spoke = (line.sender for line in (*opening, *answered) if line is not None)
+        return tuple(dict.fromkeys(each.id for each in (*session.participants, *spoke) if each.type in ("user", "bot")))
 
 
 def _preset(written: TemplateSettings, at: datetime) -> Template:
@@ -174,6 +195,10 @@ def _preset(written: TemplateSettings, at: datetime) -> Template:
         shared_knowledge=written.knowledge,
         opening=tuple(Opening(role=each.role, text=each.text) for each in written.opening),
     )
+
+
+def _role(line: Message) -> Literal["user", "assistant"]:
+    return "user" if line.role == "user" else "assistant"
 
 
 def _plain(name: str) -> str:

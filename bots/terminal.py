@@ -2,7 +2,7 @@
 
 A Unix socket, open to the owner of the root alone. One JSON object a line, either way. In: `{"say": text}` or
 `{"do": "new" | "why" | "stop" | "history"}`, or an order of the one who runs the bot, `{"do": "backup" | "cleanup" |
-"transfer" | "sessions" | "export"}`.
+"transfer" | "sessions" | "export" | "end"}`.
 Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" | "end", …}`, and what an order tells under the
 order's own name, `{"is": "cleanup", "json": text}`; every request ends with `end`. A request may carry `"id": text`:
 all that is told because of it carries the same `id`, so that a client with several requests under way, such as an
@@ -28,7 +28,7 @@ from storage.model import Channel, Message, Sender
 from .bot import Bot
 from .errors import TroupeError
 from .incoming import Incoming
-from .pieces import Delta, Done, Opened, Piece, Reset
+from .pieces import Delta, Done, Left, Opened, Piece, Reset
 
 log = structlog.get_logger()
 
@@ -53,27 +53,64 @@ class Door:
         self._orders = orders
         self._patience = patience
         self._said = 0
+        self._server: asyncio.Server | None = None
+        self._open = asyncio.Event()
+        self._open.set()
         self._visits: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[None]] = set()
         self._answers: set[asyncio.Task[None]] = set()
+        """The requests that are with the bot, rather than at the door."""
+        self._nobody = asyncio.Event()
+        """Set while there are none."""
+        self._nobody.set()
 
     async def serve(self) -> None:
-        """Answers whoever comes, until cancelled."""
+        """Answers whoever comes, until cancelled. Where it was told to `hold`, visitors then stay and wait until it
+        serves the next bot, or is closed."""
+        if self._server is None:
+            await self._listen()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            if self._open.is_set() and self._server is not None:
+                self._server.close()
+            await self._bot.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await self._nobody.wait()
+            if self._open.is_set():
+                await self.close()
+            elif self._answers:
+                for task in self._answers:
+                    task.cancel()
+                await asyncio.wait(self._answers, timeout=5)
+
+    def hold(self) -> None:
+        """From now on what people ask waits at the door, but for what is to end an answer under way."""
+        self._open.clear()
+
+    def admit(self, bot: Bot, orders: Mapping[str, Order]) -> None:
+        """Lets those in who wait, to a bot that was built anew in the same root."""
+        self._bot, self._orders = bot, orders
+        self._open.set()
+
+    async def close(self) -> None:
+        """Sees everybody off; harmless when done twice."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        await self._see_off()
+        with reachable(self._bot.settings.root / SOCKET) as path:
+            Path(path).unlink(missing_ok=True)
+
+    async def _listen(self) -> None:
         root = self._bot.settings.root
         root.mkdir(parents=True, exist_ok=True)
         with reachable(root / SOCKET) as path:
             Path(path).unlink(missing_ok=True)
-            server = await asyncio.start_unix_server(self._welcome, path, limit=_LINE_LIMIT)
+            self._server = await asyncio.start_unix_server(self._welcome, path, limit=_LINE_LIMIT)
             os.chmod(path, 0o600)
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            server.close()
-            await self._bot.close()
-            if self._answers:
-                await asyncio.wait(self._answers, timeout=5)
-            await self._see_off()
-            with reachable(root / SOCKET) as path:
-                Path(path).unlink(missing_ok=True)
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # asyncio's own task for a visit reports its cancelling as an error (Python 3.11), and nobody awaits it.
@@ -83,7 +120,7 @@ class Door:
 
     async def _see_off(self) -> None:
         """Ends the visits, idle ones too. A visitor who does not read does not hold this up."""
-        for task in (*self._answers, *self._visits):
+        for task in (*self._requests, *self._visits):
             task.cancel()
         if self._visits:
             await asyncio.wait(self._visits, timeout=1)
@@ -95,7 +132,7 @@ class Door:
         try:
             while line := await reader.readline():
                 task = asyncio.ensure_future(self._answer(channel, _asked(line), writer))
-                for tasks in (under_way, self._answers):
+                for tasks in (under_way, self._requests):
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
         except (ConnectionError, ValueError) as error:
@@ -110,9 +147,10 @@ class Door:
     async def _answer(self, channel: Channel, asked: Answer, writer: asyncio.StreamWriter) -> None:
         mark = {"id": asked["id"]} if "id" in asked else {}
         try:
+            if asked.get("do") != "stop":
+                await self._let_in()
             if "say" in asked:
-                async for piece in self._bot.receive(self._incoming(channel, asked["say"])):
-                    _write(writer, _told(piece) | mark)
+                await self._speak(channel, asked["say"], writer, mark)
             elif asked.get("do") in self._orders:
                 await self._obey(asked, writer, mark)
             else:
@@ -123,7 +161,38 @@ class Door:
         except Exception:
             log.exception("terminal.failed")
             _write(writer, {"is": "note", "text": "Something went wrong on my side; my log says what."} | mark)
+        except asyncio.CancelledError:
+            if self._server is not None:  # who asked stays, and would wait for ever
+                _write(writer, {"is": "note", "text": "I had to leave off in the middle of it: try again."} | mark)
+                _write(writer, {"is": "end"} | mark)
+            raise
+        finally:
+            self._go_out()
         _write(writer, {"is": "end"} | mark)
+
+    async def _let_in(self) -> None:
+        """Waits at the door, as long as there is no bot behind it."""
+        self._go_out()
+        await self._open.wait()
+        self._answers.add(_myself())
+        self._nobody.clear()
+
+    def _go_out(self) -> None:
+        self._answers.discard(_myself())
+        if not self._answers:
+            self._nobody.set()
+
+    async def _speak(self, channel: Channel, text: str, writer: asyncio.StreamWriter, mark: Answer) -> None:
+        pieces = self._bot.receive(self._incoming(channel, text))
+        while True:
+            left: Left | None = None
+            async for piece in pieces:
+                left = piece if isinstance(piece, Left) else None
+                _write(writer, _told(piece) | mark)
+            if left is None:
+                return
+            await self._let_in()
+            pieces = self._bot.again(left.lines, left.lines[-1].sender)
 
     async def _obey(self, asked: Answer, writer: asyncio.StreamWriter, mark: Answer) -> None:
         reading = True
@@ -190,6 +259,12 @@ def reachable(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
+def _myself() -> asyncio.Task[None]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
 def _here() -> Channel:
     try:
         person = getpass.getuser()
@@ -214,7 +289,7 @@ def _told(piece: Piece) -> Answer:
             return {"is": "opened", "speaker": piece.speaker}
         case Delta():
             return {"is": "delta", "text": piece.text}
-        case Reset():
+        case Reset() | Left():
             return {"is": "reset"}
         case Done():
             return {"is": "done", "text": piece.message.text, "outcome": piece.message.outcome}

@@ -18,7 +18,7 @@ from .errors import ProviderError
 from .fetching import Fetching
 from .lanes import Turn
 from .media import Glimpse
-from .pieces import Delta, Done, Opened, Reset
+from .pieces import Delta, Done, Left, Opened, Reset
 from .prompt import Prompts
 from .providers import Prompt, Provider, begun
 from .recall import Recent
@@ -118,6 +118,8 @@ class Turns:
             log.exception("turn.failed")
         finally:
             await self._after(turn, message)
+            if turn.wish == "leave" and message is None and turn.refused is None:
+                turn.pieces.put_nowait(Left(tuple(turn.lines)))
             turn.settled = True
             turn.over.set()
             turn.pieces.put_nowait(None)
@@ -229,6 +231,7 @@ class Turns:
             asked_now,
             carry_over="\n".join(filter(None, (known, carry_over))),
             now=self._now(),
+            context=session.context,
             images=await files.images(
                 beside, {blob: image for each in glimpses for blob, image in each.images.items()}
             ),
@@ -265,7 +268,10 @@ class Turns:
             self._settled(turn, answer)
 
     def _settled(self, turn: Turn, answer: _Answer) -> Message | None:
-        """The answer as it is to be kept, on its way to the front. From now on nothing joins or stops it."""
+        """The answer as it is to be kept, on its way to the front. From now on nothing joins or stops it. None where
+        nothing was said, or somebody else will answer."""
+        if turn.wish == "leave":
+            return None
         turn.settled = True
         parts = _parts(answer, turn.wish)
         if not parts:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -46,6 +48,8 @@ from .terminal import Answer, Door, Order
 log = structlog.get_logger()
 
 UPKEEP_SECONDS = 15.0
+_ENDED_WITHIN = 30.0
+"""Seconds that answers under way have when the bot goes over to another store; after that they are given anew there."""
 _LONGEST_TURN = 900.0
 """Seconds after which nobody can be asking a model any more that is no longer configured."""
 _PROBLEMS = 20
@@ -74,6 +78,8 @@ class House:
     """Remembers that everything up to now was heard."""
     looks: Callable[[], None] = lambda: None
     """Makes the account look as the settings have it."""
+    door: Door | None = None
+    """At which people already wait for this bot, and then, those of the next one."""
 
     async def run(self, report: Report) -> BotSettings:
         """Opens every door and keeps them open until cancelled, or until the talk moves to another store: returns
@@ -89,9 +95,10 @@ class House:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._upkeep(report))
                 orders = {**_orders(operations), **self._talk_orders(), "transfer": moving.order}
-                doors.create_task(Door(self.bot, orders).serve())
+                self.door = door = self._opened(orders)
+                doors.create_task(door.serve())
                 doors.create_task(self._jobs(report).run())
-                doors.create_task(_leave_when_due(moving))
+                doors.create_task(self._leave_when_due(moving, door))
                 if reloading is not None:
                     doors.create_task(reloading.run())
                 if token:
@@ -105,6 +112,20 @@ class House:
         finally:
             await moving.close()
         return moving.settings()
+
+    def _opened(self, orders: Mapping[str, Order]) -> Door:
+        if self.door is None:
+            return Door(self.bot, orders)
+        self.door.admit(self.bot, orders)
+        return self.door
+
+    async def _leave_when_due(self, moving: Moving, door: Door) -> None:
+        """Closes every door once the bot may go over, and nobody is in the middle of an answer."""
+        await moving.due()
+        log.info("transfer.pausing", until="the answers under way are given")
+        door.hold()
+        await self.bot.pause(_ENDED_WITHIN)
+        raise _Leave
 
     def reloading(self, report: Report) -> Reloading:
         """What reads the configuration again; for a house that knows its folder."""
@@ -197,11 +218,6 @@ class _Leave(Exception):
     """Closes every door."""
 
 
-async def _leave_when_due(moving: Moving) -> None:
-    await moving.due()
-    raise _Leave
-
-
 def _orders(operations: Operations) -> dict[str, Order]:
     """What may be ordered at the terminal's door."""
 
@@ -211,7 +227,10 @@ def _orders(operations: Operations) -> dict[str, Order]:
     async def clean_up(asked: Answer, say: Say) -> None:
         await operations.clean_up(say, asked.get("dry") != "no")
 
-    return {"backup": back_up, "cleanup": clean_up}
+    async def end(_asked: Answer, _say: Say) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    return {"backup": back_up, "cleanup": clean_up, "end": end}
 
 
 @asynccontextmanager
@@ -224,13 +243,15 @@ async def build(
     folder: Path | None = None,
     stale: bool = False,
     hide: Callable[[BotSettings], None] = lambda settings: None,
+    door: Door | None = None,
 ) -> AsyncIterator[House]:
-    """A bot over its own storage root; closing it keeps what is under way and lets go of the root."""
+    """A bot over its own storage root; closing it keeps what is under way and lets go of the root. `door` is that of
+    the bot before, with people who wait for this one."""
     kept = settings.storage
     with tempfile.TemporaryDirectory(prefix="troupe-") as passing:
         blobs = backing.attachments(settings) if kept.enabled else Blobs(Folder(Path(passing)), Path(passing))
         async with _built(settings, blobs, now, ticks, chance) as house:
-            yield replace(house, folder=folder, stale=stale, hide=hide)
+            yield replace(house, folder=folder, stale=stale, hide=hide, door=door)
 
 
 @asynccontextmanager

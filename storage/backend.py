@@ -62,7 +62,8 @@ class Store(Protocol):
         the store's own and ignored).
 
         False when a message with that `origin`, or that id, is kept already: then nothing changes, the session
-        included. The session's channel is stored with it when nobody has kept that yet."""
+        included. The session's channel is stored with it when nobody has kept that yet. Of calls under way at once
+        the one asked for first is kept first."""
 
     async def keep_receipts(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:
         """Adds proof of delivery to a message; a receipt whose origin is known already changes nothing,
@@ -72,8 +73,9 @@ class Store(Protocol):
         """Does to a message what `amended` says; returns it as it is then, None when it is not kept."""
 
     async def remove_messages(self, ids: Sequence[str]) -> int:
-        """Removes messages for good, words, edits and receipts. Returns how many there were. What their answers
-        took stays known as `Spent`."""
+        """Removes messages for good, words, edits and receipts. Returns how many there were. What answers
+        among them took stays known as `Spent`, and an answer that stays, whose `usage` is known, says as its `asker`
+        who had asked."""
 
     async def save_session(self, session: Session) -> None:
         """Stores a session's own fields (not its messages); creates it when new."""
@@ -133,9 +135,9 @@ class Store(Protocol):
     ) -> list[Found]:
         """Messages in sight whose `text` holds the words of a query as `words.parse` reads it, the best match first,
         and among equals the newest; of the given channels only, or of all, and only those that are `sought`. Of more
-        than a thousand matches the newest thousand are weighed.
+        than a thousand matches the thousand kept last are weighed.
 
-        A blank query with something sought finds all that is meant, the one kept last first, each shown by its
+        A blank query with something sought finds all that is meant, the newest first, each shown by its
         beginning; what is said of messages alone is looked for in all of them, a second or so for a million."""
 
     async def references(self, hashes: Sequence[str]) -> dict[str, int]:
@@ -203,7 +205,8 @@ class Store(Protocol):
 
 @runtime_checkable
 class ManyWriters(Protocol):
-    """A store to which several processes of one bot may write at once: nothing read from it stays true."""
+    """A store to which several processes of one bot may write at once: nothing read from it stays true, and between
+    two messages of this process, which come in the order in which they were asked for, there may be others'."""
 
     async def open_session(self, session: Session, fresh: datetime | None) -> Session:
         """Stores a new session, unless another open one in its channel, in which somebody has spoken at or after

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .backend import OLDEST, ManyWriters, Page, Store
+from .backend import OLDEST, Page, Store
 from .errors import StorageError
 from .model import Channel, Counts, Message, Session
 from .progress import Tell, silent
@@ -43,17 +43,16 @@ async def copy(source: Store, target: Store, *, tell: Tell = silent) -> Contents
         raise StorageError("The copy goes only into an empty store, and this one holds something: choose another.")
     written = _Digest()
     async for channels in every_channel(source):
-        await _each(target, channels, target.keep_channel)
+        await asyncio.gather(*map(target.keep_channel, channels))
         written.add(*channels)
     sessions: dict[str, Session] = {}
     async for page in every_session(source):
-        await _each(target, page, target.save_session)
+        await asyncio.gather(*map(target.save_session, page))
         written.add(*page)
     tell("messages", 0, counts.messages)
     async for messages in every_message(source):
         sessions = await sessions_of(source, messages, sessions)
-        pairs = [(sessions[each.session_id], each) for each in messages]
-        await _each(target, pairs, lambda pair: target.append(*pair))
+        await asyncio.gather(*(target.append(sessions[each.session_id], each) for each in messages))
         written.add_in_order(*messages)
         tell("messages", written.placed, counts.messages)
     async for records in every_record(source):
@@ -84,16 +83,6 @@ async def contents(store: Store, *, tell: Tell = silent) -> Contents:
     async for records in every_record(store):
         digest.add(*records)
     return Contents(counts, digest.told())
-
-
-async def _each(target: Store, items: list[Any], keep: Callable[[Any], Awaitable[object]]) -> None:
-    """A store with one writer keeps what is asked of it in the order in which it was asked, and shares its commits;
-    one with several does not promise an order."""
-    if isinstance(target, ManyWriters):
-        for item in items:
-            await keep(item)
-    else:
-        await asyncio.gather(*map(keep, items))
 
 
 async def sessions_of(source: Store, messages: list[Message], known: dict[str, Session]) -> dict[str, Session]:

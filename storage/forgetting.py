@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from .amendments import Unannotated, Unreacted
@@ -46,7 +47,7 @@ class Forgotten:
     """Reactions and notes on what others said."""
     memories: int = 0
     records: int = 0
-    """Profiles, settings, templates, and entries of the audit that named them."""
+    """Profiles, settings, templates, entries of the audit that named them, and runs of their sessions."""
     spendings: int = 0
     """Answers whose cost stays known, but not for whom."""
     files: int = 0
@@ -89,17 +90,41 @@ async def forget(
 async def memories_of(store: Store, user_id: str) -> AsyncGenerator[list[Memory], None]:
     """The memories about somebody, for nobody else, or drawn from what they said or from a session they were in."""
     there: set[str] = set()
-    async for sessions in pages(lambda cursor: store.sessions_with(user_id, cursor=cursor, limit=_PAGE)):
+    async for sessions in sessions_of(store, user_id):
         there.update(session.id for session in sessions)
-    person = f"user:{user_id}"
+    told = {f"user:{user_id}", *await _rooms(store, user_id)}
     async for memories in pages(lambda cursor: store.records(Memory, cursor=cursor, limit=_PAGE)):
         found = []
         for memory in memories:
-            theirs = person in (memory.subject, memory.audience) or memory.source in there
+            theirs = not told.isdisjoint((memory.subject, memory.audience)) or memory.source in there
             if theirs or await _said(store, memory.source, user_id):
                 found.append(memory)
         if found:
             yield found
+
+
+async def sessions_of(store: Store, user_id: str) -> AsyncGenerator[list[Session], None]:
+    """The sessions that somebody spoke in or is a participant of, and all that are private to them, soft-deleted ones
+    included."""
+    async for sessions in pages(lambda cursor: store.sessions_with(user_id, cursor=cursor, limit=_PAGE)):
+        if others := [each for each in sessions if not is_private(each.channel, user_id)]:
+            yield others
+    for key in await _rooms(store, user_id):
+        async for private in pages(partial(_within, store, key)):
+            yield [*private]
+
+
+async def _rooms(store: Store, user_id: str) -> list[str]:
+    """The keys of the channels that are private to somebody."""
+    keys, after = list[str](), ""
+    while channels := await store.channels(after, _PAGE):
+        keys += [each.key for each in channels if is_private(each, user_id)]
+        after = channels[-1].key
+    return keys
+
+
+async def _within(store: Store, key: str, cursor: str | None) -> Page[Session]:
+    return await store.browse(key, cursor=cursor, limit=_PAGE, deleted=True)
 
 
 async def records_of(store: Store, user_id: str) -> AsyncIterator[list[Spent | AuditEntry | Setting | Template]]:
@@ -118,7 +143,7 @@ async def records_of(store: Store, user_id: str) -> AsyncIterator[list[Spent | A
 async def _said(store: Store, source: str | None, user_id: str) -> bool:
     """Whether a message is somebody's, or an answer to theirs."""
     message = await store.message(source) if source else None
-    if message is None or is_theirs(message.sender, user_id):
+    if message is None or message.asker == user_id or is_theirs(message.sender, user_id):
         return message is not None
     asked = await store.message(message.reply_to) if message.reply_to and message.role != "user" else None
     return asked is not None and is_theirs(asked.sender, user_id)
@@ -141,9 +166,9 @@ def is_theirs(sender: Sender, user_id: str) -> bool:
     return sender.id == user_id and sender.type in ("user", "bot")
 
 
-def is_private(channel: Channel, user_id: str) -> bool:
-    """Whether it is a DM with that person."""
-    return channel.kind == "dm" and channel.parent_id == user_id
+def is_private(channel: Channel, user_id: str | None) -> bool:
+    """Whether it is a DM with that person, or their own room of a program on the web."""
+    return channel.kind in ("dm", "web") and user_id is not None and channel.parent_id == user_id
 
 
 class _Forgetting:
@@ -161,8 +186,6 @@ class _Forgetting:
     ) -> None:
         self._store, self._user, self._at, self._blobs = store, user_id, at, blobs
         self._gone, self._changed, self._change = gone, changed, change
-        self._private: set[str] = set()
-        """The keys of DMs with them."""
         self._emptied: set[str] = set()
         """The ids of sessions that have been emptied of what may quote them."""
         self.done = Forgotten()
@@ -175,7 +198,7 @@ class _Forgetting:
 
     async def sessions(self) -> None:
         """Private ones go; others lose the person, and what may quote them."""
-        async for sessions in pages(lambda cursor: self._store.sessions_with(self._user, cursor=cursor, limit=_PAGE)):
+        async for sessions in sessions_of(self._store, self._user):
             for session in sessions:
                 if session.opened_at > self._at:
                     continue
@@ -190,10 +213,13 @@ class _Forgetting:
 
         async for messages in pages(read):
             await self._remove(messages)
-        async for runs in pages(lambda cursor: self._store.records(Run, about=session.id, cursor=cursor)):
-            self.done.records += await self._store.remove_records(Run, [run.id for run in runs])
+        await self._remove_runs(session.id, lambda run: True)
         self.done.sessions += await self._store.remove_sessions([session.id])
         self._gone(session.id)
+
+    async def _remove_runs(self, session_id: str | None, due: Callable[[Run], bool]) -> None:
+        async for runs in pages(lambda cursor: self._store.records(Run, about=session_id, cursor=cursor, limit=_PAGE)):
+            self.done.records += await self._store.remove_records(Run, [run.id for run in runs if due(run)])
 
     async def _strip(self, session_id: str) -> None:
         first = session_id not in self._emptied
@@ -205,6 +231,8 @@ class _Forgetting:
                 changes |= {"title": "", "context": SessionContext(active_tools=session.context.active_tools)}
             return session.model_copy(update=changes)
 
+        if first:
+            await self._remove_runs(session_id, lambda run: run.at <= self._at)
         if await self._change(session_id, stripped) is not None and first:
             self._emptied.add(session_id)
             self.done.touched += 1
@@ -264,13 +292,10 @@ class _Forgetting:
         return [m for m in marks if is_theirs(m.sender, self._user) and m.at <= self._at]  # type: ignore[attr-defined]
 
     async def channels(self) -> None:
-        """DMs with them, whose name is theirs, and what was set for them."""
-        keys, after = [f"user:{self._user}"], ""
-        while channels := await self._store.channels(after, _PAGE):
-            private = [each.key for each in channels if is_private(each, self._user)]
-            await self._store.remove_channels(private)
-            keys += [f"channel:{key}" for key in private]
-            after = channels[-1].key
+        """Those that are private to them, whose name is theirs, and what was set for them."""
+        private = await _rooms(self._store, self._user)
+        await self._store.remove_channels(private)
+        keys = [f"user:{self._user}", *(f"channel:{key}" for key in private)]
         self.done.records += await self._store.remove_records(Setting, keys)
 
     async def records(self) -> None:
@@ -281,6 +306,7 @@ class _Forgetting:
             quoting = [each for each in templates if is_theirs(each.by, self._user) or self._user in each.people]
             ids = [each.id for each in quoting if each.at <= self._at]
             self.done.records += await self._store.remove_records(Template, ids)
+        await self._remove_runs(None, lambda run: self._user in run.data.values() and run.at <= self._at)
         async for found in records_of(self._store, self._user):
             old = [each for each in found if each.at <= self._at and not isinstance(each, Template)]
             if old:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from .amendments import (
@@ -27,23 +26,11 @@ from .progress import Tell, silent
 from .records import RECORDS, Record
 
 
-@dataclass
-class Matched:
-    """What had to be written."""
-
-    added: int = 0
-    """Messages."""
-    changed: int = 0
-    removed: int = 0
-    """Messages that went one by one; some of them may have come back in another place."""
-
-
-async def match(source: Store, target: Store, *, tell: Tell = silent) -> Matched:
+async def match(source: Store, target: Store, *, tell: Tell = silent) -> None:
     """Makes `target` hold what `source` does: messages in the same order, soft-deleted things, records. Into an empty
     store everything is copied; in one that holds a part of it, or an earlier state, only what differs is added,
     amended and removed. Nobody else writes to the target. Stopped at any moment, the same call finishes it. Memory
     stays the same however much there is. Raises `StorageError`."""
-    done = Matched()
     async for channels in every_channel(source):
         for channel in channels:
             await match_channel(channel, target)
@@ -51,9 +38,8 @@ async def match(source: Store, target: Store, *, tell: Tell = silent) -> Matched
     if (await target.counts()).channels > (await source.counts()).channels:
         async for channels in every_channel(target):
             await target.remove_channels([c.key for c in channels if await source.channel(c.key) is None])
-    await _Messages(source, target, done, tell).match()
+    await _match_messages(source, target, tell)
     await _match_records(source, target, tell)
-    return done
 
 
 async def match_channel(mine: Channel, target: Store) -> bool:
@@ -113,57 +99,63 @@ async def append_all(source: Store, target: Store, messages: list[Message], know
     sessions = await sessions_of(source, messages, known)
     known.clear()
     known.update(sessions)
-    # The target has one writer, which is this program: it takes them in the order in which they are asked for.
     return all(await asyncio.gather(*(target.append(sessions[each.session_id], each) for each in messages)))
+
+
+async def _match_messages(source: Store, target: Store, tell: Tell) -> None:
+    """Once more where something was cut off: an answer that stands before its question took on who had asked, and
+    the question has come back."""
+    before: int | None = None
+    while (cut := await _Messages(source, target, tell).match()) is not None and (before is None or cut < before):
+        before = cut
 
 
 class _Messages:
     """Goes through the messages of two stores side by side, page by page."""
 
-    def __init__(self, source: Store, target: Store, done: Matched, tell: Tell) -> None:
+    def __init__(self, source: Store, target: Store, tell: Tell) -> None:
         self._source = source
         self._target = target
-        self._done = done
         self._tell = tell
         self._there: str | None = OLDEST
         """Where the target's next page begins; None where nothing is left in it."""
         self._sessions: dict[str, Session] = {}
+        self._passed = 0
+        self._cut_at: int | None = None
 
-    async def match(self) -> None:
-        passed, of = 0, (await self._source.counts()).messages
+    async def match(self) -> int | None:
+        """How many messages stayed where others were cut off to be put in anew; None where none were."""
+        of = (await self._source.counts()).messages
         async for page in every_message(self._source):
             if self._there is None:
                 await self._append(page)
             else:
                 self._there = await self._beside(page, self._there)
-            passed += len(page)
-            self._tell("messages", passed, of)
+            self._passed += len(page)
+            self._tell("messages", self._passed, of)
         if self._there is not None:
             await self._cut(self._there, 0)
+        return self._cut_at
 
     async def _beside(self, mine: list[Message], there: str) -> str | None:
         """Makes the page at `there` this one; returns where the next begins."""
         page = await self._target.read(cursor=there, limit=PAGE, deleted=True)
         wanted = {message.id for message in mine}
         while gone := [m.id for m in page.items if m.id not in wanted and await self._source.message(m.id) is None]:
-            self._done.removed += await self._target.remove_messages(gone)
+            await self._target.remove_messages(gone)
             page = await self._target.read(cursor=there, limit=PAGE, deleted=True)
         alike = 0
         for message, theirs in zip(mine, page.items, strict=False):
-            if message.id != theirs.id or not await self._mended(message, theirs):
+            if message.id != theirs.id or not await match_message(message, theirs, self._target):
                 break
             alike += 1
         if alike == len(mine) == len(page.items):
             return page.newer
-        await self._cut(there, alike)
+        if page.items[alike:]:
+            self._cut_at = self._passed + alike
+            await self._cut(there, alike)
         await self._append(mine[alike:])
         return None
-
-    async def _mended(self, mine: Message, theirs: Message) -> bool:
-        if same(mine, theirs):
-            return True
-        self._done.changed += 1
-        return await match_message(mine, theirs, self._target)
 
     async def _cut(self, there: str, after: int) -> None:
         """Removes all messages but for so many of the page at `there`, and those before it."""
@@ -171,10 +163,9 @@ class _Messages:
             page = await self._target.read(cursor=there, limit=PAGE, deleted=True)
             if not page.items[after:]:
                 return
-            self._done.removed += await self._target.remove_messages([each.id for each in page.items[after:]])
+            await self._target.remove_messages([each.id for each in page.items[after:]])
 
     async def _append(self, messages: list[Message]) -> None:
-        self._done.added += len(messages)
         if not await append_all(self._source, self._target, messages, self._sessions):
             raise CopyDiffers(
                 "The target holds a message twice that there is once, or took one from somebody else meanwhile: see "

@@ -6,21 +6,21 @@ that a migration which was cut off goes on when it is done anew, and one that is
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import importlib.util
-from collections.abc import AsyncGenerator, Collection, Iterator
+from collections.abc import Collection
 from contextlib import aclosing, nullcontext
-from itertools import islice
 from typing import cast
 
 from .backend import Store
 from .blobs import Blobs
 from .durable import in_thread
-from .legacy import Reader, Refused, Taken, Terms, UnknownFormat
+from .legacy import Reader, Terms, UnknownFormat, unopened
 from .legacy.source import Source
+from .migration_beside import others, whose
 from .migration_files import Files
 from .migration_page import LookUp, Names, Welcome, Writing
+from .migration_reading import Reading, broken_off
 from .migration_rehearsal import rehearsing
 from .migration_report import Report, Tally
 from .naming import Naming
@@ -37,8 +37,6 @@ READERS = (
     "silly_tavern",
 )
 """The formats that are known, in the order in which a source is tried."""
-PAGE = 500
-"""Items that are written at a time."""
 
 
 async def nobody(people: Collection[str], channels: Collection[str]) -> Naming:
@@ -58,25 +56,37 @@ async def migrate(
     dry_run: bool = False,
     tell: Tell = silent,
     persona: Welcome | None = None,
+    tally: Tally | None = None,
 ) -> Report:
     """Takes everything in a source into a store that nobody else writes to meanwhile, and says what became of each
     item. Of a dry run nothing stays.
 
     What is kept already stays as it is. What people have asked to be forgotten is not taken in. `naming` counts more
     than what `look_up` finds. The refused items wait in `terms.scratch` for `migration_report.write`. Raises
-    `StorageError` where the source cannot be read at all, the store cannot be written to, or does not give back what
-    it was given: then what was taken so far stays, and the same call goes on from there."""
-    tally = Tally(terms.scratch)
+    `StorageError` where the source cannot be read to its end, the store cannot be written to, or does not give back
+    what it was given: then what was taken so far stays, the same call goes on from there, and a `tally` of the
+    caller's own knows what came of it until then."""
+    tally = tally or Tally(terms.scratch)
     async with rehearsing(store, terms) if dry_run else nullcontext(store) as target:
         files = Files(source, blobs, tally, dry_run=dry_run)
         writing = Writing(target, files, terms, tally, Names(naming or Naming(), look_up), persona)
         await writing.begin()
-        async with aclosing(_pages(reader.read(source, terms))) as pages:
+        for refused in unopened(source):
+            tally.refuse(refused)
+        reading = Reading(reader.read(source, terms), tell)
+        async with aclosing(reading.pages()) as pages:
             async for page in pages:
+                tell("writing, messages so far", tally.of["messages"]["found"], 0)
                 await writing.take(page)
                 await in_thread(tally.flush)
-                tell("messages", tally.of["messages"]["found"], 0)
+        taken = None if dry_run else tally.of["messages"]["taken"]
+        if (broken := broken_off(reading, name_of(reader), taken)) is not None:
+            raise broken from reading.failure
         await writing.end()
+    tell("looking for what else is there", 0, 0)
+    known = [(name, named(name)) for name in READERS]
+    tally.beside = await in_thread(others, source, name_of(reader), known)
+    tally.whose = await in_thread(whose, source, terms.bot) if name_of(reader) == "multi_bot_json" else ()
     await in_thread(tally.flush)
     return tally.report(source.path, name_of(reader), terms, dry_run)
 
@@ -110,32 +120,3 @@ def name_of(reader: Reader) -> str:
 def _module(name: str) -> Reader | None:
     full = f"{__package__}.legacy.{name}"
     return cast(Reader, importlib.import_module(full)) if importlib.util.find_spec(full) else None
-
-
-async def _pages(items: Iterator[Taken | Refused]) -> AsyncGenerator[list[Taken | Refused], None]:
-    """Some items at a time; the next are read, in a thread, while these are written. What came before a failure is
-    given before that is raised."""
-
-    def read() -> tuple[list[Taken | Refused], Exception | None]:
-        page: list[Taken | Refused] = []
-        try:
-            page.extend(islice(items, PAGE))
-        except Exception as error:
-            return page, error
-        return page, None
-
-    coming = asyncio.ensure_future(in_thread(read))
-    try:
-        page, failure = await coming
-        while page and failure is None:
-            coming = asyncio.ensure_future(in_thread(read))
-            yield page
-            page, failure = await coming
-        yield page
-        if failure is not None:
-            raise failure
-    finally:
-        coming.cancel()
-        await asyncio.gather(coming, return_exceptions=True)
-        if close := getattr(items, "close", None):
-            await in_thread(close)

@@ -12,6 +12,7 @@ from .errors import StorageError
 from .legacy import Persona, Refused, Spot, Taken, Terms
 from .migration_files import Files
 from .migration_forgotten import Forgotten
+from .migration_records import at_odds, joined
 from .migration_rehearsal import Target
 from .migration_report import Tally
 from .migration_sessions import Talk
@@ -71,8 +72,9 @@ class Writing:
     """Writes pages into a store."""
 
     def __init__(
-        self, store: Target, files: Files, terms: Terms, tally: Tally, names: Names, persona: Welcome | None
+        self, store: Target, files: Files | None, terms: Terms, tally: Tally, names: Names, persona: Welcome | None
     ) -> None:
+        """`files` is None where a reader gives none."""
         self._store, self._files, self._terms, self._tally = store, files, terms, tally
         self._names, self._persona = names, persona
         self._forgotten = Forgotten()
@@ -83,6 +85,8 @@ class Writing:
         self._left_out: dict[str, str] = {}
         """By channel: the last session of which nothing was taken, which none can follow."""
         self._channels: set[str] = set()
+        self._unwanted: set[str] = set()
+        """Channels of people who asked to be forgotten, unless something of them is taken after all."""
 
     async def begin(self) -> None:
         """Learns who asked to be forgotten."""
@@ -100,7 +104,7 @@ class Writing:
         for each in page:
             match each.item:
                 case Channel() as channel:
-                    asked.channels.append(self._names.naming.channel(channel))
+                    self._place(self._names.naming.channel(channel), asked)
                 case Session() as session:
                     self._hear(session, each.spot, asked)
                 case Message() as message:
@@ -117,6 +121,8 @@ class Writing:
     async def end(self) -> None:
         """Completes the sessions that were given only once."""
         await self._end(self._talks)
+        for what in ("found", "left_out"):
+            self._tally.count("channels", what, len(self._unwanted - self._channels))
 
     async def _meet(self, sessions: list[Session]) -> None:
         """Looks up the sessions that are new to this migration."""
@@ -127,13 +133,17 @@ class Writing:
         kept = await gather(*map(self._store.session, new))
         for session, there in zip(new.values(), kept, strict=True):
             first = self._named(session)
+            self._forgotten.meet(first)
             self._talks[session.id] = talk = Talk(first, there)
             self._tally.count("sessions", "found")
             if there is not None and there.channel.key != first.channel.key:
-                talk.refused = (
-                    f"The session {_said(session.id)} is kept in {there.channel.safe_name} already, and here stands in "
-                    f"{first.channel.safe_name}: nothing of it is taken."
-                )
+                talk.refused = f"{_elsewhere(session.id, 'is kept', there, first)}: nothing of it is taken."
+
+    def _place(self, channel: Channel, asked: _Page) -> None:
+        if self._forgotten.is_theirs(channel):
+            self._unwanted.add(channel.key)
+        else:
+            asked.channels.append(channel)
 
     def _talk(self, id: str) -> Talk | None:
         return self._talks.get(id) or self._ended.get(id)
@@ -144,8 +154,14 @@ class Writing:
     def _hear(self, session: Session, spot: Spot, asked: _Page) -> None:
         talk = self._talks.get(session.id) or self._ended[session.id]
         if talk.heard:
-            talk.final = self._named(session)
-            asked.ended[session.id] = talk
+            final = self._named(session)
+            if final.channel.key == talk.first.channel.key:
+                talk.final = final
+                asked.ended[session.id] = talk
+            elif not talk.refused:
+                self._tally.refuse(
+                    Refused(spot, f"{_elsewhere(session.id, 'was given', talk.first, final)}: it stays as it was.")
+                )
         elif talk.refused:
             self._tally.refuse(Refused(spot, talk.refused), "sessions")
         talk.heard = True
@@ -162,17 +178,18 @@ class Writing:
         if message.session_id in self._ended:
             asked.ended[message.session_id] = talk
         named = self._names.naming.message(message)
-        if self._terms.since is not None and message.at < self._terms.since:
-            talk.left_out += 1
-            self._tally.count("messages", "left_out")
-        elif self._forgotten.said(named, talk.first.channel, after=talk.quiet):
+        if self._forgotten.said(named, talk.first.channel, after=talk.quiet):
             talk.silence()
             talk.left_out += 1
             self._forgotten.note(named)
             self._tally.count("messages", "left_out")
             self._tally.forgotten += 1
+            return
+        talk.quiet = False
+        if self._terms.since is not None and message.at < self._terms.since:
+            talk.left_out += 1
+            self._tally.count("messages", "left_out")
         else:
-            talk.quiet = False
             self._tally.name(named.sender)
             asked.lines.append((talk, taken, self._forgotten.unmarked(named)))
 
@@ -191,6 +208,7 @@ class Writing:
             self._tally.count("channels", "known")
             if _is_nameless(there) and not _is_nameless(channel):
                 await self._store.keep_channel(channel)
+                self._tally.renamed += 1
 
     async def _keep_lines(self, lines: list[tuple[Talk, Taken, Message]]) -> None:
         await self._keep_channels([talk.first.channel for talk, _, _ in lines])
@@ -219,7 +237,7 @@ class Writing:
 
     async def _whole(self, taken: Taken, message: Message) -> Message:
         """The message with its files, unless it is kept already."""
-        if not taken.files or await self._store.message(message.id):
+        if self._files is None or not taken.files or await self._store.message(message.id):
             return message
         if message.origin and await self._store.find(message.origin):
             return message
@@ -257,23 +275,34 @@ class Writing:
             self._tally.refuse(Refused(spot, why), "messages")
 
     async def _keep_records(self, records: list[tuple[Record, Spot]]) -> None:
-        wanted: dict[tuple[str, str], Record] = {}
-        for record, _ in records:
+        wanted: dict[tuple[str, str], tuple[Record, Spot]] = {}
+        for record, spot in records:
             self._tally.count("records", "found")
             if self._forgotten.about(record):
                 self._tally.forgotten += 1
                 self._tally.count("records", "left_out")
-            elif (record.kind, record.id) in wanted:
+            elif first := wanted.get((record.kind, record.id)):
+                wanted[record.kind, record.id] = self._joined(first[0], record, spot), first[1]
                 self._tally.count("records", "known")
             else:
-                wanted[record.kind, record.id] = record
-        kept = await gather(*(self._store.record(type(record), record.id) for record in wanted.values()))
-        new = [record for record, there in zip(wanted.values(), kept, strict=True) if there is None]
+                wanted[record.kind, record.id] = record, spot
+        kept = await gather(*(self._store.record(type(record), record.id) for record, _ in wanted.values()))
+        new = [
+            record if there is None else self._joined(there, record, spot)
+            for (record, spot), there in zip(wanted.values(), kept, strict=True)
+        ]
+        new = [record for record, there in zip(new, kept, strict=True) if record != there]
         if new:
             await self._store.keep(*new)
         self._tally.count("records", "known", len(kept) - len(new))
         for record in new:
             self._tally.take("records", record)
+
+    def _joined(self, first: Record, more: Record, spot: Spot) -> Record:
+        if odds := at_odds(first, more):
+            keys = ", ".join(map(_said, odds))
+            self._tally.note(spot, f"the profile of {_said(first.id)} says something else already, which stays: {keys}")
+        return joined(first, more)
 
     def _greet(self, persona: Persona, spot: Spot) -> None:
         self._tally.count("personas", "found")
@@ -326,6 +355,13 @@ class Writing:
 
 def _is_nameless(channel: Channel) -> bool:
     return channel.front == "discord" and channel.name in ("", channel.id, channel.parent_id)
+
+
+def _elsewhere(id: str, how: str, there: Session, here: Session) -> str:
+    return (
+        f"The session {_said(id)} {how} in {there.channel.safe_name} already, and here stands in "
+        f"{here.channel.safe_name}"
+    )
 
 
 def _said(text: str) -> str:

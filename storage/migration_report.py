@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from .errors import Unavailable
 from .legacy import Refused, Spot, Terms
 from .model import Sender, Value
 
@@ -60,16 +63,23 @@ class Report(Value):
     dry_run: bool
     started_at: datetime
     finished_at: datetime | None = None
+    failed: str = ""
+    """Why it did not come to its end; empty where it did."""
     messages: Count
     sessions: Count
     channels: Count
     records: Count
+    """Memories, profiles, settings and the like."""
     personas: Count
+    others: Count
+    """Files, lines and whatever else a reader could make none of these of: all of them refused."""
     files: Files
+    renamed: int
+    """Channels that were known by their ids only, and have a name now."""
     forgotten: int
     """Messages and records that were left out because somebody asked to be forgotten."""
     refused: int
-    """Everything that was refused, by the reader or here."""
+    """Everything that was refused, by the reader or here: the sum over all kinds."""
     verified: int
     """Messages that were read back and are what the source says."""
     sha256: str
@@ -79,6 +89,10 @@ class Report(Value):
     refused_items: tuple[Item, ...]
     """The first thousand."""
     notes: tuple[str, ...]
+    beside: tuple[str, ...]
+    """What of the source looks like another format, which this run did not read."""
+    whose: tuple[str, ...]
+    """The other bots whose talk is in the source, as its folders say."""
 
 
 class Tally:
@@ -87,7 +101,9 @@ class Tally:
     def __init__(self, scratch: Path) -> None:
         self.of = {kind: dict.fromkeys(Count.model_fields, 0) for kind in _KINDS}
         self.of["files"] = dict.fromkeys(Files.model_fields, 0)
-        self.forgotten = self.refused = self.verified = 0
+        self.forgotten = self.renamed = self.refused = self.verified = 0
+        self.beside: tuple[str, ...] = ()
+        self.whose: tuple[str, ...] = ()
         self.items: list[Item] = []
         self._aside = scratch / _ASIDE
         self._aside.unlink(missing_ok=True)
@@ -101,12 +117,13 @@ class Tally:
         self.of[kind][what] += many
 
     def refuse(self, refused: Refused, kind: str = "") -> None:
-        """Notes what was refused; with its kind, where that is known."""
+        """Notes what was refused; with its kind where that is known, and then it was counted as found before."""
         spot = refused.spot
         item = Item(file=spot.file, line=spot.line, item=spot.item, reason=refused.reason)
         self.refused += 1
-        if kind:
-            self.count(kind, "refused")
+        if not kind:
+            self.count("others", "found")
+        self.count(kind or "others", "refused")
         if len(self.items) < LISTED:
             self.items.append(item)
         self._waiting.append(item.model_dump_json())
@@ -129,13 +146,20 @@ class Tally:
         self._sum += int.from_bytes(sha256(f"{kind}:{item.model_dump_json()}".encode()).digest())
 
     def flush(self) -> None:
-        """Writes aside what was refused since it was called last. Blocks."""
+        """Writes aside what was refused since it was called last. Blocks; raises `Unavailable`."""
         if self._waiting:
-            with self._aside.open("a", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in self._waiting)
+            try:
+                with self._aside.open("a", encoding="utf-8") as file:
+                    file.writelines(f"{line}\n" for line in self._waiting)
+            except OSError as error:
+                raise Unavailable(
+                    f"What was refused is listed in {self._aside.parent}, which cannot be written to "
+                    f"({error.strerror}): make room there, then do the same again: it goes on from there."
+                ) from error
             self._waiting = []
 
-    def report(self, source: Path, format: str, terms: Terms, dry_run: bool) -> Report:
+    def report(self, source: Path, format: str, terms: Terms, dry_run: bool, failed: str = "") -> Report:
+        """What came of it so far."""
         more = [f"… and {self._more_notes:,} more of these"] if self._more_notes else []
         return Report(
             source=str(source),
@@ -145,8 +169,10 @@ class Tally:
             since=terms.since,
             dry_run=dry_run,
             started_at=terms.at,
+            failed=failed,
             files=Files(**self.of["files"]),
             **{kind: Count(**self.of[kind]) for kind in _KINDS},
+            renamed=self.renamed,
             forgotten=self.forgotten,
             refused=self.refused,
             verified=self.verified,
@@ -154,22 +180,34 @@ class Tally:
             unmapped=tuple(self._unmapped),
             refused_items=tuple(self.items),
             notes=(*self._notes, *more),
+            beside=self.beside,
+            whose=self.whose,
         )
+
+
+def ready(path: Path) -> None:
+    """Makes the place of a report, which nobody but its owner may read, so that it is known early whether that can be.
+    Blocks; raises `OSError`."""
+    folder = path.absolute().parent
+    for each in reversed([folder, *folder.parents]):
+        each.mkdir(mode=0o700, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is no file", str(path))
+    os.close(os.open(aside(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
 
 
 def write(report: Report, scratch: Path, path: Path) -> None:
     """Writes the report as JSON with every refused item, which `scratch` of the migration's terms still has, whole or
     not at all. Blocks; raises `OSError`."""
+    ready(path)
     fields = report.model_dump(mode="json", exclude={"refused_items"})
     head = json.dumps(fields, indent=2, ensure_ascii=False).removesuffix("\n}")
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.new")
-    with aside.open("w", encoding="utf-8", errors="replace") as file:
+    with aside(path).open("w", encoding="utf-8", errors="replace") as file:
         file.write(f'{head},\n  "refused_items": [')
         for number, line in enumerate(_lines(scratch / _ASIDE)):
             file.write(f"{',' if number else ''}\n    {line.strip()}")
         file.write("\n  ]\n}\n")
-    aside.replace(path)
+    aside(path).replace(path)
 
 
 def shown(spot: Spot | Item) -> str:
@@ -178,10 +216,15 @@ def shown(spot: Spot | Item) -> str:
     return f"{place} {spot.item}".rstrip()
 
 
+def aside(path: Path) -> Path:
+    """Where a report is until it is whole."""
+    return path.with_name(f".{path.name}.new")
+
+
 def _lines(path: Path) -> Iterator[str]:
     if path.exists():
         with path.open(encoding="utf-8") as file:
             yield from file
 
 
-_KINDS = ("messages", "sessions", "channels", "records", "personas")
+_KINDS = ("messages", "sessions", "channels", "records", "personas", "others")

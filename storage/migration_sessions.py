@@ -60,7 +60,8 @@ class Talk:
             return final if self.taken or empty else None
         if UNFINISHED in self.kept.metadata:
             return _resumed(self.kept, self.first, final)
-        return _grown(self.kept, final) if self.taken else None
+        late = self.kept.last_at < final.last_at and not self.left_out  # cut off where its end was being written
+        return _grown(self.kept, final) if self.taken or late else None
 
     def _decent(self, session: Session) -> Session:
         """A session without the words that may quote somebody who asked to be forgotten."""

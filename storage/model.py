@@ -186,6 +186,8 @@ class Message(Value):
     at: datetime
     reply_to: str | None = None
     """For a person's line the origin it replies to; for an answer the id of the message it answers."""
+    asker: str | None = None
+    """The id of the one who was answered, told by a store once the question is removed for good; until then None."""
     outcome: Outcome = "whole"
     usage: Usage | None = None
     receipts: tuple[Receipt, ...] = ()

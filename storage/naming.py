@@ -67,7 +67,12 @@ class Naming:
 
     def session(self, session: Session) -> Session:
         """A session with its channel and its people."""
-        people = tuple(map(self.sender, session.participants)) if self.people else session.participants
+        people = session.participants
+        if self.people:  # of whom two may be one
+            known: dict[tuple[str, str], Sender] = {}
+            for each in map(self.sender, people):
+                known.setdefault((each.type, each.id), each)
+            people = tuple(known.values())
         return _with(session, channel=self.channel(session.channel), participants=people)
 
     def message(self, message: Message) -> Message:
@@ -95,8 +100,9 @@ class Naming:
             case Spent() if person := self.people.get(record.user_id):
                 return _with(record, user_id=person.id)
             case Template():
-                people = tuple(self.people[each].id if each in self.people else each for each in record.people)
-                return _with(record, audience=self._whom(record.audience), by=self.sender(record.by), people=people)
+                people = dict.fromkeys(self.people[id].id if id in self.people else id for id in record.people)
+                by = self.sender(record.by)
+                return _with(record, audience=self._whom(record.audience), by=by, people=tuple(people))
         return record
 
     def _signed(self, mark: Mark) -> Mark:

@@ -127,10 +127,13 @@ class Tombstone(Record):
 
 
 class Opening(Value):
-    """A line that a session begins with."""
+    """A line that a session begins with: words of the configuration, or what somebody said."""
 
     role: Literal["user", "assistant"]
-    text: str
+    text: str = ""
+    """Its words, where nobody has said it."""
+    line: str = ""
+    """The id of the message that it is. The words stand there alone, so that what becomes of them is true here too."""
 
 
 class Template(Record):
@@ -139,10 +142,11 @@ class Template(Record):
     kind = "template"
     name: str
     audience: str
-    """Where it is offered: the key of a channel, `guild:id`, or `bot` for everywhere."""
+    """Where it is offered: the key of a channel, or `bot` for everywhere."""
     by: Sender
     people: tuple[str, ...] = ()
-    """The ids of those who took part in the session it was drawn from, who may be quoted in it."""
+    """The ids of those who may be quoted in it: who took part in the session it was drawn from, who said its opening,
+    and who is answered there."""
     title: str = ""
     persona: str | None = None
     tags: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from .archive import Archive
 from .backend import Store
 from .blobs import Blobs
 from .durable import in_thread, remove
-from .forgetting import forget, pages
+from .forgetting import forget, pages, sessions_of
 from .place import Folder
 from .unpacking import description, restore_archive
 
@@ -56,8 +56,7 @@ async def _scratch(bot: str, work: Path) -> AsyncIterator[Store]:
 
 
 async def _knows(store: Store, user_id: str) -> bool:
-    return bool(
-        (await store.talk_of(user_id, limit=1)).items
-        or (await store.sessions_with(user_id, limit=1)).items
-        or (await store.marked_by(user_id, limit=1)).items
-    )
+    if (await store.talk_of(user_id, limit=1)).items or (await store.marked_by(user_id, limit=1)).items:
+        return True
+    async with aclosing(sessions_of(store, user_id)) as found:
+        return await anext(found, None) is not None

@@ -16,7 +16,7 @@ class Sought:
     channel_keys: Collection[str] | None = None
     session_ids: Collection[str] | None = None
     tags: Collection[str] = ()
-    """The session has all of them."""
+    """The session has all of them, in capitals or not."""
     starred: bool | None = None
     archived: bool | None = None
     people: Collection[str] | None = None
@@ -45,7 +45,7 @@ class Sought:
         return (
             (self.channel_keys is None or session.channel.key in self.channel_keys)
             and (self.session_ids is None or session.id in self.session_ids)
-            and set(self.tags) <= set(session.tags)
+            and {tag.casefold() for tag in self.tags} <= {tag.casefold() for tag in session.tags}
             and self.starred in (None, session.starred)
             and self.archived in (None, session.archived)
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from . import connect
-from .backend import Freezes, Snapshots, Store, Watched
+from .backend import OLDEST, Freezes, Snapshots, Store, Watched
 from .backends.changes import (
     Amend,
     Append,
@@ -27,7 +27,16 @@ from .backends.changes import (
     unwatched,
 )
 from .backup import workspace
-from .copying import PAGE, Contents, CopyDiffers, contents, pages
+from .copying import (
+    PAGE,
+    Contents,
+    CopyDiffers,
+    contents,
+    every_message,
+    every_record,
+    every_session,
+    pages,
+)
 from .errors import StorageError, Unavailable
 from .matching import append_all, match, match_channel, match_message, match_record, match_session, same
 from .model import Counts, Message, Session
@@ -50,20 +59,38 @@ class Survey:
     known: bool
     """Whether it is empty, or holds some of this talk: an earlier copy."""
     ahead: bool
-    """Whether something was said in it since that the source does not know."""
+    """Whether it holds something that the source does not know: said in it since, or removed from the source."""
 
 
 async def survey(source: Store, target: Store) -> Survey:
-    """Looks at the oldest and the newest of what a target holds."""
+    """Looks at what a target holds: at all of it where it is an earlier copy."""
     counts, newest = await target.counts(), await target.read(limit=PAGE, deleted=True)
-    if not newest.items:
-        return Survey(counts, True, False)
-    oldest = await target.read(cursor="oldest", limit=PAGE, deleted=True)
-    both = (*newest.items[::-1], *oldest.items)
-    known = [await source.message(message.id) is not None for message in both]
-    last = (await source.read(limit=1, deleted=True)).items
-    ahead = not known[0] and (not last or both[0].at > last[0].at)
-    return Survey(counts, any(known), ahead)
+    oldest = await target.read(cursor=OLDEST, limit=PAGE, deleted=True)
+    known = [await source.message(message.id) is not None for message in (*newest.items, *oldest.items)]
+    return Survey(counts, any(known) or not known, not all(known) or await _holds_more(source, target))
+
+
+async def _holds_more(source: Store, target: Store) -> bool:
+    """Whether a target holds a message, a session or a record that the source does not, or a later state of a
+    record. What was copied stands in the same order in both, so few messages are looked up one by one."""
+    passed: set[str] = set()
+    async with aclosing(every_message(source)) as mine:
+        async for page in every_message(target):
+            passed.update(message.id for message in await anext(mine, []))
+            others = [message.id for message in page if message.id not in passed]
+            if None in await asyncio.gather(*map(source.message, others)):
+                return True
+            passed.difference_update(message.id for message in page)
+            if len(passed) > 20 * PAGE:  # the target lacks these: they are looked up, should they come after all
+                passed.clear()
+    async for sessions in every_session(target):
+        if None in await asyncio.gather(*(source.session(session.id) for session in sessions)):
+            return True
+    async for records in every_record(target):
+        there = await asyncio.gather(*(source.record(type(record), record.id) for record in records))
+        if any(mine is None or mine.at < theirs.at for mine, theirs in zip(there, records, strict=True)):
+            return True
+    return False
 
 
 async def copied(source: Store, target: Store, *, tell: Tell = silent) -> Contents:

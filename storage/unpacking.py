@@ -26,8 +26,10 @@ from .place import PIECE
 from .records import Spent, Tombstone
 from .retention import TAKEN
 
-_MEMBERS, _BYTES, _SMALL, _LINE = 100_000, 1 << 40, 1 << 26, 1 << 26
-"""The most that is read: members, bytes in all, bytes of a manifest or a session, bytes of a message."""
+MEMBERS = 500_000
+"""The most files that a zip may hold: what is known of them takes half a gigabyte of memory."""
+_BYTES, _MANIFEST, _SMALL, _LINE = 1 << 40, 1 << 28, 1 << 26, 1 << 26
+"""The most that is read: bytes in all, bytes of a manifest, of a session, of a message."""
 _PAGE = 200
 
 
@@ -65,7 +67,7 @@ async def restore_archive(path: Path, store: Store, blobs: Blobs | None = None) 
                 where = f"in {kept.channel.safe_name}, and in the archive in {session.channel.safe_name}"
                 raise BadArchive(path, f"the session {session.id[:80]} is kept {where}")
             async for page in messages:
-                people.update(message.sender.id for message in page)
+                people.update(id for message in page for id in (message.sender.id, message.asker) if id)
     files = await _restore_files(path, blobs)
     back = new = known = 0
     async with aclosing(read_archive(path)) as sessions:
@@ -266,7 +268,7 @@ def wrong_with(opened: zipfile.ZipFile) -> str:
     """What speaks against a zip from a stranger, before anything in it is read; empty where nothing does."""
     entries = opened.infolist()
     names = {entry.filename for entry in entries}
-    if len(entries) > _MEMBERS or sum(entry.file_size for entry in entries) > _BYTES:
+    if len(entries) > MEMBERS or sum(entry.file_size for entry in entries) > _BYTES:
         return "it holds more than any archive of this program"
     if len(names) < len(entries):
         return "it holds two files of one name"
@@ -275,7 +277,7 @@ def wrong_with(opened: zipfile.ZipFile) -> str:
             return f"it holds a file with the path {said(entry.filename)}"
         if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return f"{said(entry.filename)} in it is packed in a way that is not known here"
-    if MANIFEST not in names or opened.getinfo(MANIFEST).file_size > _SMALL:
+    if MANIFEST not in names or opened.getinfo(MANIFEST).file_size > _MANIFEST:
         return f"it has no {MANIFEST}, so it is not an archive of this program"
     return ""
 

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from .legacy.reading import flat, known_id, told, when, words
+from .legacy.reading import TIMELESS, flat, known_id, told, when, words
+from .legacy.talks import plain
 from .model import (
     Attachment,
     Channel,
@@ -169,7 +170,7 @@ def message_from_v3(value: Mapping[str, Any], session: Session, zone: tzinfo, be
         parts=parts,
         at=at,
         reply_to=foreign_id(session.id, parent) if parent else None,
-        metadata={"from": "flatfile_v3", **({"legacy_id": legacy} if legacy else {}), **extra},
+        metadata={"from": "flatfile_v3", **_legacy(legacy), **extra},
     )
 
 
@@ -189,7 +190,7 @@ def session_from_v3(value: Mapping[str, Any], channel: Channel, zone: tzinfo, at
         for each in people
     }
     return Session(
-        id=foreign_session_id(channel, legacy, opened),
+        id=foreign_session_id(channel, legacy, when(value.get("created_at"), zone) or TIMELESS),
         channel=channel,
         type=_KINDS.get(str(value.get("type")), "chat"),
         title=words(value.get("title")) or "",
@@ -206,7 +207,7 @@ def session_from_v3(value: Mapping[str, Any], channel: Channel, zone: tzinfo, at
         closed_at=None if value.get("active") is True else max(opened, when(value.get("updated_at"), zone) or opened),
         metadata={
             "from": "flatfile_v3",
-            **({"legacy_id": legacy} if legacy else {}),
+            **_legacy(legacy),
             **left,
             **flat({"participants": roles if any(roles.values()) else None}),
             **flat(value.get("metadata"), _OURS),
@@ -223,11 +224,11 @@ def memory_from_v3(value: Mapping[str, Any], audience: str, subject: str, zone: 
     text = words(value.get("content"))
     if not text:
         return "It has no content."
-    embedding = value.get("embedding")
+    embedding, legacy = value.get("embedding"), told(value.get("id") or "")
     numbers = embedding if isinstance(embedding, list) and embedding else None
     try:
         return Memory(
-            id=f"v3-{told(value.get('id') or known_id(at, text))}",
+            id=foreign_id(audience, legacy or known_id(TIMELESS, text)),
             at=when(value.get("timestamp"), zone) or at,
             type=value["type"],
             audience=audience,
@@ -238,21 +239,26 @@ def memory_from_v3(value: Mapping[str, Any], audience: str, subject: str, zone: 
             touched_at=when(value.get("last_accessed"), zone),
             access_count=max(0, int(value.get("access_count") or 0)),
             source=words(value.get("source_id")),
-            links=tuple(f"v3-{each}" for each in _texts(value, "associations")),
-            metadata={"from": "flatfile_v3", **flat(value.get("metadata"), _OURS)},
+            links=tuple(foreign_id(audience, each) for each in _texts(value, "associations")),
+            metadata={"from": "flatfile_v3", **_legacy(legacy), **flat(value.get("metadata"), _OURS)},
         )
     except (TypeError, ValueError):
         return "Its numbers (importance, access_count, embedding) are none."
 
 
-def foreign_id(session: str, legacy: str) -> str:
-    """The id of a message that has one of another program's; the same for each reference to it."""
-    return f"v3-{hashlib.sha256(f'{session}/{legacy}'.encode()).hexdigest()[:24]}"
+def foreign_id(of: str, legacy: str) -> str:
+    """The id of a message of a session, or of a memory of an audience, that has one of another program's; the same for
+    each reference to it."""
+    return f"v3-{hashlib.sha256(f'{of}/{legacy}'.encode()).hexdigest()[:24]}"
 
 
 def foreign_session_id(channel: Channel, legacy: str, opened: datetime) -> str:
     """An id like the others' for a session that has one of another program's."""
     return f"{opened.astimezone(UTC):%Y-%m-%d_%H-%M-%S}_{known_id(opened, 'v3', channel.key, legacy)[-8:]}"
+
+
+def _legacy(id: str) -> dict[str, str]:
+    return {"legacy_id": id} if id else {}
 
 
 def _own(value: Mapping[str, Any], kind: type[Model], shown: Any) -> Model | None:
@@ -262,7 +268,7 @@ def _own(value: Mapping[str, Any], kind: type[Model], shown: Any) -> Model | Non
     if ours is None:
         return None
     try:
-        found = kind.model_validate(ours)
+        found = kind.model_validate(plain(ours))
     except ValidationError:
         return None
     return found if shown(found) == dict(value) else None
@@ -299,7 +305,7 @@ def _parts(value: Mapping[str, Any]) -> tuple[Part, ...] | str:
                 call_id=told(each.get("call_id") or ""),
                 tool=told(each.get("tool_id") or ""),
                 function=told(each.get("function") or ""),
-                arguments=each.get("arguments"),
+                arguments=plain(each.get("arguments")),
             )
             for each in calls
         ]
@@ -307,7 +313,7 @@ def _parts(value: Mapping[str, Any]) -> tuple[Part, ...] | str:
             ToolResponse(
                 call_id=told(each.get("call_id") or ""),
                 tool=told(each.get("tool_id") or ""),
-                result=each.get("result"),
+                result=plain(each.get("result")),
                 error=words(each.get("error")),
             )
             for each in responses

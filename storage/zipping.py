@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import IO
 
 from .archive import Member
+from .blobs import Blobs, Damaged
 from .durable import in_thread
+from .place import Missing
 
 Members = AsyncIterator[tuple[str, AsyncIterable[bytes]]]
 _PACKED = ("attachments/",)
@@ -36,6 +38,25 @@ async def zipped(
         yield await in_thread(draft.finish)
     finally:
         draft.drop()
+
+
+async def begun(blobs: Blobs, hash: str) -> AsyncGenerator[bytes, None] | None:
+    """The bytes of a file that was just found sound, on their way; None where it is gone or damaged all the same.
+
+    Should that come out only later, `Damaged` or `Missing` is raised: a part of a file may not pose as all of it."""
+    chunks = blobs.read(hash)
+    try:
+        first = await anext(chunks, b"")
+    except (Damaged, Missing):
+        return None
+    return _from(first, chunks)
+
+
+async def _from(first: bytes, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
+        yield first
+        async for chunk in chunks:
+            yield chunk
 
 
 class _Draft:

@@ -194,6 +194,7 @@ def _message(draw: st.DrawFn, number: int, sessions: list[Session]) -> Message:
         parts=draw(_PARTS),
         at=at,
         reply_to=draw(st.sampled_from([None, "m0", "discord:100:0"])),
+        asker=draw(st.sampled_from([None, "7"])),
         outcome=draw(st.sampled_from(["whole", "stopped", "cut"])),
         usage=draw(st.none() | _USAGE),
         receipts=draw(st.sampled_from([(), (Receipt(origin=f"discord:100:{number + 1000}", page=0),)])),

@@ -126,7 +126,7 @@ async def test_whoever_gives_up_while_an_answer_begins_is_not_charged_for_it() -
                 await asyncio.sleep(0)
             beginning.cancel()
             await asyncio.wait((beginning,))
-            await pieces.aclose()  # type: ignore[attr-defined]
+            await pieces.aclose()
             answers = sum(line.startswith("Sage: ") for line in await room.transcript())
             assert w.bot.quotas.used("id-Ana")["day"].answers == answers
         assert server.asks

@@ -17,9 +17,10 @@ from bots.cli_cleanup import import_
 from bots.cli_export import export
 from bots.export_order import order
 from bots.terminal import Door
+from storage.backend import Store
 from storage.blobs import Blobs
 from storage.copying import contents
-from storage.model import Attachment
+from storage.model import Attachment, Text
 from storage.place import Folder
 from storage.rootlock import RootLock
 from tests.test_cli_cleanup import House
@@ -126,6 +127,30 @@ def test_what_was_exported_whole_is_imported_whole(house: House, tmp_path: Path)
     assert "0 messages, 0 sessions" in other.run(import_, "sage.zip", "--to", "sage").output
 
 
+BROKEN = "1 picture cannot be shown, and is named instead."
+
+
+async def broken(store: Store, root: Path) -> None:
+    blob = await Blobs(Folder(root / "attachments"), root).keep(once(b"no picture"), limit=99)
+    picture = Attachment(type="image", name="cat.png", url="https://cdn.example/c", blob=blob.hash, size=blob.size)
+    await talk(store, line(999, parts=(picture, Text(text="a letter of mine: \U000f1234"))))
+
+
+@pytest.mark.parametrize("zipped", [(), ("--zip", "--with-files")])
+def test_what_a_document_lacks_is_said_beside_it(zipped: tuple[str, ...], house: House) -> None:
+    async def fill_more() -> None:
+        store = await storage.connect("sage", house.root)
+        await broken(store, house.root)
+        await store.close()
+
+    asyncio.run(fill_more())
+    done = run(house, "--form", "pdf", "--json", "-o", "all.pdf", *zipped)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["form"] == "pdf"
+    assert "U+F1234" in done.stderr
+    assert done.stderr.splitlines()[-1] == BROKEN
+
+
 async def digest(root: Path) -> str:
     store = await storage.connect("sage", root)
     try:
@@ -148,6 +173,10 @@ async def test_a_running_bot_exports_through_its_door(tmp_path: Path) -> None:
             assert len(json.loads((tmp_path / "all.json").read_text())["messages"]) == 300
             dry = await asyncio.to_thread(CliRunner().invoke, export, [*args, "--dry-run"])
             assert "300 messages in 1 sessions" in dry.output
+            await broken(w.store, house.root)
+            drawn = [*args[:2], "docx", "-o", str(tmp_path / "all.docx"), *args[-2:]]
+            done = await asyncio.to_thread(CliRunner().invoke, export, drawn)
+            assert (done.exit_code, done.stderr) == (0, f"{BROKEN}\n")
             wrong = await asyncio.to_thread(CliRunner().invoke, export, [*args, "--force", "--session", "nope"])
             assert "There is no session 'nope'" in wrong.output
         finally:

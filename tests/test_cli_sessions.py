@@ -107,7 +107,7 @@ def hits(told: Any) -> list[str]:
 
 def test_sessions_are_listed_and_narrowed_down(house: House) -> None:
     lines = house.run("list", "sage").stdout.splitlines()
-    assert lines[1] == "2026-03-02 13:00  black tea, then  in general, 1 messages  s2"
+    assert lines[1] == "2026-03-02 13:00  black tea, then  in general, 1 message  s2"
     assert "\x1b" not in lines[0]
     assert ids(house.json("list", "sage")) == ["s3", "s2", "s1"]
     assert ids(house.json("list", "sage", "lapsang")) == ["s1"]
@@ -115,15 +115,53 @@ def test_sessions_are_listed_and_narrowed_down(house: House) -> None:
     assert ids(house.json("list", "sage", "--person", "ann")) == ["s3", "s1"]
     assert ids(house.json("list", "sage", "--until", "2026-03-02")) == ["s2", "s1"]
     assert ids(house.json("list", "sage", "--since", "2026-03-02T12:30")) == ["s3", "s2"]
-    assert ids(house.json("list", "sage", "--with-files")) == ["s3"]
+    assert ids(house.json("list", "sage", "--has-files")) == ["s3"]
     assert house.run("list", "sage", "--tag", "none").stdout == "There are no such sessions.\n"
+
+
+def test_a_list_is_as_long_as_asked_for_and_goes_on_where_it_was_cut(house: House) -> None:
+    first = house.json("list", "sage", "--limit", "2")
+    assert ids(first) == ["s3", "s2"]
+    assert ids(house.json("list", "sage", "--limit", "2", "--cursor", first["older"])) == ["s1"]
+    tea = house.json("list", "sage", "a", "--limit", "1")
+    assert ids(tea) == ["s3"]
+    assert ids(house.json("list", "sage", "a", "--limit", "5", "--cursor", tea["older"])) == ["s2", "s1"]
+    assert house.run("list", "sage", "--limit", "2").stderr == "There are older ones: raise --limit.\n"
+
+
+def test_archived_sessions_are_counted_where_they_are_not_listed_and_can_be_taken_up_again(house: House) -> None:
+    for name in ("s1", "s2"):
+        house.run("archive", "sage", name)
+    listed = house.run("list", "sage")
+    assert listed.stderr == "2 archived not shown: --archived lists what is archived.\n"
+    assert ids(house.json("list", "sage")) == ["s3"]
+    assert house.json("list", "sage", "--channel", "ann")["archived_not_shown"] == 0
+    assert house.run("resume", "sage", "s1").stdout.endswith("my tea is Lapsang  in general, 2 messages  s1\n")
+    assert house.json("show", "sage", "s1")["closed_at"] is None
+
+
+def test_people_personas_channels_and_tags_are_named_as_people_name_them(house: House) -> None:
+    async def more(store: Store) -> None:
+        line = Message(
+            id="x", session_id="s4", role="assistant", sender=ANN, persona="sage", parts=(Text(text="hm"),), at=NOON
+        )
+        other = GENERAL.model_copy(update={"id": "300"})
+        await store.append(Session(id="s4", channel=other, opened_at=NOON, last_at=NOON), line)
+
+    house.with_store(more)
+    assert ids(house.json("list", "sage", "--persona", "SAGE")) == ["s4"]
+    house.run("tag", "sage", "s1", "News")
+    assert ids(house.json("list", "sage", "--tag", "nEWS")) == ["s1"]
+    assert ids(house.json("list", "sage", "--person", "@BEN")) == ["s2", "s1"]
+    several = house.run("templates", "new", "sage", "general", "interview").stderr
+    assert "Several channels are called 'general': give the key of one: discord:100, discord:300." in several
 
 
 def test_what_was_said_is_searched_by_words_and_by_all_else(house: House) -> None:
     assert set(hits(house.json("search", "sage", "tea"))) == {"s1-0", "s2-0", "s3-0"}
     assert hits(house.json("search", "sage", "tea", "--person", "8")) == ["s2-0"]
     assert hits(house.json("search", "sage", "--person", "Ben")) == ["s2-0", "s1-1"]
-    assert hits(house.json("search", "sage", "--with-files", "--channel", "200")) == ["s3-0"]
+    assert hits(house.json("search", "sage", "--has-files", "--channel", "200")) == ["s3-0"]
     assert house.run("search", "sage", "cocoa").stdout == "Nothing that was said is like that.\n"
     (line,) = house.run("search", "sage", "secret").stdout.splitlines()
     assert line == "2026-03-03 13:00  Ann: a secret tea [31m [file: a.txt]  s3"
@@ -157,6 +195,8 @@ def test_sessions_are_branched_duplicated_and_merged(house: House) -> None:
         "Both would be archived. Nothing was changed.",
     ]
     assert not house.json("list", "sage", "--archived")["sessions"]
+    told = house.run("merge", "sage", "s2", "s1", "--dry-run").stdout
+    assert told.startswith("A session of 3 lines would be made, 2 of them")
     merged = house.json("merge", "sage", "s1", "s2")
     assert (merged["lines"], merged["came"]) == (3, 1)
     archived = house.json("list", "sage", "--archived")["sessions"]
@@ -174,19 +214,27 @@ def test_two_sessions_are_shown_side_by_side_and_as_a_page(house: House, tmp_pat
     page = tmp_path / "both.html"
     assert house.run("compare", "sage", "s1", "s2", "--html", str(page)).exit_code == 0
     assert "my cake is plum" in page.read_text("utf-8")
+    page.write_text("mine")
+    again = house.run("compare", "sage", "s1", "s2", "--html", str(page))
+    assert (again.exit_code, page.read_text()) == (1, "mine")
+    assert "is there already: choose another name, or write over it with --force." in again.stderr
+    assert house.run("compare", "sage", "s1", "s2", "--html", str(page), "--force").exit_code == 0
+    assert "my cake is plum" in page.read_text("utf-8")
     assert house.json("compare", "sage", "s1", "s1")["shared"] == 2
 
 
 def test_templates_are_listed_saved_used_and_removed(house: House) -> None:
     saved = house.json("templates", "save", "sage", "s1", "Tea", "--lines", "1")
-    assert (saved["name"], saved["opening"]) == ("Tea", [{"role": "user", "text": "my tea is Lapsang"}])
+    assert (saved["name"], saved["opening"]) == ("Tea", [{"role": "user", "text": "", "line": "s1-0"}])
     lines = house.run("templates", "list", "sage").stdout.splitlines()
     assert lines == [
-        "Interview  offered everywhere, by the configuration, 1 lines",
-        "Tea  offered in discord:100, by whoever runs the bot, 1 lines",
+        "Interview  offered everywhere, by the configuration, 1 line",
+        "Tea  offered in general (discord:100), by whoever runs the bot, 1 line",
     ]
     begun = house.json("templates", "new", "sage", "general", "interview")
     assert (begun["title"], begun["messages"]) == ("A talk", 1)
+    begun = house.json("templates", "new", "sage", "general", "tea")
+    assert [each["text"] for each in house.json("show", "sage", begun["id"])["lines"]] == ["my tea is Lapsang"]
     assert house.run("templates", "remove", "sage", "tea").stdout.startswith("Removed: Tea")
     assert len(house.json("templates", "list", "sage")["templates"]) == 1
 
@@ -194,6 +242,12 @@ def test_templates_are_listed_saved_used_and_removed(house: House) -> None:
 WRONG = [
     (("show", "sage", "none"), "There is no session 'none' here"),
     (("list", "sage", "--channel", "nowhere"), "There is no channel 'nowhere'"),
+    (("list", "sage", "--channel", "nowhere"), "there are: general, ann."),
+    (("list", "sage", "--person", "Nobody"), "Nobody called 'Nobody' is known here"),
+    (
+        ("search", "sage", "--persona", "none"),
+        "There is no persona 'none', and none of that name has spoken; there are: sage",
+    ),
     (("list", "sage", "--since", "soon"), "'soon' is no day: write it as 2026-03-02"),
     (("search", "sage"), "Say which words to look for"),
     (("merge", "sage", "s1", "s3"), "Only sessions of one place"),
@@ -249,23 +303,6 @@ async def test_a_running_bot_is_asked_at_its_door(tmp_path: Path) -> None:
             door.cancel()
             await asyncio.wait((door,))
             lock.release()
-
-
-async def test_whoever_may_see_only_some_channels_gets_nothing_of_the_others() -> None:
-    async with world() as w:
-        await fill(w.store)
-        orders = at_rest(w.bot.settings, w.store, w.clock.now)
-        keys = [GENERAL.key]
-        assert ids(await orders.do("list", {}, keys)) == ["s2", "s1"]
-        assert set(hits(await orders.do("search", {"text": "tea"}, keys))) == {"s1-0", "s2-0"}
-        assert hits(await orders.do("search", {"channel": "ann"}, keys)) == []
-        for verb in ("show", "star", "archive", "tag", "branch", "duplicate", "save_template"):
-            with pytest.raises(TroupeError, match="no session 's3'"):
-                await orders.do(verb, {"session": "s3", "tags": ["x"], "name": "x"}, keys)
-        for given in ({"session": "s1", "other": "s3"}, {"session": "s3", "other": "s1"}):
-            for verb in ("merge", "compare"):
-                with pytest.raises(TroupeError, match="no session 's3'"):
-                    await orders.do(verb, given, keys)
 
 
 async def test_an_order_that_nobody_knows_is_refused_in_a_sentence() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from html.parser import HTMLParser
+from time import monotonic
 
 from bots.comparing import Comparison, as_html, as_lines, compared
 from storage.model import Attachment, Message, Sender, Session, Text
@@ -22,7 +24,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        assert not [name for name, _ in attrs if name.startswith("on") or name in ("src", "href")]
+        assert not [name for name, _ in attrs if name.startswith("on") or name == "src"]
+        assert all((value or "").startswith("https://") for name, value in attrs if name == "href")
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
@@ -106,6 +109,28 @@ async def test_two_that_share_nothing_and_two_that_are_empty_are_shown_as_that()
         assert (await compared(w.store, first, second)).shared == 0
         assert sides(await compared(w.store, first, empty)) == [("left", "one", "")]
         assert (await compared(w.store, empty, empty)).rows == ()
+
+
+async def test_a_page_shows_words_as_they_were_meant() -> None:
+    async with world() as w:
+        first = await keep(w, "a", "**bold** and `code`", "[a](javascript:alert(1)) <https://e.example/>")
+        page = Page(as_html(await compared(w.store, first, await keep(w, "b", "- item"))))
+        assert {"strong", "code", "li"} <= page.tags
+        assert "bold" in page.words
+
+
+async def test_the_same_few_words_again_and_again_hold_nobody_up() -> None:
+    async with world() as w:
+        first = await keep(w, "a", *("ok" if number % 2 else "no" for number in range(500)))
+        second = await keep(w, "b", *("ok" if number % 3 else "no" for number in range(500)))
+        pauses, last = [0.0], monotonic()
+        comparing = asyncio.ensure_future(compared(w.store, first, second))
+        while not comparing.done():
+            await asyncio.sleep(0)
+            pauses.append(monotonic() - last)
+            last = monotonic()
+        assert max(pauses) < 0.5
+        assert (await comparing).shared > 300
 
 
 async def test_nothing_that_people_wrote_does_anything_in_the_page() -> None:

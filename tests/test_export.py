@@ -28,8 +28,8 @@ async def w() -> AsyncIterator[World]:
         yield w
 
 
-async def exported(w: World, form: Form, **options: Any) -> str:
-    conversations = Conversations(
+def conversations(w: World) -> Conversations:
+    return Conversations(
         w.store,
         w.bot.sessions,
         now=w.clock.now,
@@ -37,8 +37,11 @@ async def exported(w: World, form: Form, **options: Any) -> str:
         changed=w.bot._recent.forget,
         remembering=w.bot.remembering,
     )
+
+
+async def exported(w: World, form: Form, **options: Any) -> str:
     session = await w.room().session()
-    return (await conversations.export(session.id, form, bot="sage", options=Options(**options))).decode()
+    return (await conversations(w).export(session.id, form, bot="sage", options=Options(**options))).decode()
 
 
 async def test_markdown_has_names_and_times_and_nobody_poses_as_another(w: World) -> None:
@@ -103,6 +106,14 @@ async def test_times_are_shown_in_the_zone_that_is_asked_for(w: World) -> None:
     tokyo = ZoneInfo("Asia/Tokyo")
     assert "**Ana** (2026-03-02 18:00:00)" in await exported(w, "md", zone=tokyo)
     assert "18:00 JST" in await exported(w, "txt", zone=tokyo)
+
+
+async def test_what_the_file_lacks_is_told(w: World) -> None:
+    notes: list[str] = []
+    await w.room().say(ANA, "a letter of mine: \U000f1234", answer=False)
+    session = await w.room().session()
+    assert (await conversations(w).export(session.id, "pdf", bot="sage", noted=notes.append)).startswith(b"%PDF")
+    assert "U+F1234" in notes[0]
 
 
 async def test_the_files_name_is_safe_anywhere(w: World) -> None:

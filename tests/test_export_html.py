@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 
 from storage.backend import Store
 from storage.blobs import Blobs
-from storage.exports import Options
+from storage.exports import Export, Options
 from storage.exports.exported import exported
 from storage.exports.html_words import words
 from storage.exports.markdown import Bullets, CodeBlock, Link, Paragraph, Quote, Spoiler, Table, blocks, gist
 from storage.exports.markdown import Text as Words
 from storage.model import Attachment, Edit, Reaction, Sender, Text, ToolCall, Usage
-from storage.sought import EVERYTHING
 from tests.test_export_json import SESSION, here, line
 
 from .generating import NOON, SENDERS
@@ -41,7 +40,7 @@ async def once(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def page(store: Store, blobs: Blobs, **options: object) -> str:
-    told = exported(store, blobs, EVERYTHING, "html", Options(**options), bot="sage", at=NOON)  # type: ignore[arg-type]
+    told = exported(Export(store, blobs, "html", "sage", NOON, options=Options(**options)))  # type: ignore[arg-type]
     return b"".join([piece async for piece in told]).decode()
 
 

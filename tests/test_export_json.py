@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,16 +20,17 @@ from storage.amendments import Deleted, Edited
 from storage.backend import Store
 from storage.blobs import Blobs
 from storage.copying import contents
-from storage.exports import Options
+from storage.exports import Export, Form, Options
 from storage.exports.exported import exported
 from storage.exports.json_back import import_json, is_export
 from storage.exports.json_reading import BadExport
 from storage.exports.zip import zip_of
 from storage.forgetting import forget
-from storage.model import Message, Session, Text
+from storage.model import Annotation, Message, Reaction, Session, Text
 from storage.place import Folder
 from storage.records import Tombstone
 from storage.sought import EVERYTHING, Sought
+from tests.postgres import fresh_name, postgres_url
 
 from .generating import FILES, NOON, PLACES, SENDERS, Generated, fill, generated
 
@@ -61,7 +64,7 @@ async def written(pieces: AsyncIterator[bytes], path: Path) -> Path:
 
 
 async def as_json(store: Store, path: Path, options: Options = ALL, sought: Sought = EVERYTHING) -> Path:
-    return await written(exported(store, None, sought, "json", options, bot="sage", at=NOON), path)
+    return await written(exported(Export(store, None, "json", "sage", NOON, sought=sought, options=options)), path)
 
 
 def line(number: int, **fields: Any) -> Message:
@@ -105,7 +108,7 @@ async def test_a_zip_brings_the_attachments_back_as_well(told: Generated) -> Non
     with tempfile.TemporaryDirectory() as folder:
         async with place(Path(folder, "a")) as (one, files), place(Path(folder, "b")) as (other, brought):
             await fill(one, told, files)
-            zipped = zip_of(one, files, EVERYTHING, "json", ALL, bot="sage", at=NOON)
+            zipped = zip_of(Export(one, files, "json", "sage", NOON, options=ALL))
             path = await written(zipped, Path(folder, "all.zip"))
             assert is_export(path)
             await import_json(path, other, brought)
@@ -130,6 +133,72 @@ async def test_what_was_taken_back_is_in_it_only_where_that_is_asked_for(
     complete = (await as_json(store, tmp_path / "all.json")).read_text()
     assert "my secret" in complete
     assert "gone" in complete
+
+
+@pytest.mark.parametrize("sought", [EVERYTHING, Sought(channel_keys=("discord:100", "web:room"))])
+@pytest.mark.parametrize("meanwhile", [b'"channels"', b'"sessions"', b'"messages"'])
+@pytest.mark.parametrize("complete", [True, False])
+async def test_what_is_said_while_it_is_made_does_not_spoil_it(
+    sought: Sought,
+    meanwhile: bytes,
+    complete: bool,
+    here: tuple[Store, Blobs],
+    there: tuple[Store, Blobs],
+    tmp_path: Path,
+) -> None:
+    await talk(here[0], *(line(number) for number in range(300)))
+    export = Export(here[0], None, "json", "sage", NOON, sought=sought, options=Options(complete=complete))
+    told = False
+    with (tmp_path / "all.json").open("wb") as file:
+        async for piece in exported(export):
+            file.write(piece)
+            if meanwhile in piece and not told:
+                told = True
+                for number, where in ((1, PLACES[0]), (2, PLACES[3])):
+                    new = SESSION.model_copy(update={"id": f"new{number}", "channel": where})
+                    await here[0].append(new, line(1000 + number, session_id=new.id))
+                await talk(here[0], line(999))
+    brought = await import_json(tmp_path / "all.json", *there)
+    assert brought.messages >= 300
+    assert await there[0].message("m299") is not None
+
+
+async def test_a_store_that_can_stand_still_is_told_as_it_stood(tmp_path: Path) -> None:
+    store = await storage.connect(fresh_name(), tmp_path / "here", type="postgres", url=postgres_url())
+    try:
+        await talk(store, line(1))
+        told = b""
+        async for piece in exported(Export(store, None, "json", "sage", NOON, options=ALL)):
+            told += piece
+            await talk(store, line(2))
+        assert [message["id"] for message in json.loads(told)["messages"]] == ["m1"]
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("form", ["json", "md", "html"])
+async def test_what_others_put_on_somebodys_words_is_not_in_their_own_export(
+    form: Form, here: tuple[Store, Blobs]
+) -> None:
+    mine, other = SENDERS[0], SENDERS[1]
+    remarks = tuple(
+        Annotation(id=each.id, kind="remark", text=f"remark of {each.id}", sender=each, at=NOON)
+        for each in (mine, other)
+    )
+    reactions = tuple(Reaction(emoji=sign, sender=each, at=NOON) for sign, each in (("👍", mine), ("👎", other)))
+    await talk(here[0], line(1, annotations=remarks, reactions=reactions))
+    pieces = exported(Export(*here, form, "sage", NOON, person=mine.id))
+    told = b"".join([piece async for piece in pieces]).decode()
+    assert "remark of 7" in told
+    assert "👍" in told
+    assert "remark of 8" not in told
+    assert "👎" not in told
+
+
+def test_an_export_as_json_needs_nothing_that_only_pages_need() -> None:
+    loaded = "import sys, storage.exports.exported; print(*{'markdown_it', 'pygments', 'nh3'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == ""
 
 
 async def test_whoever_asked_to_be_forgotten_does_not_come_back(

@@ -177,3 +177,13 @@ def test_what_cannot_be_taken_is_told_and_the_rest_goes_in(tmp_path: Path) -> No
     for reason in ("'robot'", "'soon'", "'m1' was taken", "this is none", "circle", "'c-1' was taken", "no messages"):
         assert reason in reasons
     assert all(each.spot.line for each in found if isinstance(each, Refused))
+
+
+def test_what_names_nobody_is_nobodys_where_the_export_is_of_several_people(tmp_path: Path) -> None:
+    folder = put(
+        tmp_path / "x", talk(line("m1", "human", "whose?", 0), account={}), memories=[{"conversations_memory": "?"}]
+    )
+    (folder / "users.json").write_text(json.dumps([{"uuid": "u-1", "full_name": "Ann"}, {"uuid": "u-2"}]))
+    found = reading(folder)
+    assert {each.channel.parent_id for each in taken(found, Session)} == {"account"}
+    assert {each.subject for each in taken(found, Memory)} == {"user:account"}

@@ -16,6 +16,8 @@ import storage
 from storage.backend import Store
 from storage.blobs import Blobs
 from storage.copying import contents
+from storage.exports import Export
+from storage.exports.transcript import Wanted
 from storage.exports.v3 import members
 from storage.legacy import Persona, Refused, Taken, Terms, flatfile_v3
 from storage.legacy.source import Source
@@ -42,7 +44,7 @@ def items(found: list[Taken | Refused], kind: type[Any]) -> list[Any]:
 
 
 async def write(store: Store, blobs: Blobs | None, folder: Path, sought: Sought, *, complete: bool) -> None:
-    async for name, pieces in members(store, blobs, sought, complete=complete):
+    async for name, pieces in members(Export(store, blobs, "v3", "sage", NOON), Wanted(sought, complete=complete)):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         assert not target.exists()
@@ -298,3 +300,50 @@ def test_a_path_out_of_the_session_is_only_a_name(tmp_path: Path) -> None:
     assert not trick.files
     assert isinstance(trick.item, Message)
     assert trick.item.attachments[0].name == "profile.json"
+
+
+def _talk(folder: Path, at: str, user: str, **more: Any) -> None:
+    told = {"id": "s", "created_at": "2024-01-15T10:00:00Z", "participants": [{"id": user, "type": "user"}], **more}
+    put(folder, f"{at}/metadata.json", told)
+    message = {"id": "m", "sender": {"type": "user", "id": user}, "content": f"of {user}", "timestamp": 1705300000}
+    put(folder, f"{at}/messages/1_m.json", message)
+
+
+def test_memories_of_two_people_with_one_id_are_two(tmp_path: Path) -> None:
+    for user in ("ann", "ben"):
+        _talk(tmp_path / "v3", f"users/{user}/sessions/s", user)
+        memory = {"id": "1", "type": "episodic", "content": f"of {user}"}
+        put(tmp_path / "v3", f"users/{user}/memory/episodic/1.json", memory)
+    memories = items(reading(tmp_path / "v3"), Memory)
+    assert {(each.audience, each.text) for each in memories} == {("user:ann", "of ann"), ("user:ben", "of ben")}
+    assert len({each.id for each in memories}) == 2
+
+
+def test_what_stands_beside_a_session_is_taken_or_named(tmp_path: Path) -> None:
+    at = "users/ann/sessions/s"
+    _talk(tmp_path / "v3", at, "ann", context={"summary": "dogs"})
+    put(tmp_path / "v3", f"{at}/context/current.json", {"summary": "cats"})
+    put(tmp_path / "v3", "users/ann/sessions/empty/metadata.json", {"created_at": "2024-01-15T10:00:00Z"})
+    put(tmp_path / "v3", "users/ann/sessions/empty/insights/1.json", {"content": "Ship it"})
+    for name in ("context/history/h.json", "insights/i.json", "artifacts/plan.txt"):
+        put(tmp_path / "v3", f"{at}/{name}", {})
+        (tmp_path / "v3" / at / name).write_text("{torn")
+    found = reading(tmp_path / "v3")
+    empty, talk = items(found, Session)
+    assert (talk.context.summary, talk.metadata["earlier_context"]) == ("cats", '{"summary": "dogs"}')
+    (insight,) = [each for each in items(found, Message) if each.session_id == empty.id]
+    assert [note.text for note in insight.annotations] == ["Ship it"]
+    refused = sorted(each.spot.file.removeprefix(f"{at}/") for each in found if isinstance(each, Refused))
+    assert refused == ["artifacts/plan.txt", "context/history/h.json", "insights/i.json"]
+
+
+def test_a_panel_with_one_user_is_in_that_users_room(tmp_path: Path) -> None:
+    for user in ("ann", "ben"):
+        _talk(tmp_path / "v3", f"panels/of-{user}", user)
+        put(tmp_path / "v3", f"panels/of-{user}/context/history/1.json", {"summary": f"secret of {user}"})
+    both = [{"id": "ann", "type": "user"}, {"id": "ben", "type": "user"}]
+    _talk(tmp_path / "v3", "panels/of-both", "ann", participants=both)
+    found = reading(tmp_path / "v3")
+    rooms = {each.text: each.audience for each in items(found, Memory)}
+    assert rooms == {"secret of ann": "web:ann", "secret of ben": "web:ben"}
+    assert {each.channel.key for each in items(found, Session)} == {"web:ann", "web:ben", "web:panel-of-both"}

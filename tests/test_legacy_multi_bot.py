@@ -177,7 +177,8 @@ def test_of_a_shared_file_each_bot_gets_what_it_answered(program: Program, tmp_p
     assert read(program.folder, tmp_path).words == ["both", "sage to both"]
     found = read(program.folder, tmp_path, "spark")
     assert found.words == ["both", "spark to both", "to spark", "spark again", "unanswered"]
-    assert not found.refused
+    (again,) = found.refused
+    assert (again.spot.item, again.reason.endswith(", messages[0].")) == ("messages[1]", True)
 
 
 def test_without_ids_a_line_is_every_bots_that_answers_before_a_person_speaks_again(tmp_path: Path) -> None:
@@ -335,3 +336,11 @@ def test_what_other_programs_wrote_is_not_recognised(tmp_path: Path, content: An
             assert not multi_bot_json.recognise(source)
     with Source(tmp_path) as source:
         assert not multi_bot_json.recognise(source)
+
+
+def test_what_an_answer_answers_may_be_said_of_the_whole_conversation(tmp_path: Path) -> None:
+    question = {**line("hello", "2024-01-08T12:00:00"), "metadata": {"message_id": 5}}
+    told = [question, line("hi", "2024-01-08T12:00:01", "assistant")]
+    write(tmp_path / "data" / "sage" / "1_2.json", {"response_to_message_id": 5, "messages": told})
+    asked, answered = read(tmp_path / "data", tmp_path).messages
+    assert answered.reply_to == asked.id

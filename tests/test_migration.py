@@ -21,6 +21,7 @@ from storage.legacy import Persona, Refused, Spot, Taken, Terms
 from storage.legacy.cutting import cut
 from storage.legacy.source import Source
 from storage.migration import migrate
+from storage.migration_reading import BrokenOff
 from storage.migration_report import Report, write
 from storage.model import Attachment, Channel, Message, Receipt, Sender, Session, Text, message_id
 from storage.naming import Naming, Person, Room
@@ -50,7 +51,7 @@ class Told:
     def read(self, source: Source, terms: Terms) -> Iterator[Item]:
         yield from self.items[: self.stop]
         if self.stop is not None:
-            raise InterruptedError
+            raise KeyError("response_to")
 
 
 class House:
@@ -162,7 +163,7 @@ async def test_one_that_was_killed_goes_on_to_the_same_store(backend: str, tmp_p
         wanted = (await contents(house.store)).digest
     for stop in range(1, len(everything()) + 1):
         async with house_of(backend, tmp_path / str(stop)) as house:
-            with pytest.raises(InterruptedError):
+            with pytest.raises(BrokenOff):
                 await house.take(*everything(), stop=stop)
             report = await house.take(*everything())
             assert (await contents(house.store)).digest == wanted, stop
@@ -198,7 +199,7 @@ async def test_what_people_changed_since_stays(house: House) -> None:
 
 async def test_what_people_changed_between_a_kill_and_the_next_run_stays(house: House) -> None:
     items = everything()
-    with pytest.raises(InterruptedError):
+    with pytest.raises(BrokenOff):
         await house.take(*items, stop=3)
     (session,) = await house.store.sessions()
     await house.store.save_session(session.model_copy(update={"title": "Tea", "starred": True}))
@@ -333,3 +334,50 @@ async def test_many_refused_items_wait_on_the_disk(house: House, tmp_path: Path)
     assert (report.refused, len(report.refused_items)) == (3000, 1000)
     write(report, house.scratch, tmp_path / "r.json")
     assert len(json.loads((tmp_path / "r.json").read_text())["refused_items"]) == 3000
+
+
+async def test_a_session_that_is_given_again_in_another_channel_stays_where_it_was(house: House) -> None:
+    items = talk([line(0)])
+    last = items[-1]
+    assert isinstance(last, Taken)
+    assert isinstance(last.item, Session)
+    elsewhere = replace(last, item=last.item.model_copy(update={"channel": PRIVATE, "title": "moved"}))
+    report = await house.take(*items[:-1], elsewhere)
+    assert report.refused_items[0].reason.endswith(
+        "was given in 100_100 already, and here stands in 200_1: it stays as it was."
+    )
+    assert (report.refused, report.sessions.found, report.sessions.taken, report.messages.taken) == (1, 1, 1, 1)
+    (session,) = await house.store.sessions()
+    assert (session.channel.key, session.title, session.metadata) == (ROOM.key, "", {"from": "told"})
+
+
+async def test_where_a_reader_breaks_off_what_came_before_stays_and_it_is_said_what_to_do(house: House) -> None:
+    items = everything()
+    with pytest.raises(BrokenOff) as tried:
+        await house.take(*items, stop=5, dry_run=True)
+    assert "Nothing was written." in str(tried.value)
+    with pytest.raises(BrokenOff) as stopped:
+        await house.take(*items, stop=5)
+    assert str(stopped.value) == (
+        "The source cannot be read as told further than old.jsonl:3 (KeyError: 'response_to'). 3 new messages were "
+        "taken until there and stay. What comes next is damaged, or of a kind that nobody has thought of: mend it or "
+        "put it elsewhere, or report this sentence, and then do the same again: it goes on from there."
+    )
+    assert await house.said() == ["line 0", "line 1", "line 2"]
+
+
+async def test_names_that_lead_out_of_the_source_are_listed_as_refused(house: House, tmp_path: Path) -> None:
+    (house.source / "passwords.json").symlink_to("/etc/passwd")
+    report = await house.take(*talk([line(0)]))
+    assert [(each.file, each.reason[:29]) for each in report.refused_items] == [
+        ("passwords.json", "It leads out of the source, o")
+    ]
+    assert report.messages.taken == 1
+
+
+async def test_somebody_who_waits_hears_that_it_is_read_and_written(house: House) -> None:
+    heard: list[tuple[str, int, int]] = []
+    await house.take(*everything(), tell=lambda *said: heard.append(said))
+    steps = [said[:2] for said in heard]
+    assert steps[0] == ("reading, items so far", 0)
+    assert ("writing, messages so far", 0) in steps

@@ -23,7 +23,7 @@ from tests.world import ANA, Room, World, settings, world
 THEN = datetime(2024, 1, 8, 12)
 
 
-def write(path: Path, channel: int, *words: str, user: int = 7) -> None:
+def write(path: Path, channel: int, *words: str, user: int = 7, topic: str | None = None) -> None:
     """A conversation of two, turn by turn, a minute apart."""
     told: list[dict[str, Any]] = []
     for number, text in enumerate(words):
@@ -38,7 +38,7 @@ def write(path: Path, channel: int, *words: str, user: int = 7) -> None:
             }
         )
     path.mkdir(parents=True, exist_ok=True)
-    content = {"channel_id": channel, "user_id": user, "messages": told, "topic": None, "participants": ["sage"]}
+    content = {"channel_id": channel, "user_id": user, "messages": told, "topic": topic, "participants": ["sage"]}
     (path / f"{channel}_{user}.json").write_text(json.dumps(content))
 
 
@@ -146,6 +146,27 @@ async def test_who_asked_to_be_forgotten_stays_forgotten(tmp_path: Path) -> None
         (session,) = await room(there).sessions()
         assert [each.words for each in await there.store.messages(session.id)] == ["Hello"]
         assert [each.id for each in session.participants] == ["8"]
+
+
+async def test_nothing_quotes_who_was_forgotten(tmp_path: Path) -> None:
+    write(tmp_path / "multi_bot_conversations" / "sage", 1, "My secret", "You said: secret", topic="Ana's secret")
+    write(tmp_path / "multi_bot_conversations" / "sage", 1, "Hello", user=8, topic="Ana's secret")
+    async with house(tmp_path) as (there, data):
+        await there.store.keep(Tombstone(id="7", at=there.clock.now()))
+        await data.bring(room(there).channel)
+        assert await room(there).transcript() == ["Ana: Hello"]
+        assert "secret" not in "".join([each.model_dump_json() for each in await room(there).sessions()])
+
+
+async def test_what_was_brought_is_a_session_as_the_command_would_have_left_it(tmp_path: Path) -> None:
+    old = tmp_path / "multi_bot_conversations"
+    write(old / "sage", 1, "Hello", "Hi", topic="Owls")
+    async with house(tmp_path) as (there, data):
+        await data.bring(room(there).channel)
+        (session,) = before = await room(there).sessions()
+        assert (session.title, session.closed_at) == ("Owls", THEN.replace(minute=1, tzinfo=UTC))
+        assert await migrate(there.store, old, tmp_path / "scratch") == 0
+        assert await room(there).sessions() == before
 
 
 async def test_where_somebody_has_spoken_since_nothing_is_put_before_it(tmp_path: Path) -> None:

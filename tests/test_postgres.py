@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import signal
 import traceback
@@ -15,7 +16,10 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from storage.backend import OLDEST, Freezes, ManyWriters
+from storage.backends.changes import Append
 from storage.backends.postgres import PostgresStore
+from storage.backends.postgres_rows import WRITE, arguments, rows_of
+from storage.backends.postgres_schema import STEPS, Schema
 from storage.errors import NewerSchema, StorageError, Unavailable
 from storage.model import Channel, Message, Sender, Session, Text
 from tests.postgres import AnswerLost, cue, fresh_name, own_server, postgres_url, program
@@ -270,6 +274,24 @@ async def test_a_newer_schema_is_refused_and_left_alone(bot: str, opened: Opener
     await sql(f"UPDATE {steps} SET checksum = 'x' WHERE number = 1")
     with pytest.raises(Unavailable, match="another step 0001_first"):
         await PostgresStore.open(postgres_url(), bot)
+
+
+async def test_a_schema_from_before_answers_told_who_asked_is_brought_up_to_date(bot: str, opened: Opener) -> None:
+    connection, schema = await asyncpg.connect(postgres_url()), Schema(f"troupe_{bot}", None)
+    await connection.execute(f'CREATE SCHEMA "{schema.name}"')
+    await connection.execute(f'CREATE TABLE "{schema.name}".schema_steps (number integer, name text, checksum text)')
+    for number, step in enumerate(sorted(STEPS.glob("*.sql"))[:2], 1):
+        script = step.read_text("utf-8")
+        await connection.execute(schema.spelt(script))
+        told = (number, step.stem, hashlib.sha256(script.encode()).hexdigest())
+        await connection.execute(f'INSERT INTO "{schema.name}".schema_steps VALUES ($1, $2, $3)', *told)
+    before = arguments([rows_of(Append(session(), message(1)), 1)])
+    assert await connection.fetchval(schema.spelt(WRITE), bot, *before) == [1]
+    await connection.close()
+    store = await opened()
+    assert await store.append(session(), message(2, role="assistant", reply_to="m0", asker="8"))
+    assert await everything(store) == [message(1), message(2, role="assistant", reply_to="m0", asker="8")]
+    assert [each.id for each in (await store.talk_of("8")).items] == ["m2"]
 
 
 async def test_words_spelt_by_older_rules_are_spelt_anew(bot: str, opened: Opener) -> None:

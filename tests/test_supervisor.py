@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 from structlog.testing import capture_logs
 
-from bots import logs, process
+from bots import logs, process, wish
 from bots.errors import Fatal
 from bots.keeper import Patience
 from bots.nursery import Nursery
@@ -159,6 +159,20 @@ async def test_a_bot_that_needs_a_person_starts_again_when_its_files_have_change
         (config / "bots/bot0.yaml").write_text("{personas: [one], description: lives}")
         await run.until(lambda bots: bots[0].state == "ready")
         assert (run.supervisor.statuses[0].last_error, run.supervisor.statuses[0].config_trouble) == ("", "")
+
+
+async def test_a_bot_is_held_down_between_two_tries_and_a_start_does_not_wait_for_the_next(tmp_path: Path) -> None:
+    async with fleet(tmp_path, "crashes", "lives", patience=replace(QUICK, first_pause=60.0)) as run:
+        root = run.settings.bots[0].root
+        await run.until(lambda bots: (bots[0].state, bots[1].state) == ("backing off", "ready"))
+        wish.leave(root, "stop")
+        await run.until(lambda bots: bots[0].state == "stopped")
+        assert "`troupe start bot0` runs it" in read(run.settings)[0].last_error
+        assert run.supervisor.statuses[0].restarts == 1
+        for starts in (2, 3):
+            wish.leave(root, "start")
+            await run.until(lambda bots, starts=starts: bots[0].restarts == starts and bots[0].state == "backing off")  # type: ignore[misc]
+    assert read(run.settings)[0].state == "stopped"
 
 
 async def test_a_fleet_of_which_every_bot_waits_for_a_person_ends_with_a_config_too(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from bots.carrying import copies, said
 from bots.conversations import Conversations
 from bots.errors import TroupeError
+from storage.amendments import Amendment, Noted, Pinned, Reacted
 from storage.backend import OLDEST
-from storage.model import Channel, Message, Sender, Session, SessionContext, Text
+from storage.model import Annotation, Channel, Message, Reaction, Sender, Session, SessionContext, Text
 
 from .world import ANA, BEN, World, world
 
@@ -89,30 +90,63 @@ async def test_a_copy_stands_beside_its_session_and_takes_nothing_over(w: World)
     await talk(w).tag(source.id, ["tea"])
     await talk(w).star(source.id, True)
     copy = await talk(w).duplicate(source.id)
-    assert (copy.title, copy.tags, copy.starred) == ("Copy of my tea is Lapsang", ("tea",), True)
+    assert (copy.title, copy.tags, copy.starred) == ("Copy of my tea is Lapsang", ("tea",), False)
     assert copy.closed_at is not None
     assert await words(w, copy) == await words(w, source)
     assert (await room.session()).id == source.id
     await room.say(ANA, "and my cake is plum")
     assert (await room.session()).id == source.id
     assert len(await words(w, copy)) == 2
-    assert (await talk(w).duplicate(copy.id)).title == "Copy of my tea is Lapsang"
+    assert (await talk(w).duplicate(copy.id)).title == "Copy 2 of my tea is Lapsang"
+    await talk(w).rename(source.id, "Tea")
+    assert (await talk(w).duplicate(source.id)).title == "Copy 3 of Tea"
     resumed = await talk(w).resume(room.channel, copy.id)
     assert "Lapsang" in (await room.say(ANA, "what did I say about tea?")).shown
     assert (await room.session()).id == resumed.id
 
 
-async def test_a_copy_goes_no_further_than_a_branch(w: World) -> None:
-    room, thread, dm = w.room(), w.room("plans", "thread"), w.room("ana", "dm")
-    await room.say(ANA, "my tea is Lapsang")
-    await thread.say(ANA, "and here?")
+@pytest.mark.parametrize("how", ["branch", "duplicate"])
+async def test_somebodys_first_words_are_no_title_of_what_is_made_and_can_be_taken_back(w: World, how: str) -> None:
+    room, origin = w.room(), "discord:id-general:tea"
+    await room.say(ANA, "my code is PLUGH", origin=origin, answer=False)
+    await room.say(ANA, "my cake is plum", answer=False)
     source = await room.session()
-    with pytest.raises(TroupeError, match="stays there"):
-        await talk(w).duplicate(source.id, dm.channel)
-    there = await thread.session()
-    copy = await talk(w).duplicate(source.id, thread.channel)
-    assert copy.channel.key == thread.channel.key
-    assert (await thread.session()).id == there.id
+    made = await (talk(w).branch(source.id, None, room.channel) if how == "branch" else talk(w).duplicate(source.id))
+    assert made.title.endswith(" of my code is PLUGH")
+    await w.bot.afterwards.deleted(origin, w.clock.now())
+    assert "PLUGH" not in (await w.store.session(made.id) or made).title
+    assert (await talk(w).show(made.id, None)).title.endswith(" of my cake is plum")
+
+
+async def test_a_copy_and_what_two_sessions_become_are_of_their_kind_with_pins_and_notes(w: World) -> None:
+    room = w.room()
+    said = await told(w, "first", room.channel, *after(w, 0))
+    await w.store.save_session(said.model_copy(update={"type": "interview"}))
+    (first,) = await lines(w, said)
+    insight = Annotation(id="i", kind="insight", text="likes tea", sender=BEN.sender, at=w.clock.at)
+    thumb = insight.model_copy(update={"id": "t", "kind": "thumb"})
+    reaction = Reaction(emoji="👍", sender=BEN.sender, at=w.clock.at)
+    changes: tuple[Amendment, ...] = (
+        Pinned(pinned=True),
+        Noted(annotation=insight),
+        Noted(annotation=thumb),
+        Reacted(reaction=reaction),
+    )
+    for change in changes:
+        await w.store.amend(first.id, change)
+    copy = await talk(w).duplicate(said.id)
+    await told(w, "second", room.channel, *after(w, 9))
+    await talk(w).rename("second", "Cake")
+    merged = (await talk(w).merge_two("first", "second")).session
+    assert merged.title == "Cake", "the first has none"
+    for made in (copy, merged):
+        assert made.type == "interview"
+        (line, *_) = [each for each in await lines(w, made) if each.role == "user"]
+        assert (line.pinned, line.annotations, line.reactions) == (True, (insight,), ()), "votes are counted once"
+
+
+async def test_there_is_no_copy_of_nothing(w: World) -> None:
+    room = w.room()
     await w.bot.begin(room.channel)
     with pytest.raises(TroupeError, match="nothing in that session"):
         await talk(w).duplicate((await room.session()).id)

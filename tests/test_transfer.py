@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 
 import storage
 from storage.amendments import Deleted, Edited, Fetched, Noted, Pinned, Reacted, Unreacted
-from storage.backend import Store
+from storage.backend import Store, Watched
+from storage.backends.changes import Amend, Append, Change, KeepReceipts, RemoveMessages
 from storage.copying import CopyDiffers, contents
 from storage.errors import Unavailable
 from storage.matching import match
@@ -67,6 +68,20 @@ async def say(store: Store, *messages: Message) -> None:
         assert await store.append(session(int(each.session_id[1:])), each)
 
 
+def followed(store: Store) -> list[Change]:
+    """What is written to a store from now on."""
+    changes: list[Change] = []
+
+    @contextmanager
+    def watch(change: Change) -> Iterator[None]:
+        changes.append(change)
+        yield
+
+    assert isinstance(store, Watched)
+    store.writing.watch = watch
+    return changes
+
+
 async def assert_alike(source: Store, target: Store) -> None:
     assert await contents(source) == await contents(target)
 
@@ -82,7 +97,9 @@ def test_a_store_goes_over_whole_and_what_it_found_there_goes(
             await fill(target, then)
             await fill(source, first)
             assert (await copied(source, target)) == await contents(source)
-            assert (await match(source, target)) == (await match(target, source))
+            changes = followed(target)
+            await match(source, target)
+            assert changes == []
 
     asyncio.run(go())
 
@@ -100,8 +117,10 @@ async def test_a_transfer_cut_off_half_way_goes_on_where_it_was() -> None:
         with pytest.raises(KeyboardInterrupt):
             await match(source, target, tell=give_up)
         assert 0 < (await target.counts()).messages < 1200
-        done = await match(source, target)
-        assert (done.added, done.changed, done.removed) == (700, 0, 0)
+        changes = followed(target)
+        await match(source, target)
+        assert {type(change) for change in changes} == {Append}
+        assert len(changes) == 700
         await assert_alike(source, target)
 
 
@@ -121,11 +140,17 @@ async def test_only_what_differs_is_written_and_what_can_be_amended_is() -> None
         await source.keep_receipts("m00005", (Receipt(origin="discord:100:77", page=0),))
         await source.remove_messages(["m00000", "m00300"])
         await say(source, message(601))
-        done = await match(source, target)
-        assert (done.added, done.changed, done.removed) == (1, 6, 2)
+        changes = followed(target)
+        await match(source, target)
+        assert [change.message.id for change in changes if isinstance(change, Append)] == ["m00601"]
+        assert [change.ids for change in changes if isinstance(change, RemoveMessages)] == [("m00000", "m00300")]
+        amended = {change.message_id for change in changes if isinstance(change, Amend | KeepReceipts)}
+        assert amended == {f"m{number:05d}" for number in (1, 2, 3, 4, 5, 600)}
         await assert_alike(source, target)
         await source.amend("m00002", Unreacted(emoji="👍", sender_id="7"))
-        assert (await match(source, target)).changed == 1
+        changes.clear()
+        await match(source, target)
+        assert changes == [Amend("m00002", Unreacted(emoji="👍", sender_id="7"))]
         await assert_alike(source, target)
 
 
@@ -150,6 +175,15 @@ async def test_what_is_found_in_another_order_is_put_right() -> None:
         await say(source, *(message(number) for number in range(5)))
         await say(target, *(message(number) for number in (0, 3, 1, 2, 4)))
         await copied(source, target)
+
+
+async def test_an_answer_that_stands_before_its_question_is_put_right_too() -> None:
+    answer = message(0, role="assistant", sender=SENDERS[2], reply_to="m00003", usage=Usage(provider="p", model="m"))
+    async with small() as (source, target):
+        await say(source, answer, *(message(number) for number in (1, 2, 3)))
+        await say(target, answer, *(message(number) for number in (3, 1, 2)))
+        await copied(source, target)
+        assert (await target.message("m00000")) == answer
 
 
 @pytest.mark.parametrize(("one", "other"), [("sqlite", "postgres"), ("postgres", "file"), ("file", "sqlite")])
@@ -194,6 +228,7 @@ async def test_a_busy_bot_loses_and_doubles_nothing(one: str, other: str, tmp_pa
 async def test_things_removed_and_said_again_meanwhile_stand_where_they_do_in_the_source(tmp_path: Path) -> None:
     async with small() as (source, target):
         await say(source, *(message(number, number % 2) for number in range(20)))
+        await say(source, message(20, reply_to="m00004", role="assistant", usage=Usage(provider="p", model="m")))
         transfer = Transfer("sage", tmp_path, source, target)
         await transfer.begin()
         await source.remove_messages(["m00004"])
@@ -247,3 +282,25 @@ async def test_what_is_in_the_way_is_told_from_an_earlier_copy() -> None:
         assert (await survey(source, target)).ahead
         await target.remove_messages([f"m{number:05d}" for number in range(3)])
         assert not (await survey(source, target)).known
+
+
+@pytest.mark.parametrize("later", [1, 1100])
+async def test_whatever_would_be_lost_in_a_target_that_went_its_own_way_is_told(later: int) -> None:
+    async with small() as (source, target):
+        await say(source, *(message(number) for number in range(1100)))
+        await source.keep(Setting(id="a", at=NOON, by=SENDERS[0]))
+        await copied(source, target)
+        await say(source, message(9000))
+        assert not (await survey(source, target)).ahead
+        await say(target, message(5000), *(message(number) for number in range(6000, 6000 + later)))
+        await say(source, *(message(number) for number in range(6000, 6000 + later)))
+        assert (await survey(source, target)).ahead
+        await target.remove_messages(["m05000"])
+        assert not (await survey(source, target)).ahead
+        await target.save_session(session(9))
+        assert (await survey(source, target)).ahead
+        await target.remove_sessions(["s9"])
+        await target.keep(Setting(id="a", at=NOON + timedelta(seconds=1), by=SENDERS[0]))
+        assert (await survey(source, target)).ahead
+        await source.keep(Setting(id="a", at=NOON + timedelta(seconds=2), by=SENDERS[0]))
+        assert not (await survey(source, target)).ahead

@@ -106,7 +106,10 @@ def test_a_bot_at_rest_moves_and_its_settings_follow(home: Home) -> None:
     assert home.held() == before == home.held("sqlite")
     home.write("file")
     assert home.bot.storage.type == "file"
-    assert "still holds the talk as sqlite kept it" in left_behind(home.bot)
+    left = left_behind(home.bot)
+    assert "still holds the talk as sqlite kept it" in left
+    assert "in conversations.db: `troupe transfer sage --back`" in left
+    assert "move these away, and nothing else: the attachments" in left
 
 
 def test_going_back_brings_along_what_was_said_since(home: Home) -> None:
@@ -124,7 +127,10 @@ def test_going_back_brings_along_what_was_said_since(home: Home) -> None:
         True,
     )
     assert home.bot.storage.type == "sqlite"
-    assert left_behind(home.bot).startswith(f"{home.root} still holds the talk as file kept it")
+    left = left_behind(home.bot)
+    assert left.startswith(f"{home.root} still holds the talk as file kept it")
+    assert " in channels/, channels.json, " in left
+    assert {"lock", "moved.json", "conversations.db", "attachments/"}.isdisjoint(left.replace(",", "").split())
     assert home.held().counts.messages == 12
 
 

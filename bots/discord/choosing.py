@@ -85,7 +85,12 @@ async def _titled(interaction: discord.Interaction[Front], which: str) -> str:
 def line(shown: Session) -> str:
     """A session on one line of ours."""
     last, tagged = int(shown.last_at.timestamp()), "".join(f" `{_code(tag)}`" for tag in shown.tags)
-    return f"{_marks(shown)}**{inert(shown.title)}**{tagged} <t:{last}:R>, {shown.message_count} messages, `{shown.id}`"
+    return f"{_marks(shown)}**{inert(shown.title)}**{tagged} <t:{last}:R>, {counted(shown)}, `{shown.id}`"
+
+
+def counted(shown: Session) -> str:
+    """How many messages it has."""
+    return "1 message" if shown.message_count == 1 else f"{shown.message_count:,} messages"
 
 
 def asker(interaction: discord.Interaction[Front]) -> str:

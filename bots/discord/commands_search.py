@@ -14,7 +14,7 @@ from storage.sought import EVERYTHING, Sought
 
 from ..carrying import is_copy, said
 from ..errors import TroupeError
-from ..seeking import moment
+from ..seeking import sought
 from .choosing import tags
 from .commands_talk import personas
 from .interactions import Tree, answer, escaped, inert
@@ -61,36 +61,32 @@ async def search(
     tag: str = "",
     files: bool | None = None,
 ) -> None:
-    sought = Sought(
-        people=(str(person.id),) if person else None,
-        persona=_persona(interaction, persona) if persona else None,
-        since=moment(since) if since else None,
-        until=moment(until, end=True) if until else None,
-        tags=(tag.strip(),) if tag.strip() else (),
+    bot = interaction.client.bot
+    meant = await sought(
+        bot.store,
+        bot.settings.personas,
+        person=str(person.id) if person else "",
+        persona=persona,
+        since=since,
+        until=until,
+        tags=(tag,),
         files=files,
     )
     everywhere = everywhere or channel is not None
-    found = await _found(interaction, words, _within(interaction, everywhere, channel), sought)
+    found = await _found(interaction, words, _within(interaction, everywhere, channel), meant)
     lines = [_hit(interaction, each, everywhere) for each in found[:_FOUND]]
     if len(found) > _FOUND:
         lines.append("-# There are more: ask with more words.")
-    nothing = _nothing(words, sought)
+    nothing = _nothing(words, meant)
     if not lines and not everywhere and interaction.guild is not None:
         lines = [f"{nothing} `everywhere:True` looks in all places of this server that you may read."]
     await answer(interaction, "\n".join(lines) or nothing)
 
 
-def _nothing(words: str, sought: Sought) -> str:
+def _nothing(words: str, meant: Sought) -> str:
     if not words:
         return "Nothing said here is like that."
-    return f"Nothing said here holds {inert(words)}" + (" and is like that." if sought != EVERYTHING else ".")
-
-
-def _persona(interaction: discord.Interaction[Front], typed: str) -> str:
-    """The name of the persona meant; of one that is no more, what was typed."""
-    known = interaction.client.bot.settings.personas
-    wanted = typed.strip().casefold()
-    return next((each.name for each in known if wanted in (each.name, each.display.casefold())), typed.strip())
+    return f"Nothing said here holds {inert(words)}" + (" and is like that." if meant != EVERYTHING else ".")
 
 
 def _within(interaction: discord.Interaction[Front], everywhere: bool, channel: Place | None) -> dict[str, bool]:
@@ -108,13 +104,13 @@ def _within(interaction: discord.Interaction[Front], everywhere: bool, channel: 
 
 
 async def _found(
-    interaction: discord.Interaction[Front], words: str, within: Mapping[str, bool], sought: Sought
+    interaction: discord.Interaction[Front], words: str, within: Mapping[str, bool], meant: Sought
 ) -> list[Found]:
     """What is meant where the asker may read. Whether a private thread is theirs is asked only of those in which
     something was found."""
     bot, guild, user, keys = interaction.client.bot, interaction.guild, interaction.user, dict(within)
     for _ in range(_ROUNDS):
-        found = _said_by_people(await bot.conversations.search(words, keys, limit=_LOOKED_AT, sought=sought))
+        found = _said_by_people(await bot.conversations.search(words, keys, limit=_LOOKED_AT, sought=meant))
         sessions = [await bot.store.session(id) for id in {each.message.session_id for each in found}]
         unsure = {each.channel.key: each.channel for each in sessions if each and not keys[each.channel.key]}
         theirs = {key: await reads(user, guild, channel) for key, channel in unsure.items()}
@@ -122,7 +118,7 @@ async def _found(
             return found
         keys = {key: sure or theirs.get(key, False) for key, sure in keys.items() if theirs.get(key, True)}
     sure = [key for key, known in keys.items() if known]
-    return _said_by_people(await bot.conversations.search(words, sure, limit=_LOOKED_AT, sought=sought))
+    return _said_by_people(await bot.conversations.search(words, sure, limit=_LOOKED_AT, sought=meant))
 
 
 def _said_by_people(found: list[Found]) -> list[Found]:

@@ -9,14 +9,14 @@ from discord import app_commands
 
 from storage.exports.exported import file_name
 from storage.model import Channel, Message, Session
-from storage.sought import EVERYTHING, Sought
 
 from ..errors import TroupeError
+from ..seeking import sought
 from ..spans import SPELLED, silence, span
-from .choosing import asker, chosen, line, sessions, tags
-from .commands_talk import AnyCommand
+from .choosing import asker, chosen, counted, line, sessions, tags
+from .commands_talk import AnyCommand, personas
 from .interactions import Tree, announce, answer, inert, where
-from .reading import past
+from .reading import moderates, past
 from .translate import place, who
 
 if TYPE_CHECKING:
@@ -36,22 +36,58 @@ def add(tree: Tree) -> None:
     tree.add_command(session)
 
 
+def may_decide(interaction: discord.Interaction[Front], found: Session, why: str) -> None:
+    """Refuses to do something to a session, and says why, for somebody who took no part in it and does not moderate
+    the place; with one in which nobody has spoken yet everybody may."""
+    people = {each.id for each in found.participants if each.type == "user"}
+    if people and str(interaction.user.id) not in people and not moderates(interaction):
+        told = f"You took no part in that session, and {why}"
+        raise TroupeError(f"{told}: ask somebody who did, or who has the permission Manage Messages.")
+
+
 @session.command(name="list", description="List the sessions of this place, the latest first")
 @app_commands.describe(
     text="Words of their titles or first lines",
     tag="A tag that they have",
+    person="Who said something in them",
+    persona="Which persona said something in them",
+    since="Somebody said something on this day or later, such as 2026-03-01",
+    until="Somebody said something on this day or before",
+    starred="Whether they have a star",
+    files="Whether there is a file beside a message in them",
     archived="Whether archived ones are listed as well",
 )
-@app_commands.autocomplete(tag=tags)
-async def list_(interaction: discord.Interaction[Front], text: str = "", tag: str = "", archived: bool = False) -> None:
-    conversations = interaction.client.bot.conversations
-    sought = Sought(tags=(tag.strip(),)) if tag.strip() else EVERYTHING
-    page = await conversations.listing(past(interaction).key, text=text, archived=archived, sought=sought)
+@app_commands.autocomplete(tag=tags, persona=personas)
+async def list_(
+    interaction: discord.Interaction[Front],
+    text: str = "",
+    tag: str = "",
+    person: discord.User | None = None,
+    persona: str = "",
+    since: str = "",
+    until: str = "",
+    starred: bool | None = None,
+    files: bool | None = None,
+    archived: bool = False,
+) -> None:
+    bot = interaction.client.bot
+    meant = await sought(
+        bot.store,
+        bot.settings.personas,
+        person=str(person.id) if person else "",
+        persona=persona,
+        since=since,
+        until=until,
+        tags=(tag,),
+        starred=starred,
+        files=files,
+    )
+    page = await bot.conversations.listing(past(interaction).key, text=text, archived=archived, sought=meant)
     lines = [line(each) for each in page.items[:_LISTED]]
     if any(each.archived or each.deleted_at for each in page.items[:_LISTED]):
         lines.append("-# 🗄️ archived, 🧹 cleared: `/session resume` takes them up again.")
     if len(page.items) > _LISTED or page.older:
-        lines.append("-# There are older ones: narrow them down with `text`.")
+        lines.append("-# There are older ones: narrow them down with `text`, `since` or `until`.")
     await answer(interaction, "\n".join(lines) or "There are no sessions here.")
 
 
@@ -110,6 +146,8 @@ async def tag_(
     which: str | None = None,
 ) -> None:
     found = await chosen(interaction, which, here=True)
+    if add or remove:
+        may_decide(interaction, found, "its tags are for those who did")
     given, gone = ([each for each in typed.split(",") if each.strip()] for typed in (add, remove))
     if given or gone:
         found = await interaction.client.bot.conversations.tag(found.id, given, gone)
@@ -122,6 +160,7 @@ async def tag_(
 @app_commands.autocomplete(which=sessions)
 async def archive(interaction: discord.Interaction[Front], which: str | None = None, on: bool = True) -> None:
     found = await chosen(interaction, which, here=True)
+    may_decide(interaction, found, "archiving it is for those who did")
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
         await bot.conversations.archive(found.id, on)
@@ -218,13 +257,16 @@ async def export(
     zipped: bool = False,
 ) -> None:
     found, bot = await chosen(interaction, which), interaction.client.bot
-    data = await bot.conversations.export(found.id, format, bot=bot.settings.name, zipped=zipped)
+    notes: list[str] = []
+    name = bot.settings.name
+    data = await bot.conversations.export(found.id, format, bot=name, zipped=zipped, noted=notes.append)
     end = "zip" if zipped else format
     if len(data) > interaction.filesize_limit:
         limit = interaction.filesize_limit / 1_048_576
         took = f"This session takes {len(data) / 1_048_576:.1f} MiB as {end}, and files here may have {limit:.0f} MiB."
         raise TroupeError(f"{took} Ask for another format, or ask whoever runs this bot for an export.")
-    await answer(interaction, f"{found.message_count} messages.", file=(file_name(found, end), data))
+    told = "\n".join([f"{counted(found)}.", *(f"-# {inert(note)}" for note in notes)])
+    await answer(interaction, told, file=(file_name(found, end), data))
 
 
 def _silence(gap: str) -> float | Literal["off"] | None:

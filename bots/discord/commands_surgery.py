@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import discord
 from discord import app_commands
 
+from storage.durable import in_thread
+
 from ..comparing import Comparison, as_html, as_lines
 from ..errors import TroupeError
 from ..sessions import short
 from .choosing import asker, chosen, others, sessions
-from .commands_sessions import session
+from .commands_sessions import may_decide, session
 from .commands_talk import templates
 from .interactions import Tree, announce, answer, escaped, inert, where
 from .reading import moderates, past
@@ -30,20 +32,18 @@ def add(tree: Tree) -> None:
     tree.add_command(merge)
 
 
-@app_commands.command(description="Bring another session of this place into the one under way")
+@app_commands.command(description="Make one session of another one and the one under way; both are archived")
 @app_commands.describe(which="The session whose talk this one should know")
 @app_commands.autocomplete(which=others)
 async def merge(interaction: discord.Interaction[Front], which: str) -> None:
     found = await chosen(interaction, which, here=True)
-    took_part = any(each.id == str(interaction.user.id) for each in found.participants)
-    if not took_part and not moderates(interaction):
-        told = "You took no part in that session, and a merge archives it"
-        raise TroupeError(f"{told}: ask somebody who did, or who has the permission Manage Messages.")
+    may_decide(interaction, found, "a merge archives it")
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
         merged = await bot.conversations.merge(channel, found.id, busy=bot.at_work)
     title = inert(found.title)
-    told = f"{merged.came} lines of {title} and what was said here are one session now, in the order of time."
+    told = f"{merged.came} lines of {title} and what was said here are one session now, in the order of time. The two"
+    told += " it was made of are archived, as they were: `/session resume` takes either up again."
     await answer(interaction, told)
     await announce(interaction, f"-# {asker(interaction)} has brought another session into this one", f": {title}")
 
@@ -53,6 +53,7 @@ async def merge(interaction: discord.Interaction[Front], which: str) -> None:
 @app_commands.autocomplete(which=sessions)
 async def duplicate(interaction: discord.Interaction[Front], which: str | None = None) -> None:
     found = await chosen(interaction, which, here=True)
+    may_decide(interaction, found, "copying it is for those who did")
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
         copy = await bot.conversations.duplicate(found.id)
@@ -67,7 +68,7 @@ async def compare(interaction: discord.Interaction[Front], which: str, other: st
     if first.id == second.id:
         raise TroupeError("That is the same session twice: choose another one to compare it with.")
     comparison = await interaction.client.bot.conversations.compare(first.id, second.id)
-    page = as_html(comparison).encode()
+    page = (await in_thread(as_html, comparison)).encode()
     there = len(page) <= interaction.filesize_limit
     told = f"◀ {inert(first.title)}\n▶ {inert(second.title)}\n{comparison.told()}"
     shown = "\n".join(_differences(comparison))
@@ -103,9 +104,12 @@ async def template(
     kept = bot.conversations.templates
     if remove:
         meant = await kept.named(bot.settings, channel, name)
-        if not kept.may_change(meant, who(interaction.user)) and not moderates(interaction):
-            told = "That template is somebody else's"
-            raise TroupeError(f"{told}: ask whoever made it, or somebody with the permission Manage Messages.")
+        # A moderator decides about the place: what is offered elsewhere too is the business of whoever runs the bot.
+        here = meant.audience == channel.key
+        may = kept.may_change(meant, who(interaction.user)) or (here and moderates(interaction))
+        if not may and not kept.is_written(meant):
+            others = "somebody with the permission Manage Messages" if here else "who runs this bot"
+            raise TroupeError(f"That template is somebody else's: ask whoever made it, or {others}.")
         await kept.remove(meant)
         await answer(interaction, f"The template {inert(meant.name)} is removed.")
         return

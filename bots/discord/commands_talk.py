@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 from discord import app_commands
 
-from storage.model import Attachment, Channel
+from storage.model import Attachment, Channel, Message
 
 from ..errors import TroupeError
 from ..incoming import Incoming
@@ -124,18 +124,22 @@ async def ask(
 @app_commands.autocomplete(template=templates)
 async def new(interaction: discord.Interaction[Front], template: str = "") -> None:
     bot, channel = interaction.client.bot, where(interaction)
-    about = ""
+    about, opening = "", list[Message]()
     if template:
         kept = bot.conversations.templates
         meant = await kept.named(bot.settings, past(interaction), template)
         async with bot.doors.of(channel.key):
-            await kept.begin(bot.settings, await bot.places.know(channel), meant)
+            begun = await kept.begin(bot.settings, await bot.places.know(channel), meant)
+            opening = [each for each in await bot.store.messages(begun.id) if each.role == "assistant"]
         about = f"\n-# It begins with the template {inert(meant.name)}."
     else:
         await bot.begin(channel)
     told = "-# A new session begins; what was said before is kept, and `/session resume` brings it back."
     sent = await answer(interaction, told + about, silent=True)
     await bot.said(channel, told, origin=origin(int(channel.id), sent.id))
+    here: Any = interaction.channel
+    for line in opening:
+        await interaction.client.talks.show(line, here.get_partial_message(sent.id))
 
 
 @app_commands.command(description="See who speaks here and why, or choose who does")

@@ -33,12 +33,13 @@ class Transcript:
     def __init__(self, lines: Sequence[Line], question: str, me: str = "") -> None:
         self.asker = _asker(lines[-1].text, question) if lines else None
         carried = _CARRIED.match(lines[0].text) if lines[:-1] else None
-        self.said = [_said(line) for line in lines[1 if carried else 0 : -1]]
+        told = carried is not None and carried[0] != ""
+        self.said = [_said(line) for line in lines[1 if told else 0 : -1]]
         self.missing = ""
         """What to say if nobody here bears the name that was asked for, and nothing else knows it either."""
         self._question = question
         self._me = folded(me)
-        self._before = _worth_telling(carried[1]) if carried else ""
+        self._before = _worth_telling(carried[1]) if carried and carried[1] else ""
 
     def recall(self, question: str) -> str | None:
         """The answer to a question about the session itself; None for any other question."""
@@ -264,7 +265,9 @@ _SPOKEN = {"me": "I", "you": "You"}
 _SMALL_PRINT = re.compile(r"^\s*-# .*$", re.MULTILINE)
 _OUR_CLOSING = re.compile(r"^\s*-# Offline: ", re.MULTILINE)
 _NOBODY = frozenset("it this that these those he she one life god science history".split())
-_CARRIED = re.compile(r"\(Before this conversation[^\n]*:\n(.+)", re.DOTALL)
+_CARRIED = re.compile(
+    r"(?:\(For this conversation[^\n]*:(?:\n    [^\n]*)+\n?)?(?:\(Before this conversation[^\n]*:\n(.+))?", re.DOTALL
+)
 _HOLLOW = re.compile(
     r"Hello! |I found nothing|I need a few more words|Noted: |That is all my notes|Nobody has said|We have only just"
     r"|You're welcome|All right\.|Goodbye|I'm sorry|Nothing is under way|I can see nobody|\S+ said nothing about"

@@ -79,6 +79,10 @@ CREATE TEMP TABLE removed (session INTEGER NOT NULL, message_id TEXT NOT NULL);
 CREATE TEMP TRIGGER note_removed AFTER DELETE ON main.messages BEGIN
     INSERT INTO removed VALUES (OLD.session, OLD.message_id);
 END;
+CREATE TEMP TABLE asked (session INTEGER NOT NULL, message_id TEXT NOT NULL);
+CREATE TEMP TRIGGER note_asked AFTER UPDATE OF asker ON main.messages BEGIN
+    INSERT INTO asked VALUES (NEW.session, NEW.message_id);
+END;
 """
 
 
@@ -102,6 +106,8 @@ class Files:
         self._spoke: dict[str, datetime] = {}
         self._gone: dict[str, set[str]] = {}
         """By session, the messages that this batch removes."""
+        self._asked: dict[str, set[str]] = {}
+        """By session, the answers whose questions this batch removes, until their lines tell who asked."""
 
     def write(self, changes: Sequence[Change]) -> None:
         """Keeps the changes; raises `Unavailable` when it could not."""
@@ -111,6 +117,9 @@ class Files:
             for change in changes:
                 self._take(change)
             self._flush()
+            for session_id, answers in self._asked.items():
+                if answers:
+                    self._rewrite(session_id, set())
             self._disk.sync()
 
     def settle(self) -> None:
@@ -179,7 +188,7 @@ class Files:
             ) from error
 
     def _forget_batch(self) -> None:
-        for noted in (self._changed, self._lines, self._spoke, self._gone):
+        for noted in (self._changed, self._lines, self._spoke, self._gone, self._asked):
             noted.clear()
 
     def _take(self, change: Change) -> None:
@@ -310,16 +319,17 @@ class Files:
         path, known, last_at = row
         file = self._root / path / MESSAGES
         before = state(file)
-        self._disk.replace(file, self._rewritten(file, gone, last_at))
+        self._disk.replace(file, self._rewritten(file, gone, self._asked.get(session_id, set()), last_at))
         after = state(file) if before == known else EDITED
         self._index.execute("UPDATE folders SET lines = ?, changes = 0 WHERE session_id = ?", (after, session_id))
         if gone:
             self._attachments.tidy(session_id, path)
 
-    def _rewritten(self, file: Path, gone: Collection[str], last_at: str) -> Iterator[bytes]:
-        """Each message as it stands in the index where something happened to it, else its line as it is."""
+    def _rewritten(self, file: Path, gone: Collection[str], asked: set[str], last_at: str) -> Iterator[bytes]:
+        """Each message as it stands in the index where something happened to it, else its line as it is. Strikes those
+        that were written from `asked`."""
         told = [about(raw) for _, raw in lines(file)]
-        changed = {id for kind, id in told if kind == "change"}
+        changed = {id for kind, id in told if kind == "change"} | asked
         there = {id for kind, id in told if kind == "message"}
         derived = ""
         for _, raw in lines(file):
@@ -333,6 +343,7 @@ class Files:
             if kind == "message" and id in changed:
                 found = self._message(id)
                 raw = raw if found is None else line(found)
+                asked.discard(id)
             if kind == "message":
                 derived = _spoken(raw) or derived
             yield raw if raw.endswith(b"\n") else raw + b"\n"
@@ -348,6 +359,10 @@ class Files:
         query = "SELECT session_id, message_id FROM removed JOIN sessions ON sessions.id = session"
         for session_id, message_id in self._index.execute(query):
             self._gone.setdefault(session_id, set()).add(message_id)
+        query = "SELECT session_id, message_id FROM asked JOIN messages USING (message_id) JOIN sessions ON"
+        for session_id, message_id in self._index.execute(f"{query} sessions.id = asked.session"):
+            self._asked.setdefault(session_id, set()).add(message_id)
+        self._index.execute("DELETE FROM asked")
         query = "SELECT body FROM records JOIN removed ON id = message_id WHERE kind = 'spent'"
         spent = [Spent.model_validate_json(body) for (body,) in self._index.execute(query)]
         self._index.execute("DELETE FROM removed")

@@ -155,7 +155,7 @@ class PostgresStore:
         deleted: bool = False,
         sought: Sought = EVERYTHING,
     ) -> Page[Session]:
-        meant, values = postgres_sought.holding(sought, 2)
+        meant, values = postgres_sought.holding(await self._spelt(sought), 2)
         where = ["true" if deleted else "s.deleted_at IS NULL", meant]
         if channel_key is not None:
             values.append(channel_key)
@@ -197,7 +197,7 @@ class PostgresStore:
         asked, whole = words.parse(query), not query.strip() and sought not in (None, EVERYTHING)
         if not (asked or whole) or limit <= 0:
             return []
-        meant = (sought or EVERYTHING).within(channel_keys)
+        meant = await self._spelt((sought or EVERYTHING).within(channel_keys))
         if whole:
             sql, values = postgres_sought.newest(meant)
             best = [(int(n), 0.0) for (n,) in await self._fetch(sql, min(limit, 2**31), max(0, skip), *values)]
@@ -322,6 +322,9 @@ class PostgresStore:
     async def _read(self, shape: TypeAdapter[Result], sql: str, *values: Any) -> Result:
         (row,) = await self._fetch(sql, *values)
         return self._parsed(shape, row[0])
+
+    async def _spelt(self, sought: Sought) -> Sought:
+        return postgres_sought.tagged(sought, await self._fetch(postgres_sought.TAGS) if sought.tags else [])
 
     async def _numbered(self, numbers: list[int]) -> dict[int, Message]:
         ((found, keys),) = await self._fetch(rows.MESSAGES_BY_NUMBER, numbers)

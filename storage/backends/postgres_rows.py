@@ -117,6 +117,7 @@ def _message_row(session: Session, message: Message, number: int) -> dict[str, A
         "persona": message.persona,
         "parts": None if plain else message.parts,
         "reply_to": message.reply_to,
+        "asker": message.asker,
         "outcome": message.outcome,
         "usage": message.usage,
         "edits": message.edits or None,
@@ -150,7 +151,8 @@ SELECT coalesce(json_agg(json_build_object(
     'id', m.message_id, 'origin', m.origin, 'session_id', m.session_id, 'role', m.role,
     'sender', json_build_object('type', m.sender_type, 'id', m.user_id, 'name', m.username), 'persona', m.persona,
     'parts', coalesce(m.parts, jsonb_build_array(jsonb_build_object('type', 'text', 'text', m.content))),
-    'at', m.timestamp, 'reply_to', m.reply_to, 'outcome', m.outcome, 'usage', m.usage,
+    'at', m.timestamp, 'reply_to', m.reply_to, 'asker', m.asker, 'outcome', m.outcome,
+    'usage', m.usage,
     'receipts', coalesce((
         SELECT json_agg(json_build_object('origin', r.origin, 'page', r.page) ORDER BY r.page)
         FROM bot.receipts AS r WHERE r.message_id = m.message_id

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..sought import Sought
 from .changes import located
-from .json_text import storable_all
 from .postgres_rows import IN_SIGHT
 
 MATCHES = 1000
@@ -21,8 +20,8 @@ def of_sessions(sought: Sought, first: int) -> tuple[str, list[Any]]:
         asked.append(("s.channel_key = ANY ($0::text[])", sorted(sought.channel_keys)))
     if sought.session_ids is not None:
         asked.append(("s.session_id = ANY ($0::text[])", sorted(sought.session_ids)))
-    if sought.tags:
-        asked.append(("s.tags @> $0::text::jsonb", json.dumps(storable_all(list(sought.tags)))))
+    for spellings in _spelt(sought.tags):
+        asked.append(("s.tags ?| $0::text[]", spellings))
     if sought.starred is not None:
         asked.append(("s.starred = $0::boolean", sought.starred))
     if sought.archived is not None:
@@ -57,17 +56,34 @@ def holding(sought: Sought, first: int) -> tuple[str, list[Any]]:
 
 
 def matching(sought: Sought) -> tuple[str, list[Any]]:
-    """The newest messages in sight that are meant and match `$1`: number, words."""
+    """The messages in sight that are meant and match `$1`, of many those kept last, by time: number, words."""
     where, values = _where(sought, 2)
-    words = "SELECT m.id, m.content FROM bot.conversations AS m WHERE m.words @@ $1::text::tsquery"
-    return f"{words} AND {where} ORDER BY m.id DESC LIMIT {MATCHES}", values
+    words = "SELECT m.id, m.timestamp, m.content FROM bot.conversations AS m WHERE m.words @@ $1::text::tsquery"
+    found = f"{words} AND {where} ORDER BY m.id DESC LIMIT {MATCHES}"
+    return f"SELECT id, content FROM ({found}) AS found ORDER BY timestamp DESC, id DESC", values
 
 
 def newest(sought: Sought) -> tuple[str, list[Any]]:
-    """The numbers of the messages in sight that are meant, the one kept last first: `$1` of them after `$2`."""
+    """The numbers of the messages in sight that are meant, the newest first: `$1` of them after `$2`."""
     where, values = _where(sought, 3)
-    sql = f"SELECT m.id FROM bot.conversations AS m WHERE {where} ORDER BY m.id DESC LIMIT $1::bigint OFFSET $2::bigint"
-    return sql, values
+    order = "ORDER BY m.timestamp DESC, m.id DESC LIMIT $1::bigint OFFSET $2::bigint"
+    return f"SELECT m.id FROM bot.conversations AS m WHERE {where} {order}", values
+
+
+def tagged(sought: Sought, known: Iterable[tuple[str]]) -> Sought:
+    """The same, its tags in every spelling among the rows of `TAGS`: PostgreSQL folds by its locale, which may be
+    ASCII's."""
+    wanted = {tag.casefold() for tag in sought.tags}
+    spelt = (tag for (tag,) in known if tag.casefold() in wanted)
+    return replace(sought, tags=tuple(dict.fromkeys((*sought.tags, *spelt))))
+
+
+def _spelt(tags: Iterable[str]) -> list[list[str]]:
+    """The spellings of each tag."""
+    spelt: dict[str, list[str]] = {}
+    for tag in tags:
+        spelt.setdefault(tag.casefold(), []).append(tag)
+    return list(spelt.values())
 
 
 def _where(sought: Sought, first: int) -> tuple[str, list[Any]]:
@@ -82,6 +98,8 @@ def _together(asked: Sequence[tuple[str, Any]], first: int) -> tuple[str, list[A
     return " AND ".join(["true", *said]), [value for _, value in asked]
 
 
+TAGS = "SELECT DISTINCT jsonb_array_elements_text(tags) FROM bot.sessions WHERE tags <> '[]'"
+"""Every tag that a session has."""
 _WITH_FILES = (
     "EXISTS (SELECT FROM jsonb_array_elements(m.parts) AS part "
     "WHERE part.value ->> 'type' IN ('image', 'audio', 'video', 'file'))"

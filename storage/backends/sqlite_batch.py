@@ -14,8 +14,8 @@ from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession
 from .json_text import json_text, storable_all
 from .sqlite_rows import message_row, receipt_rows, session_row, split
 
-_EMPTY = (None,) * 25
-"""A row of the view `batch`: bot name, 21 columns of a message, channels, sessions, receipts."""
+_EMPTY = (None,) * 26
+"""A row of the view `batch`: bot name, 22 columns of a message, channels, sessions, receipts."""
 _LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _REMEMBERED = 4096
 

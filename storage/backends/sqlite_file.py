@@ -105,6 +105,7 @@ def _connect(path: Path | None, prepare: Callable[[sqlite3.Connection, Path | No
     except sqlite3.Error as error:
         raise explained(path, error) from error
     try:
+        inner.create_function("folded", 1, str.casefold, deterministic=True)  # SQLite's own folds ASCII alone
         prepare(inner, path)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         inner.close()

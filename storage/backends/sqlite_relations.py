@@ -177,7 +177,7 @@ SUMS = (
 DOUBTFUL_OF_MESSAGES = {
     "content": "readable(CAST(content AS BLOB))",
     **dict.fromkeys(("outcome", "usage", "metadata", "reactions", "annotations", "edits", "parts"), "NULL"),
-    **dict.fromkeys(("persona", "reply_to", "pinned", "deleted_at", "event"), "NULL"),
+    **dict.fromkeys(("persona", "reply_to", "asker", "pinned", "deleted_at", "event"), "NULL"),
 }
 _BORN = f"(SELECT ifnull({_FIRST}, '1970-01-01T00:00:00.000000Z') FROM messages AS m WHERE m.session = sessions.id)"
 _DIED = f"(SELECT ifnull({_LAST}, '1970-01-01T00:00:00.000000Z') FROM messages AS m WHERE m.session = sessions.id)"

@@ -57,6 +57,7 @@ def message_row(
         parts_of(message),
         message.persona and storable(message.persona),
         message.reply_to and storable(message.reply_to),
+        message.asker and storable(message.asker),
         None if message.outcome == "whole" else message.outcome,
         json_of(message.usage),
         json_of(message.metadata),
@@ -121,8 +122,8 @@ SELECT json_group_array(json_object(
     'id', m.message_id, 'origin', :origin, 'session_id', s.session_id, 'role', m.role,
     'sender', json_object('type', n.type, 'id', n.user_id, 'name', n.name),
     'persona', m.persona, 'parts', ifnull(json(m.parts), json_array(json_object('type', 'text', 'text', m.content))),
-    'at', :time, 'reply_to', m.reply_to, 'outcome', ifnull(m.outcome, 'whole'), 'usage', json(m.usage),
-    'metadata', json(ifnull(m.metadata, '{}')),
+    'at', :time, 'reply_to', m.reply_to, 'asker', m.asker,
+    'outcome', ifnull(m.outcome, 'whole'), 'usage', json(m.usage), 'metadata', json(ifnull(m.metadata, '{}')),
     'receipts', json((
         SELECT json_group_array(json_object('origin', key || event, 'page', page))
         FROM (SELECT * FROM pages JOIN places ON places.id = place WHERE message = m.id ORDER BY page)

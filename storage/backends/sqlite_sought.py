@@ -59,22 +59,25 @@ def holding(sought: Sought) -> tuple[str, Bound]:
 
 
 def matching(sought: Sought) -> tuple[str, Bound]:
-    """The newest messages in sight that are meant and match `:query`: number, words."""
+    """The messages in sight that are meant and match `:query`, of many those kept last, by time: number, words."""
     sessions, bound = of_sessions(sought)
     messages, more = of_messages(sought)
     return (
         f"""
-        SELECT m.id, substr(m.content, 1, {_WEIGHED}) FROM (SELECT rowid FROM search WHERE search MATCH :query) AS hit
-        CROSS JOIN messages AS m ON m.id = hit.rowid CROSS JOIN sessions AS s ON s.id = m.session
-        WHERE m.deleted_at IS NULL AND s.deleted_at IS NULL AND {sessions} AND {messages}
-        ORDER BY hit.rowid DESC LIMIT {MATCHES}
+        SELECT id, words FROM (
+            SELECT m.id, m.at, substr(m.content, 1, {_WEIGHED}) AS words
+            FROM (SELECT rowid FROM search WHERE search MATCH :query) AS hit
+            CROSS JOIN messages AS m ON m.id = hit.rowid CROSS JOIN sessions AS s ON s.id = m.session
+            WHERE m.deleted_at IS NULL AND s.deleted_at IS NULL AND {sessions} AND {messages}
+            ORDER BY hit.rowid DESC LIMIT {MATCHES}
+        ) ORDER BY at DESC, id DESC
         """,
         bound | more,
     )
 
 
 def newest(sought: Sought) -> tuple[str, Bound]:
-    """The numbers of the messages in sight that are meant, the one kept last first: `:limit` of them after `:skip`."""
+    """The numbers of the messages in sight that are meant, the newest first: `:limit` of them after `:skip`."""
     sessions, bound = of_sessions(sought)
     messages, more = of_messages(sought)
     if bound:  # few sessions, by their index
@@ -83,7 +86,7 @@ def newest(sought: Sought) -> tuple[str, Bound]:
         inside = "m.session NOT IN (SELECT s.id FROM sessions AS s WHERE s.deleted_at IS NOT NULL)"
     where = f"m.deleted_at IS NULL AND {inside} AND {messages}"
     return (
-        f"SELECT m.id FROM messages AS m WHERE {where} ORDER BY m.id DESC LIMIT :limit OFFSET :skip",
+        f"SELECT m.id FROM messages AS m WHERE {where} ORDER BY m.at DESC, m.id DESC LIMIT :limit OFFSET :skip",
         bound | more,
     )
 
@@ -98,8 +101,8 @@ def _listed(values: Iterable[str]) -> str:
 
 
 _TAGGED = (
-    "NOT EXISTS (SELECT 1 FROM json_each(:tags) AS wanted WHERE wanted.value NOT IN "
-    "(SELECT had.value FROM json_each(s.tags) AS had))"
+    "NOT EXISTS (SELECT 1 FROM json_each(:tags) AS wanted WHERE folded(wanted.value) NOT IN "
+    "(SELECT folded(had.value) FROM json_each(s.tags) AS had))"
 )
 _SAID_BY = "m.sender IN (SELECT id FROM senders WHERE user_id IN (SELECT value FROM json_each(:people)))"
 _WITH_FILES = (

@@ -346,7 +346,7 @@ WHERE found.key = 'blob' AND found.type = 'text'
 _ASKED = """
 UPDATE messages SET asker = (
     SELECT user_id FROM messages AS q JOIN senders ON senders.id = q.sender WHERE q.message_id = messages.reply_to
-) WHERE usage IS NOT NULL AND reply_to IN (SELECT message_id FROM messages WHERE id IN (:which))
+) WHERE usage IS NOT NULL AND asker IS NULL AND reply_to IN (SELECT message_id FROM messages WHERE id IN (:which))
 """
 _CONTENT = "SELECT content FROM messages WHERE id = ?"
 _AMEND = """

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
-from ..model import Message, Session
+from ..backend import Store
+from ..blobs import Blobs
+from ..model import Attachment, Message, Session
+from ..progress import Tell, silent
+from ..sought import EVERYTHING, Sought
 
 Form = Literal["md", "json", "txt", "html", "pdf", "docx", "v3"]
 Transcript = AsyncIterator[tuple[Session, AsyncIterator[list[Message]]]]
 """Sessions, each with its messages in their order, a page at a time; these are read before the next session."""
+Beside = Callable[[Attachment], str]
+"""Where a file stands that comes along with a page, as an address from there; empty where it does not."""
+Noted = Callable[[str], None]
+"""Hears what a document lacks, in a sentence for a person."""
+
+
+def ignored(note: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +43,32 @@ class Options:
     images: Literal["embed", "link"] = "embed"
     complete: bool = False
     """Whether JSON holds everything, what was deleted and edited too, so that an equal store can be made of it."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How much an export told so far."""
+
+    sessions: int = 0
+    messages: int = 0
+    files: int = 0
+    """Those that came along as files of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One export as it was asked for."""
+
+    store: Store
+    blobs: Blobs | None
+    form: Form
+    bot: str
+    at: datetime
+    """When it is made."""
+    sought: Sought = EVERYTHING
+    person: str | None = None
+    """A user's id: only what they said and the answers to that."""
+    options: Options = Options()
+    tell: Tell = silent
+    noted: Noted = ignored
+    tally: Tally = field(default_factory=Tally)

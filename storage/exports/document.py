@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..durable import in_thread
 from ..errors import StorageError
 from ..model import Message, Session, Value
 from ..place import PIECE, Missing
-from . import Options, Transcript
+from . import Noted, Options, Transcript
 from .apart import apart
 
 MOST = 5_000
@@ -30,8 +30,6 @@ _PICTURE = 32 << 20
 _PICTURES = 256 << 20
 """Bytes of all that are shown."""
 
-Noted = Callable[[str], None]
-"""Hears what a document lacks, in a sentence for a person."""
 Timed = TypeVar("Timed", Session, Message)
 
 
@@ -46,8 +44,6 @@ class Head(Value):
     timestamps: bool
     header_level: int
     code_language: str
-    fonts: str = ""
-    """A folder with fonts beside those of the system."""
 
 
 async def typeset(
@@ -77,7 +73,7 @@ async def typeset(
         await in_thread(held.cleanup)
 
 
-def headed(title: str, at: datetime, options: Options, fonts: Path | None = None) -> Head:
+def headed(title: str, at: datetime, options: Options) -> Head:
     """The head of a document with these options."""
     return Head(
         title=title,
@@ -87,7 +83,6 @@ def headed(title: str, at: datetime, options: Options, fonts: Path | None = None
         timestamps=options.timestamps,
         header_level=options.header_level,
         code_language=options.code_language,
-        fonts=str(fonts or ""),
     )
 
 

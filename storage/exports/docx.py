@@ -9,9 +9,9 @@ from typing import Any
 
 from ..blobs import Blobs
 from ..model import Session
-from . import Options, Transcript
+from . import Noted, Options, Transcript, ignored
 from .apart import working
-from .document import Head, Noted, head_of, headed, packed, typeset
+from .document import Head, head_of, headed, packed, typeset
 from .figures import fitted, unseen
 from .shown import File, Line, Shown, facts, flat, heading
 
@@ -27,7 +27,7 @@ async def docx(
     *,
     title: str,
     at: datetime,
-    noted: Noted = lambda note: None,
+    noted: Noted = ignored,
 ) -> AsyncIterator[bytes]:
     """A Word document of sessions, made at `at`; the same again from the same. Pictures are shown from `blobs`.
 
@@ -84,7 +84,7 @@ class _Writing:
                 shown, number = Shown(self._head, self._folder), number + 1
                 self._on.heading(heading(value), level, number)
                 for label, fact in facts(value, self._head):
-                    self._on.words("Small", f"{label}: {fact}")
+                    self._on.words("Small", f"{label}: {fact}", with_next=True)
             else:
                 self._line(shown.line(value))
 
@@ -105,7 +105,7 @@ class _Writing:
         known.last_modified_by = ""
 
     def _line(self, line: Line) -> None:
-        marks = [*(["persona"] if line.persona else []), *line.marks]
+        marks = [*(["AI"] if line.persona else []), *line.marks]
         self._on.speaker(line.name, _PERSONA if line.persona else _PERSON, marks, line.at)
         if line.about:
             self._on.words("Small", f"in reply to {line.about}")

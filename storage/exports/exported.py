@@ -4,48 +4,65 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from datetime import datetime
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
-from ..backend import Store
-from ..blobs import Blobs
-from ..model import Attachment, Session
-from ..progress import Tell, silent
-from ..sought import Sought
-from . import Form, Options, Transcript
-from .html import Beside
+from ..backend import Freezes, Store
+from ..model import Attachment, Message, Session
+from ..zipping import zipped
+from . import Beside, Export, Tally, Transcript
 from .model_json import model_json
 from .text import flat
-from .transcript import Wanted, listed, transcript
+from .transcript import Wanted, holds, listed, transcript
 
 
-async def exported(
-    store: Store,
-    blobs: Blobs | None,
-    sought: Sought,
-    form: Form,
-    options: Options,
-    *,
-    bot: str,
-    at: datetime,
-    person: str | None = None,
-    tell: Tell = silent,
-) -> AsyncGenerator[bytes, None]:
-    """What is sought, as one file, in memory that does not grow with it (but for PDF and DOCX); v3 is a zip.
+async def exported(export: Export) -> AsyncGenerator[bytes, None]:
+    """One file, in memory that does not grow with it (but for PDF and DOCX); v3 is a zip. Raises `StorageError`."""
+    async with at_one_moment(export) as still, aclosing(_pieces(still)) as pieces:
+        async for piece in pieces:
+            yield piece
 
-    With `person`, a user's id, only what they said and the answers to that. Raises `StorageError`."""
-    wanted = Wanted(sought, person, complete=options.complete and form in ("json", "v3"))
-    if form == "json":
-        pieces = model_json(store, wanted, options, bot=bot, at=at, tell=tell)
-    elif form == "v3":
-        pieces = _v3(store, blobs, wanted, at)
-    else:
-        first, several = await _looked_ahead(store, wanted)
-        title = flat(first.title) or first.id if first is not None and not several else f"Conversations of {bot}"
-        contents = listed(store, wanted, titled=True) if several and form == "html" else None
-        told = transcript(store, wanted, tell=tell)
-        pieces = document(told, blobs, form, options, title=title, at=at, contents=contents)
-    async with aclosing(pieces):
+
+@asynccontextmanager
+async def at_one_moment(export: Export) -> AsyncIterator[Export]:
+    """The export of a store at rest, where its store can be read as it stood at one moment; else as it is."""
+    if not isinstance(export.store, Freezes):
+        yield export
+        return
+    async with export.store.frozen() as still:
+        yield replace(export, store=still)
+
+
+async def is_empty(export: Export) -> bool:
+    """Whether nothing that is kept is meant. Raises `Unavailable`."""
+    wanted = _wanted(export)
+    return not (wanted.complete and wanted.everything) and not await holds(export.store, wanted)
+
+
+def _wanted(export: Export) -> Wanted:
+    whole = export.options.complete and export.form in ("json", "v3")
+    return Wanted(export.sought, export.person, complete=whole)
+
+
+def _pieces(export: Export) -> AsyncGenerator[bytes, None]:
+    wanted = _wanted(export)
+    match export.form:
+        case "json":
+            return model_json(export, wanted)
+        case "v3":
+            from .v3 import members  # each form is paid for by those who ask for it
+
+            return zipped(members(export, wanted), export.at)
+        case _:
+            return _document(export, wanted)
+
+
+async def _document(export: Export, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+    first, several = await _looked_ahead(export.store, wanted)
+    title = flat(first.title) or first.id if first is not None and not several else f"Conversations of {export.bot}"
+    contents = listed(export.store, wanted, titled=True) if several and export.form == "html" else None
+    told = transcript(export.store, wanted, tell=export.tell)
+    async with aclosing(document(told, export, title=title, contents=contents)) as pieces:
         async for piece in pieces:
             yield piece
 
@@ -62,39 +79,51 @@ def _not_beside(file: Attachment) -> str:
 
 async def document(
     sessions: Transcript,
-    blobs: Blobs | None,
-    form: Form,
-    options: Options,
+    export: Export,
     *,
     title: str,
-    at: datetime,
     contents: AsyncIterator[Session] | None = None,
     beside: Beside = _not_beside,
 ) -> AsyncGenerator[bytes, None]:
     """Sessions as a document for reading: every form but JSON and v3. `beside` says where an attachment stands that
     comes along. Raises `StorageError`, also where PDF or DOCX needs something that is not installed."""
+    blobs, options, at = export.blobs, export.options, export.at
     pieces: AsyncIterator[bytes]
-    match form:
+    sessions = _counted(sessions, export.tally)
+    match export.form:
         case "html":
-            from .html import html  # each form is paid for by those who ask for it
+            from .html import html
 
             pieces = html(sessions, blobs, options, title=title, at=at, contents=contents, beside=beside)
         case "pdf":
             from .pdf import pdf
 
-            pieces = pdf(sessions, blobs, options, title=title, at=at)
+            pieces = pdf(sessions, blobs, options, title=title, at=at, noted=export.noted)
         case "docx":
             from .docx import docx
 
-            pieces = docx(sessions, blobs, options, title=title, at=at)
+            pieces = docx(sessions, blobs, options, title=title, at=at, noted=export.noted)
         case "md" | "txt":
             from .text import text
 
-            pieces = text(sessions, form, options)
+            pieces = text(sessions, export.form, options)
         case _:
-            raise ValueError(f"{form} is not for reading")
+            raise ValueError(f"{export.form} is not for reading")
     async for piece in pieces:
         yield piece
+
+
+async def _counted(
+    sessions: Transcript, tally: Tally
+) -> AsyncGenerator[tuple[Session, AsyncIterator[list[Message]]], None]:
+    async def heard(pages: AsyncIterator[list[Message]]) -> AsyncGenerator[list[Message], None]:
+        async for page in pages:
+            tally.messages += len(page)
+            yield page
+
+    async for session, pages in sessions:
+        tally.sessions += 1
+        yield session, heard(pages)
 
 
 async def _looked_ahead(store: Store, wanted: Wanted) -> tuple[Session | None, bool]:
@@ -106,15 +135,3 @@ async def _looked_ahead(store: Store, wanted: Wanted) -> tuple[Session | None, b
                 return first, True
             first = session
     return first, False
-
-
-async def _v3(store: Store, blobs: Blobs | None, wanted: Wanted, at: datetime) -> AsyncGenerator[bytes, None]:
-    from ..errors import StorageError
-    from ..zipping import zipped
-    from .v3 import members
-
-    if wanted.person is not None:
-        raise StorageError("One person's own talk cannot be exported as v3: choose md, json, txt, html, pdf or docx.")
-    async with aclosing(zipped(members(store, blobs, wanted.sought, complete=wanted.complete), at)) as chunks:
-        async for chunk in chunks:
-            yield chunk

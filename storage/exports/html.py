@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
 from html import escape
@@ -15,9 +15,10 @@ from ..durable import in_thread
 from ..model import Attachment, Session
 from ..place import Missing
 from ..sniff import media_type
-from . import Options, Transcript
+from . import Beside, Options, Transcript
 from .html_messages import HUES, Chat
 from .text import flat
+from .transcript import branch_of
 
 _PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
 _ONE, _ALL = 8 << 20, 64 << 20
@@ -32,8 +33,6 @@ _SCRIPT = """
   dark.onchange = tell; button.hidden = false; tell();
 })();
 """
-Beside = Callable[[Attachment], str]
-"""Where a file stands that comes along with the page, as an address from there; empty where it does not."""
 
 
 async def html(
@@ -112,11 +111,13 @@ def _entry(session: Session, options: Options) -> str:
 
 
 def _opening(session: Session, options: Options, many: bool) -> str:
-    about = [f'<span dir="auto">{escape(flat(session.channel.name))}</span>'] if options.metadata else []
+    parent = flat(branch_of(session)) if options.metadata else ""
+    about = [f'Branch of <i dir="auto">{escape(parent)}</i>'] if parent else []
+    about += [f'<span dir="auto">{escape(flat(session.channel.name))}</span>'] if options.metadata else []
     if options.timestamps:
         about.append(f"{_moment(session.opened_at, options)} to {_moment(session.last_at, options)}")
     if options.metadata and session.participants:
-        people = ", ".join(f'<bdi dir="auto">{escape(flat(each.name))}</bdi>' for each in session.participants)
+        people = ", ".join(f'<bdi dir="auto">{escape(flat(each.name) or each.id)}</bdi>' for each in session.participants)
         about.append(f"with {people}")
     tags = "".join(f'<li dir="auto">{escape(flat(tag))}</li>' for tag in session.tags) if options.metadata else ""
     heading = f'<h2 dir="auto" id="{_anchor(session)}">{_title(session)}</h2>' if many else ""

@@ -9,16 +9,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from ..model import Attachment, MemoryReference, Message, Note, Part, Reaction, Text, ToolCall, ToolResponse
-from . import Options
+from . import Beside, Options
 from .html_words import words
 from .markdown import blocks, gist
-from .text import as_json, called, flat, known
-
-if TYPE_CHECKING:
-    from .html import Beside
+from .text import as_json, called, flat, known, readable
 
 HUES = (215, 160, 25, 280, 340, 190, 45, 125, 0, 255, 310, 85)
 _TOGETHER = timedelta(minutes=7)
@@ -58,7 +54,7 @@ class Chat:
 
     def named(self, file: Attachment) -> str:
         """A file that is not shown: its name and size, with a link to where it is, if that is known."""
-        size = f" <small>{_size(file.size)}</small>" if file.size else ""
+        size = f" <small>{readable(file.size)}</small>" if file.size else ""
         what = f' <small dir="auto">{escape(flat(file.description))}</small>' if file.description else ""
         told = f'<bdi dir="auto">{escape(flat(file.name))}</bdi>'
         where = self._beside(file) or (file.url if self._options.images == "link" and _is_web(file.url) else "")
@@ -213,7 +209,3 @@ def _short(id: str) -> str:
 
 def _is_web(url: str) -> bool:
     return re.match(r"https?://[^\s]+$", url) is not None
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{max(1, size // 1024)} KiB"

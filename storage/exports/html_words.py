@@ -12,27 +12,7 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 from pygments.util import ClassNotFound
 
-from .markdown import (
-    Block,
-    Break,
-    Bullets,
-    Code,
-    CodeBlock,
-    Em,
-    Heading,
-    Image,
-    Inline,
-    Link,
-    Paragraph,
-    Quote,
-    Rule,
-    Spoiler,
-    Strike,
-    Strong,
-    Table,
-    Text,
-    blocks,
-)
+from . import markdown as md
 
 _COLOURED = 20_000
 """Characters: longer code stands there in one colour."""
@@ -68,7 +48,7 @@ def words(text: str, *, code_language: str, load_images: bool) -> str:
     `load_images` shows pictures that stand elsewhere; otherwise they are links."""
     written = _Written(code_language, load_images)
     return nh3.clean(
-        "".join(map(written.block, blocks(text))),
+        "".join(map(written.block, md.blocks(text))),
         tags=set(_ALLOWED),
         attributes=_ALLOWED,
         url_schemes={"http", "https", "mailto"},
@@ -81,33 +61,33 @@ class _Written:
         self._language = code_language
         self._load_images = load_images
 
-    def block(self, block: Block) -> str:
+    def block(self, block: md.Block) -> str:
         match block:
-            case Paragraph(inlines, small):
+            case md.Paragraph(inlines, small):
                 return f'<p dir="auto"{" class=small" if small else ""}>{self.inline(inlines)}</p>'
-            case Heading(level, inlines):
+            case md.Heading(level, inlines):
                 tag = f"h{min(level + 3, 6)}"
                 return f'<{tag} dir="auto">{self.inline(inlines)}</{tag}>'
-            case CodeBlock(language, text):
+            case md.CodeBlock(language, text):
                 return _code(language or self._language, text)
-            case Bullets(ordered, start, items):
+            case md.Bullets(ordered, start, items):
                 tag, number = ("ol", f' start="{start}"') if ordered else ("ul", "")
                 inner = "".join(f'<li dir="auto">{self._item(item)}</li>' for item in items)
                 return f"<{tag}{number}>{inner}</{tag}>"
-            case Quote(inner_blocks):
+            case md.Quote(inner_blocks):
                 return f'<blockquote dir="auto">{"".join(map(self.block, inner_blocks))}</blockquote>'
-            case Table():
+            case md.Table():
                 return self._table(block)
-            case Rule():
+            case md.Rule():
                 return "<hr>"
 
-    def _item(self, item: tuple[Block, ...]) -> str:
-        if len(item) == 1 and isinstance(item[0], Paragraph):
+    def _item(self, item: tuple[md.Block, ...]) -> str:
+        if len(item) == 1 and isinstance(item[0], md.Paragraph):
             return self.inline(item[0].inlines)
         return "".join(map(self.block, item))
 
-    def _table(self, table: Table) -> str:
-        def row(tag: str, cells: Iterable[tuple[Inline, ...]]) -> str:
+    def _table(self, table: md.Table) -> str:
+        def row(tag: str, cells: Iterable[tuple[md.Inline, ...]]) -> str:
             pairs = zip(cells, table.alignments, strict=False)
             told = (
                 f'<{tag} dir="auto"{f" class={side}" if side else ""}>{self.inline(c)}</{tag}>' for c, side in pairs
@@ -118,30 +98,30 @@ class _Written:
         head = row("th", table.header)
         return f'<div class="wide" tabindex="0"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
 
-    def inline(self, inlines: Iterable[Inline]) -> str:
+    def inline(self, inlines: Iterable[md.Inline]) -> str:
         return "".join(map(self._inline, inlines))
 
-    def _inline(self, inline: Inline) -> str:
+    def _inline(self, inline: md.Inline) -> str:
         match inline:
-            case Text(text):
+            case md.Text(text):
                 return escape(text)
-            case Strong(inner):
+            case md.Strong(inner):
                 return f"<strong>{self.inline(inner)}</strong>"
-            case Em(inner):
+            case md.Em(inner):
                 return f"<em>{self.inline(inner)}</em>"
-            case Strike(inner):
+            case md.Strike(inner):
                 return f"<s>{self.inline(inner)}</s>"
-            case Spoiler(inner):
+            case md.Spoiler(inner):
                 return f'<span class="veil" tabindex="0">{self.inline(inner)}</span>'
-            case Code(text):
+            case md.Code(text):
                 return f"<code>{escape(text)}</code>"
-            case Link(href, inner):
+            case md.Link(href, inner):
                 return f'<a href="{escape(href)}">{self.inline(inner)}</a>'
-            case Image(src, alt):
+            case md.Image(src, alt):
                 if self._load_images:
                     return f'<img src="{escape(src)}" alt="{escape(alt)}" loading="lazy" referrerpolicy="no-referrer">'
                 return f'<a href="{escape(src)}">{escape(alt or src)}</a>'
-            case Break():
+            case md.Break():
                 return "<br>"
 
 

@@ -123,7 +123,7 @@ async def _checked(reader: Opened, store: Store, tell: Tell) -> tuple[list[Tombs
 
 
 def _named(message: Message) -> Iterator[str]:
-    yield message.sender.id
+    yield from filter(None, (message.sender.id, message.asker))
     yield from (reaction.sender.id for reaction in message.reactions)
     yield from (note.sender.id for note in message.annotations)
 

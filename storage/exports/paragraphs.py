@@ -13,27 +13,8 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Keyword, Name, Number, String
 from pygments.util import ClassNotFound
 
+from . import markdown as md
 from . import word
-from .markdown import (
-    Block,
-    Break,
-    Bullets,
-    Code,
-    CodeBlock,
-    Em,
-    Heading,
-    Image,
-    Inline,
-    Link,
-    Paragraph,
-    Quote,
-    Spoiler,
-    Strike,
-    Strong,
-    Table,
-    Text,
-    plain,
-)
 from .shown import to_the_left
 from .word import Look
 
@@ -66,9 +47,12 @@ class Paragraphs:
         """The style of the paragraph before."""
         word.add_styles(document)
 
-    def words(self, style: str, text: str) -> None:
-        """A paragraph of plain words."""
-        word.write(self._paragraph(style, text), text, Look())
+    def words(self, style: str, text: str, *, with_next: bool = False) -> None:
+        """A paragraph of plain words; `with_next` on the same page as what follows it."""
+        paragraph = self._paragraph(style, text)
+        if with_next:
+            word.put(paragraph.get_or_add_pPr(), "keepNext")
+        word.write(paragraph, text, Look())
 
     def heading(self, text: str, level: int, number: int) -> None:
         """The heading of the session with that number."""
@@ -127,35 +111,37 @@ class Paragraphs:
         )
         word.write(paragraph, more, Look())
 
-    def blocks(self, blocks: Sequence[Block], where: _Where = _Where()) -> None:
+    def blocks(self, blocks: Sequence[md.Block], where: _Where = _Where()) -> None:
         """What was said."""
         for block in blocks:
             match block:
-                case Paragraph(inlines, small):
+                case md.Paragraph(inlines, small):
                     style = "ChatQuote" if where.quoted else "Small" if small else "Normal"
-                    self._inlines(self._paragraph(style, plain(inlines), where), inlines, Look())
-                case Heading(_, inlines):
-                    paragraph = self._paragraph("ChatQuote" if where.quoted else "ChatHeading", plain(inlines), where)
+                    self._inlines(self._paragraph(style, md.plain(inlines), where), inlines, Look())
+                case md.Heading(_, inlines):
+                    paragraph = self._paragraph(
+                        "ChatQuote" if where.quoted else "ChatHeading", md.plain(inlines), where
+                    )
                     self._inlines(paragraph, inlines, Look(bold=True))
-                case CodeBlock(language, text):
+                case md.CodeBlock(language, text):
                     self._code(self._paragraph("ChatCode", "", where), language, text)
-                case Quote(inner):
+                case md.Quote(inner):
                     self.blocks(inner, replace(where, steps=where.steps + 1, quoted=True))
-                case Bullets():
+                case md.Bullets():
                     self._list(block, where)
-                case Table():
+                case md.Table():
                     self._table(block)
                 case _:
                     border = word.put(self._paragraph("Small", "").get_or_add_pPr(), "pBdr")
                     border.append(word.made("bottom", val="single", sz=4, space=1, color="D9DDE5"))
 
-    def _list(self, bullets: Bullets, where: _Where) -> None:
+    def _list(self, bullets: md.Bullets, where: _Where) -> None:
         level = min(where.lists, 8)
         number = self._lists.ordered(level, bullets.start) if bullets.ordered else self._lists.bullets()
         within = replace(where, steps=where.steps + 1, lists=where.lists + 1)
         for item in bullets.items:
-            first = item[0] if item and isinstance(item[0], Paragraph | Heading) else Paragraph(())
-            paragraph = self._paragraph("Normal", plain(first.inlines))
+            first = item[0] if item and isinstance(item[0], md.Paragraph | md.Heading) else md.Paragraph(())
+            paragraph = self._paragraph("Normal", md.plain(first.inlines))
             properties = paragraph.get_or_add_pPr()
             listed = word.put(properties, "numPr")
             listed.append(word.made("ilvl", val=level))
@@ -165,16 +151,16 @@ class Paragraphs:
             self._inlines(paragraph, first.inlines, Look())
             self.blocks(item[1:] if item and item[0] is first else item, within)
 
-    def _table(self, told: Table) -> None:
+    def _table(self, told: md.Table) -> None:
         rows = (told.header, *told.rows)
         table = self._document.add_table(len(rows), len(told.header))
-        word.grid(table, _widths(rows), to_the_left=to_the_left(plain(told.header[0])))
+        word.grid(table, _widths(rows), to_the_left=to_the_left(md.plain(told.header[0])))
         for number, (row, cells) in enumerate(zip(table.rows, rows, strict=True)):
             for cell, inlines, side in zip(row.cells, cells, told.alignments, strict=True):
                 paragraph = cell.paragraphs[0]._p
                 paragraph.style = "Small" if len(cells) > 6 else "Normal"
                 properties = paragraph.get_or_add_pPr()
-                if to_the_left(plain(inlines)):
+                if to_the_left(md.plain(inlines)):
                     word.put(properties, "bidi")
                 if side:
                     word.put(properties, "jc", val=side)
@@ -193,26 +179,26 @@ class Paragraphs:
             colour = next((colour for known, colour in _COLOURS if kind in known), "")
             word.write(paragraph, letters, Look(colour=colour))
 
-    def _inlines(self, parent: Any, inlines: Sequence[Inline], look: Look) -> None:
+    def _inlines(self, parent: Any, inlines: Sequence[md.Inline], look: Look) -> None:
         for each in inlines:
             match each:
-                case Text(words):
+                case md.Text(words):
                     word.write(parent, words, look)
-                case Code(words):
+                case md.Code(words):
                     word.write(parent, words, replace(look, style="CodeLetters"))
-                case Break():
+                case md.Break():
                     word.write(parent, "\n", look)
-                case Strong(inner):
+                case md.Strong(inner):
                     self._inlines(parent, inner, replace(look, bold=True))
-                case Em(inner):
+                case md.Em(inner):
                     self._inlines(parent, inner, replace(look, italic=True))
-                case Strike(inner):
+                case md.Strike(inner):
                     self._inlines(parent, inner, replace(look, struck=True))
-                case Spoiler(inner):
+                case md.Spoiler(inner):
                     self._inlines(parent, inner, replace(look, hidden=True))
-                case Link(address, inner):
+                case md.Link(address, inner):
                     self._inlines(word.link(self._document, parent, address), inner, replace(look, style="Hyperlink"))
-                case Image(address, words):
+                case md.Image(address, words):
                     word.write(
                         word.link(self._document, parent, address), words or address, replace(look, style="Hyperlink")
                     )
@@ -235,8 +221,8 @@ class Paragraphs:
         return paragraph
 
 
-def _widths(rows: Sequence[Sequence[Sequence[Inline]]]) -> list[int]:
+def _widths(rows: Sequence[Sequence[Sequence[md.Inline]]]) -> list[int]:
     """The widths of columns, by the longest that they hold."""
-    longest = [min(max(len(plain(cell)) for cell in column), 40) + 4 for column in zip(*rows, strict=True)]
+    longest = [min(max(len(md.plain(cell)) for cell in column), 40) + 4 for column in zip(*rows, strict=True)]
     room = min(_TEXT_WIDTH, 130 * sum(longest))
     return [room * each // sum(longest) for each in longest]

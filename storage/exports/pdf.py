@@ -13,30 +13,11 @@ import regex
 
 from ..blobs import Blobs
 from ..model import Session
-from . import Options, Transcript
+from . import Noted, Options, Transcript, ignored
+from . import markdown as md
 from .apart import working
-from .document import Head, Noted, head_of, headed, packed, typeset
+from .document import Head, head_of, headed, packed, typeset
 from .figures import fitted, unseen
-from .markdown import (
-    Block,
-    Break,
-    Bullets,
-    Code,
-    CodeBlock,
-    Em,
-    Heading,
-    Image,
-    Inline,
-    Link,
-    Paragraph,
-    Quote,
-    Spoiler,
-    Strike,
-    Strong,
-    Table,
-    Text,
-    plain,
-)
 from .shown import File, Line, Shown, facts, flat, heading, language, to_the_left
 
 if TYPE_CHECKING:
@@ -68,14 +49,13 @@ async def pdf(
     *,
     title: str,
     at: datetime,
-    fonts: Path | None = None,
-    noted: Noted = lambda note: None,
+    noted: Noted = ignored,
 ) -> AsyncIterator[bytes]:
     """A PDF of sessions, made at `at`, on A4; the same again from the same. Pictures are shown from `blobs`.
 
-    `fonts` is a folder with fonts beside those of the system. `noted` hears what the document lacks: letters that no
-    font has, say. Raises `StorageError` when there are more than `document.MOST` messages, or Typst is missing."""
-    async for piece in typeset("pdf", sessions, blobs, options, headed(title, at, options, fonts), noted):
+    `noted` hears what the document lacks: letters that no font has, say. Raises `StorageError` when there
+    are more than `document.MOST` messages, or Typst is missing."""
+    async for piece in typeset("pdf", sessions, blobs, options, headed(title, at, options), noted):
         yield piece
 
 
@@ -88,7 +68,7 @@ def _set(folder: Path) -> Iterator[str]:
     from typst import Compiler, Fonts, TypstError
 
     head = head_of(folder)
-    fonts = Fonts(font_paths=[head.fonts] if head.fonts else [])
+    fonts = Fonts()
     tree = _Tree(folder, head)
     with (folder / "tree.json").open("w", encoding="utf-8") as file:
         json.dump(tree.all() | {"fonts": _families(set(fonts.families()))}, file)
@@ -175,58 +155,58 @@ class _Tree:
         return told
 
 
-def _blocks(blocks: tuple[Block, ...], depth: int = 0) -> Iterator[dict[str, Any]]:
+def _blocks(blocks: tuple[md.Block, ...], depth: int = 0) -> Iterator[dict[str, Any]]:
     for block in blocks:
         match block:
-            case Paragraph(inlines, small):
+            case md.Paragraph(inlines, small):
                 yield {"is": "small" if small else "paragraph", **_written(inlines)}
-            case Heading(level, inlines):
+            case md.Heading(level, inlines):
                 yield {"is": "heading", "level": level, **_written(inlines)}
-            case CodeBlock(language, text):
+            case md.CodeBlock(language, text):
                 yield {"is": "code", "language": language.lower(), "text": _words(text, 60)}
-            case Quote(inner) if depth < _DEEPEST:
+            case md.Quote(inner) if depth < _DEEPEST:
                 yield {"is": "quote", "blocks": list(_blocks(inner, depth + 1)), "rtl": to_the_left(_first(inner))}
-            case Quote(inner):
+            case md.Quote(inner):
                 yield from _blocks(inner, depth)
-            case Bullets(ordered, start, items) if depth < _DEEPEST:
+            case md.Bullets(ordered, start, items) if depth < _DEEPEST:
                 told = [list(_blocks(item, depth + 1)) for item in items]
                 rtl = to_the_left("".join(map(_first, items)))
                 yield {"is": "list", "ordered": ordered, "start": start, "items": told, "rtl": rtl}
-            case Bullets(_, _, items):
+            case md.Bullets(_, _, items):
                 for item in items:
                     yield from _blocks(item, depth)
-            case Table(header, rows, alignments):
+            case md.Table(header, rows, alignments):
                 most = max(6, 70 // len(header))
                 told = [[_written(cell, most) for cell in row] for row in (header, *rows)]
-                yield {"is": "table", "rows": told, "sides": alignments, "rtl": to_the_left(plain(header[0]))}
+                yield {"is": "table", "rows": told, "sides": alignments, "rtl": to_the_left(md.plain(header[0]))}
             case _:
                 yield {"is": "rule"}
 
 
-def _first(blocks: tuple[Block, ...]) -> str:
-    return next((plain(block.inlines) for block in blocks if isinstance(block, Paragraph | Heading)), "")
+def _first(blocks: tuple[md.Block, ...]) -> str:
+    return next((md.plain(block.inlines) for block in blocks if isinstance(block, md.Paragraph | md.Heading)), "")
 
 
-def _written(inlines: tuple[Inline, ...], longest: int = 24) -> dict[str, Any]:
-    text = plain(inlines)
+def _written(inlines: tuple[md.Inline, ...], longest: int = 24) -> dict[str, Any]:
+    text = md.plain(inlines)
     return {"inlines": list(_inlines(inlines, longest)), "rtl": to_the_left(text), "language": language(text)}
 
 
-def _inlines(inlines: tuple[Inline, ...], longest: int, depth: int = 0) -> Iterator[dict[str, Any]]:
+def _inlines(inlines: tuple[md.Inline, ...], longest: int, depth: int = 0) -> Iterator[dict[str, Any]]:
     for each in inlines:
         kind = type(each).__name__.lower()
         match each:
-            case Text(words) | Code(words):
+            case md.Text(words) | md.Code(words):
                 yield {"is": kind, "text": _words(words, longest)}
-            case Image(src, alt):
+            case md.Image(src, alt):
                 yield {"is": "link", "href": src, "inlines": [{"is": "text", "text": _words(alt or src, longest)}]}
-            case Break():
+            case md.Break():
                 yield {"is": kind}
-            case Link(href, inner):
+            case md.Link(href, inner):
                 yield {"is": kind, "href": href, "inlines": list(_inlines(inner, longest, _DEEPEST))}
-            case Strong(inner) | Em(inner) | Strike(inner) | Spoiler(inner) if depth < _DEEPEST:
+            case md.Strong(inner) | md.Em(inner) | md.Strike(inner) | md.Spoiler(inner) if depth < _DEEPEST:
                 yield {"is": kind, "inlines": list(_inlines(inner, longest, depth + 1))}
-            case Strong(inner) | Em(inner) | Strike(inner) | Spoiler(inner):
+            case md.Strong(inner) | md.Em(inner) | md.Strike(inner) | md.Spoiler(inner):
                 yield from _inlines(inner, longest, depth)
 
 
@@ -252,7 +232,7 @@ def _missing(error: Exception) -> Iterator[str]:
         told = " ".join(letters[:20]) + (f" and {len(letters) - 20} more" if len(letters) > 20 else "")
         yield (
             f"No font here has these letters, which are shown as boxes: {told}. Install fonts (on Debian "
-            "fonts-noto-core, fonts-noto-cjk and fonts-noto-color-emoji), or name a folder that holds some."
+            "fonts-noto-core, fonts-noto-cjk and fonts-noto-color-emoji)."
         )
     else:
         yield f"The PDF is not marked as accessible (PDF/UA): {str(error)[:200]}"

@@ -13,7 +13,8 @@ from ..model import Attachment, MemoryReference, Message, Session, ToolCall, Too
 from .document import Head
 from .markdown import Block, CodeBlock, Paragraph, Table, blocks, gist
 from .markdown import Text as Words
-from .text import as_json, called
+from .text import as_json, called, readable
+from .transcript import branch_of
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 """What XML forbids, and what no font shows."""
@@ -60,6 +61,7 @@ def facts(session: Session, head: Head) -> list[tuple[str, str]]:
     people = ", ".join(flat(person.name) for person in session.participants[:20])
     more = len(session.participants) - 20
     known = [
+        ("Branch of", flat(branch_of(session), 160)),
         ("Place", " / ".join(filter(None, (flat(session.channel.guild_name or ""), flat(session.channel.name))))),
         ("Time", f"{session.opened_at:%Y-%m-%d %H:%M} to {session.last_at:%Y-%m-%d %H:%M}" if head.timestamps else ""),
         ("People", people + (f" and {more} more" if more > 0 else "")),
@@ -118,7 +120,7 @@ class Shown:
 
     def _file(self, file: Attachment) -> File:
         at_hand = file.type == "image" and file.blob and (self._folder / file.blob).is_file()
-        told = [flat(file.name) or file.type, _readable(file.size) if file.size else ""]
+        told = [flat(file.name) or file.type, readable(file.size) if file.size else ""]
         return File(
             label=", ".join(filter(None, told)),
             picture=file.blob or "" if at_hand else "",
@@ -213,10 +215,3 @@ _LETTERS = (
     ("he", re.compile("[\u0590-\u05ff]")),
     ("ar", re.compile("[\u0600-\u06ff\u0750-\u077f]")),
 )
-
-
-def _readable(size: int) -> str:
-    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= bytes_:
-            return f"{size / bytes_:.3g} {unit}"
-    return f"{size} bytes"

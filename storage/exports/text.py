@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..model import Message, Session, ToolCall, ToolResponse
 from . import Options, Transcript
+from .transcript import branch_of
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})(.*)")
@@ -31,19 +32,22 @@ def _head(session: Session, form: str, options: Options) -> str:
     if options.timestamps:
         opened, last = (at.astimezone(options.zone) for at in (session.opened_at, session.last_at))
         about.append(f"{opened:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} {last.tzname()}")
-    people = ", ".join(flat(person.name) for person in session.participants) or "nobody yet"
+    people = ", ".join(flat(person.name) or person.id for person in session.participants) or "nobody yet"
     lines = [", ".join(about)] if about else []
+    parent = flat(branch_of(session)) if options.metadata else ""
+    lines += [f"Branch of {parent}"] if parent and form == "txt" else []
     lines += [f"With {people}."] if options.metadata else []
     lines += [f"Tags: {', '.join(map(flat, session.tags))}"] if options.metadata and session.tags else []
     if form == "txt":
         return "".join(f"{line}\n" for line in [title, *lines])
     mark = "#" * min(max(options.header_level, 1), 6)
-    told = "  \n".join(map(_inert_line, lines))
+    branch = [f"Branch of *{_inert(parent)}*"] if parent else []
+    told = "  \n".join([*branch, *map(_inert_line, lines)])
     return f"{mark} {_inert(title)}\n" + (f"\n{told}\n" if told else "")
 
 
 def _told(message: Message, form: str, options: Options) -> str:
-    name, at = flat(message.sender.name), f"{message.at.astimezone(options.zone):%Y-%m-%d %H:%M:%S}"
+    name, at = flat(message.sender.name) or message.sender.id, f"{message.at.astimezone(options.zone):%Y-%m-%d %H:%M:%S}"
     beside = [f"[{part.type}: {flat(part.name)}]" for part in message.attachments]
     beside += _tools(message) if options.metadata else []
     words = message.text.strip().splitlines()
@@ -103,6 +107,14 @@ def as_json(value: object) -> str:
 def flat(text: str) -> str:
     """The text on one line."""
     return " ".join(text.split())
+
+
+def readable(size: int) -> str:
+    """Bytes as people read them."""
+    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= bytes_:
+            return f"{size / bytes_:.3g} {unit}"
+    return f"{size} bytes"
 
 
 def _named(lines: list[str], language: str) -> list[str]:

@@ -17,18 +17,16 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from ..archive import MANIFEST, Member
-from ..backend import Store
-from ..blobs import Blobs, Damaged
+from ..errors import StorageError
 from ..model import Attachment, Message, Session, Value
-from ..place import Missing
-from ..progress import Tell, silent
-from ..sought import Sought
-from ..zipping import zipped
-from . import Form, Options
-from .exported import document
+from ..progress import silent
+from ..unpacking import MEMBERS
+from ..zipping import begun, zipped
+from . import Export, Form
+from .exported import at_one_moment, document
 from .model_json import model_json
 from .text import flat
-from .transcript import Wanted, messages, transcript
+from .transcript import Wanted, transcript
 
 FILES, SESSIONS, STORE = "attachments/", "sessions/", "store.json"
 
@@ -47,137 +45,112 @@ class Manifest(Value):
     members: dict[str, Member]
 
 
-async def zip_of(
-    store: Store,
-    blobs: Blobs | None,
-    sought: Sought,
-    form: Form,
-    options: Options,
-    *,
-    bot: str,
-    at: datetime,
-    person: str | None = None,
-    tell: Tell = silent,
-) -> AsyncGenerator[bytes, None]:
+async def zip_of(export: Export) -> AsyncGenerator[bytes, None]:
     """The zip in chunks; without `blobs` no attachments are in it. A file that is gone or damaged is left out, its
     name stays in the session. Every form but v3. Raises `StorageError`."""
-    wanted = Wanted(sought, person, complete=options.complete and form == "json")
-    making = _Making(store, blobs, wanted, form, options, bot, at, tell)
-    async with aclosing(zipped(making.members(), at, making.written)) as chunks:
-        async for chunk in chunks:
-            yield chunk
+    async with at_one_moment(export) as still:
+        making = _Making(still)
+        async with aclosing(zipped(making.members(), still.at, making.written)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 class _Making:
-    def __init__(
-        self,
-        store: Store,
-        blobs: Blobs | None,
-        wanted: Wanted,
-        form: Form,
-        options: Options,
-        bot: str,
-        at: datetime,
-        tell: Tell,
-    ) -> None:
-        self._store, self._blobs, self._wanted, self._form = store, blobs, wanted, form
-        self._options, self._bot, self._at, self._tell = options, bot, at, tell
+    def __init__(self, export: Export) -> None:
+        self._export, self._blobs = export, export.blobs
+        complete = export.options.complete and export.form == "json"
+        self._wanted = Wanted(export.sought, export.person, complete=complete)
         self.written: dict[str, Member] = {}
-        self._sessions = self._messages = 0
         self._files: dict[str, str] = {}
-        """Where the attachments stand, by hash."""
+        """Where the attachments stand, by hash; empty where one is gone or damaged."""
+        self._coming: dict[str, str] = {}
+        """Those that are not in the zip yet."""
         self._names: set[str] = set()
 
     async def members(self) -> AsyncGenerator[tuple[str, AsyncIterator[bytes]], None]:
-        """Everything that is in the zip, one after the other."""
+        """Everything that is in the zip, one after the other. Raises `StorageError` where it could not be read back."""
+        store = self._export.store
         if self._wanted.complete and self._wanted.everything:
-            yield STORE, model_json(self._store, self._wanted, self._options, bot=self._bot, at=self._at)
-            self._sessions = (await self._store.counts()).sessions
-            async with aclosing(messages(self._store, self._wanted, self._tell)) as pages:
-                async for page in pages:
-                    async for member in self._beside(page):
-                        yield member
+            yield STORE, model_json(self._export, self._wanted, self._saw)
+            self._refuse_too_many()
+            async for member in self._beside():
+                yield member
         else:
-            async with aclosing(transcript(self._store, self._wanted, tell=self._tell)) as sessions:
-                async for session, pages_ in sessions:
-                    self._sessions += 1
-                    given = len(self._files)
-                    yield self._name(session), self._told(session, pages_)
-                    for hash in list(self._files)[given:]:
-                        yield self._files[hash], self._bytes(hash)
+            async with aclosing(transcript(store, self._wanted, tell=self._export.tell)) as sessions:
+                async for session, pages in sessions:
+                    yield self._name(session), self._told(session, pages)
+                    async for member in self._beside():
+                        yield member
+                    self._refuse_too_many()
         yield MANIFEST, self._manifest()
 
     def _told(self, session: Session, pages: AsyncIterator[list[Message]]) -> AsyncIterator[bytes]:
-        if self._form == "json":
-            return self._as_json(session, pages)
+        if self._export.form == "json":
+            only = replace(self._wanted, sought=replace(self._wanted.sought, session_ids=(session.id,)))
+            return model_json(replace(self._export, tell=silent), only, self._saw)
         title = flat(session.title) or session.id
-        sessions = _alone(session, self._noted(pages))
-        return document(
-            sessions, self._blobs, self._form, self._options, title=title, at=self._at, beside=self._standing
-        )
+        return document(_alone(session, self._noted(pages)), self._export, title=title, beside=self._standing)
 
-    async def _as_json(self, session: Session, pages: AsyncIterator[list[Message]]) -> AsyncGenerator[bytes, None]:
-        async for _ in self._noted(pages):
-            pass
-        only = replace(self._wanted, sought=replace(self._wanted.sought, session_ids=(session.id,)))
-        async with aclosing(model_json(self._store, only, self._options, bot=self._bot, at=self._at)) as pieces:
-            async for piece in pieces:
-                yield piece
+    def _saw(self, page: list[Message]) -> None:
+        """Gives every new file beside the messages its place."""
+        for message in page if self._blobs is not None else ():
+            for hash in message.blobs:
+                if hash not in self._files:
+                    name = next((each.name for each in message.attachments if each.blob == hash), "")
+                    self._files[hash] = self._coming[hash] = f"{FILES}{hash[:16]}_{_plain(name) or 'file'}"
 
     async def _noted(self, pages: AsyncIterator[list[Message]]) -> AsyncGenerator[list[Message], None]:
-        """The pages; every attachment in them that there is gets its place before it is told of."""
+        """The pages; what is not there, or damaged, has no place by the time that they are told."""
         async for page in pages:
-            await self._note(page)
+            known = len(self._coming)
+            self._saw(page)
+            for hash in list(self._coming)[known:]:
+                if self._blobs is not None and not await self._blobs.sound(hash):
+                    self._files[hash] = ""
+                    del self._coming[hash]
             yield page
 
-    async def _note(self, page: list[Message]) -> None:
-        self._messages += len(page)
-        for message in page:
-            for hash in message.blobs if self._blobs is not None else ():
-                if hash not in self._files and self._blobs is not None and await self._blobs.sound(hash):
-                    name = next((each.name for each in message.attachments if each.blob == hash), "")
-                    self._files[hash] = f"{FILES}{hash[:16]}_{_plain(name) or 'file'}"
+    def _refuse_too_many(self) -> None:
+        if len(self.written) + len(self._coming) >= MEMBERS:
+            raise StorageError(
+                f"A zip of {MEMBERS:,} files and more could not be read back: take fewer sessions or days, or leave "
+                "the files out."
+            )
 
-    async def _beside(self, page: list[Message]) -> AsyncGenerator[tuple[str, AsyncIterator[bytes]], None]:
-        given = len(self._files)
-        await self._note(page)
-        for hash in list(self._files)[given:]:
-            yield self._files[hash], self._bytes(hash)
+    async def _beside(self) -> AsyncGenerator[tuple[str, AsyncIterator[bytes]], None]:
+        """The files that are not in the zip yet."""
+        coming, self._coming = self._coming, {}
+        for hash, name in coming.items():
+            if self._blobs is None or (self._export.form == "json" and not await self._blobs.sound(hash)):
+                continue
+            if (chunks := await begun(self._blobs, hash)) is not None:
+                self._export.tally.files += 1
+                yield name, chunks
 
     def _standing(self, file: Attachment) -> str:
         name = self._files.get(file.blob or "")
         return f"../{name}" if name else ""
 
-    async def _bytes(self, hash: str) -> AsyncGenerator[bytes, None]:
-        """A file that was removed a moment ago is no reason to keep back the rest."""
-        if self._blobs is None:
-            return
-        try:
-            async with aclosing(self._blobs.read(hash)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except (Damaged, Missing):
-            return
-
     def _name(self, session: Session) -> str:
         """A name that every system takes, and no other session has here."""
         base, number = f"{session.channel.safe_name}_{_plain(session.full_name)}", 1
-        name = f"{SESSIONS}{base}.{self._form}"
+        name = f"{SESSIONS}{base}.{self._export.form}"
         while name.casefold() in self._names:
             number += 1
-            name = f"{SESSIONS}{base}_{number}.{self._form}"
+            name = f"{SESSIONS}{base}_{number}.{self._export.form}"
         self._names.add(name.casefold())
         return name
 
     async def _manifest(self) -> AsyncGenerator[bytes, None]:
-        shown = {**asdict(self._options), "zone": str(self._options.zone)}
+        options = self._export.options
+        shown = {**asdict(options), "zone": str(options.zone)}
         manifest = Manifest(
-            bot=self._bot,
-            form=self._form,
-            made_at=self._at,
+            bot=self._export.bot,
+            form=self._export.form,
+            made_at=self._export.at,
             options=shown,
-            sessions=self._sessions,
-            messages=self._messages,
+            sessions=self._export.tally.sessions,
+            messages=self._export.tally.messages,
             members=self.written,
         )
         yield (manifest.model_dump_json(indent=2) + "\n").encode()

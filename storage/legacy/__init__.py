@@ -3,8 +3,9 @@
 Each reader is a module with two functions. `recognise(source)` says whether this is its format, by looking at a few
 files. `read(source, terms)` yields items in an order in which they can be kept: a session before its messages, and
 again, complete, when all that is known of it was read; messages of one session in the order of time. What it cannot
-take it yields as `Refused`, and goes on. Readers hold little in memory, draw no random numbers and never write to their
-source: read twice, a source gives the same items with the same ids, and one that has grown gives those and more.
+take it yields as `Refused`, and goes on. Readers hold names and ids in memory but only one conversation's messages at
+most, draw no random numbers and never write to their source: read twice, a source gives the same items with the same
+ids, whatever time it is then, and one that has grown gives those and more.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Terms:
     gap: timedelta | None
     """A longer silence of the people begins a new session, where a source has none of its own; None for never."""
     at: datetime
-    """When this is done: the time of what has none of its own."""
+    """When this is done: the time of what has none of its own. No id is made from it."""
     scratch: Path
     """A folder for what does not fit into memory; whoever makes the terms removes it."""
     since: datetime | None = None
@@ -91,6 +92,13 @@ class Refused:
     spot: Spot
     reason: str
     """What was found and what is allowed, in one sentence; words of people in it are short and printable."""
+
+
+def unopened(source: Source) -> Iterator[Refused]:
+    """What a source has and no reader is shown: names that lead out of it, for whoever runs a reader."""
+    for name in source.left_out:
+        shown = "".join(c if c.isprintable() else "?" for c in name)[:200]
+        yield Refused(Spot(shown), "It leads out of the source, or is no file: nothing outside of the source is read.")
 
 
 class Reader(Protocol):

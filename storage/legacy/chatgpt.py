@@ -7,15 +7,17 @@ too, which holds the lines after the fork and names the session and the line tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ..model import Message, Role, Sender, SessionContext
 from . import Refused, Spot, Taken, Terms
+from .branches import Talk, began
 from .chatgpt_parts import Said, asset_files, called
-from .reading import Places, flat, items, known_id, told, when, words
+from .reading import Places, flat, items, known_id, surely, told, when, words
 from .source import Source
-from .talks import Account, after, beside, first_talk, limbs, mapping, mappings, placed, shown, talk_files, whole
+from .talks import Account, after, beside, first_talk, mapping, mappings, placed, shown, talk_files
 
 PROGRAM = "chatgpt"
 _TITLE = "ChatGPT"
@@ -31,15 +33,15 @@ def recognise(source: Source) -> bool:
 def read(source: Source, terms: Terms) -> Iterator[Taken | Refused]:
     """Every conversation, one after the other."""
     account = _account(source)
-    files = asset_files(source)
-    notes: dict[str, dict[str, str]] = {}
+    along = _Beside(asset_files(source), {})
     for file, key in (("shared_conversations.json", "shared"), ("message_feedback.json", "feedback")):
         for note in beside(source, file):
             if isinstance(note, Refused):
                 yield note
                 continue
             for each in mappings(note[1]):
-                notes.setdefault(told(each.get("conversation_id")), {})[f"{key}_{told(each.get('id'))}"] = told(each)
+                of = along.notes.setdefault(told(each.get("conversation_id")), {})
+                of[f"{key}_{told(each.get('id'))}"] = told(each)
     met: set[str] = set()
     for name in talk_files(source):
         starts = Places(source, name)
@@ -59,9 +61,18 @@ def read(source: Source, terms: Terms) -> Iterator[Taken | Refused]:
                 yield Refused(starts.found(spot), why)
                 continue
             met.add(id)
-            talk = _Talk(id, record, spot, account, files, terms)
-            for taken in talk.taken(notes.get(id, {})):
+            for taken in surely(spot, _talk(id, record, spot, account, terms, along)):
                 yield placed(taken, spot, starts) if isinstance(taken, Refused) else taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What an export has beside its conversations."""
+
+    files: Mapping[str, str]
+    """As of `asset_files`."""
+    notes: dict[str, dict[str, str]]
+    """By conversation, what is said of it elsewhere."""
 
 
 def _account(source: Source) -> Account:
@@ -74,67 +85,42 @@ def _account(source: Source) -> Account:
     return Account(PROGRAM, "account", "somebody")
 
 
-class _Talk:
+def _talk(
+    id: str, record: Mapping[str, Any], spot: Spot, account: Account, terms: Terms, beside: _Beside
+) -> Iterator[Taken | Refused]:
+    yield from _Talk(id, record, spot, account, terms, beside).taken()
+
+
+class _Talk(Talk):
     def __init__(
-        self,
-        id: str,
-        record: Mapping[str, Any],
-        spot: Spot,
-        account: Account,
-        files: Mapping[str, str],
-        terms: Terms,
+        self, id: str, record: Mapping[str, Any], spot: Spot, account: Account, terms: Terms, beside: _Beside
     ) -> None:
-        self._id, self._record, self._spot = id, record, spot
-        self._account, self._files, self._terms = account, files, terms
+        super().__init__(id, record, spot, account, terms)
+        self._files, self._notes = beside.files, beside.notes.get(id, {})
         self._nodes = {told(key): mapping(node) for key, node in record["mapping"].items()}
-        self._parents = {key: words(node.get("parent")) for key, node in self._nodes.items()}
-        self._kept: dict[str, Message] = {}
-        """The messages by their nodes."""
+        self.parents = {key: words(node.get("parent")) for key, node in self._nodes.items()}
+        times = (mapping(node.get("message")).get("create_time") for node in self._nodes.values())
+        self._began = began(record.get("create_time"), times, terms.zone)
         self._context = SessionContext()
 
-    def taken(self, notes: Mapping[str, str]) -> Iterator[Taken | Refused]:
+    def taken(self) -> Iterator[Taken | Refused]:
         """Its sessions with their messages."""
-        opened: dict[str, str] = {}
-        hanging = dict(self._nodes)
-        main: str | None = None
-        for limb in limbs(self._parents, words(self._record.get("current_node"))):
-            lines: list[Taken] = []
-            for node in limb.lines:
-                hanging.pop(node)
-                for each in self._line(node):
-                    if isinstance(each, Taken):
-                        lines.append(each)
-                    else:
-                        yield each
-            if not lines:
-                continue
-            fork = self._before(limb.lines[0])
-            session = whole(
-                self._account.room(_TITLE),
-                lines,
-                PROGRAM,
-                f"{self._id}/{limb.lines[0] if main else ''}",
-                title=words(self._record.get("title")) or "",
-                context=self._context,
-                parent_id=opened[fork.id] if fork else main,
-                branched_at=fork.id if fork else None,
-                archived=self._record.get("is_archived") is True,
-                starred=self._record.get("is_starred") is True,
-                metadata={**flat(self._record, *_TAKEN), **notes, "from": PROGRAM, "legacy_id": self._id},
-            )
-            main = main or session.id
-            yield Taken(session, self._spot)
-            for line in lines:
-                assert isinstance(line.item, Message)
-                opened[line.item.id] = session.id
-                yield Taken(line.item.model_copy(update={"session_id": session.id}), line.spot, line.files)
-        for node in hanging:
-            yield Refused(self._at(node), "The message hangs in a circle of messages that answer each other.")
-        if main is None:
-            yield Refused(self._spot, f"The conversation {shown(self._record.get('title'))} has no messages.")
+        return self.sessions(_TITLE, words(self.record.get("current_node")))
 
-    def _line(self, node: str) -> Iterator[Taken | Refused]:
-        record, spot = self._nodes[node].get("message"), self._at(node)
+    def about(self) -> Mapping[str, Any]:
+        return {
+            "title": words(self.record.get("title")) or "",
+            "context": self._context,
+            "archived": self.record.get("is_archived") is True,
+            "starred": self.record.get("is_starred") is True,
+            "metadata": {**flat(self.record, *_TAKEN), **self._notes, "from": PROGRAM, "legacy_id": self.id},
+        }
+
+    def place(self, line: str) -> Spot:
+        return Spot(self.spot.file, item=f"{self.spot.item}.mapping.{line}")
+
+    def line(self, node: str) -> Iterator[Taken | Refused]:
+        record, spot = self._nodes[node].get("message"), self.place(node)
         if record is None:  # the root of the tree
             return
         if not isinstance(record, Mapping):
@@ -154,11 +140,11 @@ class _Talk:
             yield Refused(spot, str(error) if type(error) is ValueError else f"It cannot be kept ({shown(error)}).")
 
     def _message(self, node: str, record: Mapping[str, Any], role: Role, said: Said) -> Taken:
-        before = self._before(node)
+        before = self.before(node)
         at = after(self._time(record, before), before.at if before else None)
         asked = next((kept.id for each, _ in self._ancestors(node) if (kept := self._said_by_person(each))), None)
-        self._kept[node] = Message(
-            id=known_id(at, PROGRAM, self._id, node),
+        self.kept[node] = Message(
+            id=known_id(at, PROGRAM, self.id, node),
             session_id="",
             role=role,
             sender=self._sender(record, role),
@@ -167,21 +153,21 @@ class _Talk:
             reply_to=asked if role == "assistant" else None,
             metadata={**said.metadata, "from": PROGRAM, "legacy_id": node},
         )
-        return Taken(self._kept[node], self._at(node), said.files)
+        return Taken(self.kept[node], self.place(node), said.files)
 
     def _time(self, record: Mapping[str, Any], before: Message | None) -> datetime:
         """When it was said; as many have no time, else the time of the one before or of the whole."""
         given = record.get("create_time")
-        found = when(given, self._terms.zone)
+        found = when(given, self.terms.zone)
         if given is not None and found is None:
             raise ValueError(f"Its create_time is no time: {shown(given)}.")
         if found is None and before is not None:
             return before.at
-        return found or when(self._record.get("create_time"), self._terms.zone) or self._terms.at
+        return found or self._began
 
     def _sender(self, record: Mapping[str, Any], role: Role) -> Sender:
         if role == "user":
-            return self._account.person
+            return self.account.person
         if role == "assistant":
             return Sender(type="persona", id=PROGRAM, name=_TITLE)
         name = words(mapping(record.get("author")).get("name")) or _TITLE
@@ -195,18 +181,11 @@ class _Talk:
             self._context = self._context.model_copy(update={"constraints": (context["model"],)})
 
     def _ancestors(self, node: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        parent = self._parents[node]
+        parent = self.parents[node]
         while parent in self._nodes:
             yield parent, mapping(self._nodes[parent].get("message"))
-            parent = self._parents[parent]
-
-    def _before(self, node: str) -> Message | None:
-        """The message before it that was kept, in whatever session."""
-        return next((self._kept[each] for each, _ in self._ancestors(node) if each in self._kept), None)
+            parent = self.parents[parent]
 
     def _said_by_person(self, node: str) -> Message | None:
-        kept = self._kept.get(node)
+        kept = self.kept.get(node)
         return kept if kept is not None and kept.role == "user" else None
-
-    def _at(self, node: str) -> Spot:
-        return Spot(self._spot.file, item=f"{self._spot.item}.mapping.{node}")

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from ..model import Message, Note, Part, Role, Sender, Text, ToolCall, ToolResponse
 from ..records import Memory
 from . import Refused, Spot, Taken, Terms
-from .reading import Places, chance, document, flat, items, known_id, told, when, words
+from .branches import Talk, began
+from .reading import Places, attempted, chance, document, flat, items, known_id, surely, told, when, words
 from .source import Source
 from .talks import (
     Account,
@@ -21,14 +22,12 @@ from .talks import (
     beside,
     file_part,
     first_talk,
-    limbs,
     mapping,
     mappings,
     placed,
     plain,
     shown,
     talk_files,
-    whole,
 )
 
 PROGRAM = "claude"
@@ -65,70 +64,54 @@ def read(source: Source, terms: Terms) -> Iterator[Taken | Refused]:
                 yield Refused(starts.found(spot), why)
                 continue
             met.add(id)
-            talk = _Talk(id, record, spot, _account(mapping(record.get("account")), names), terms)
-            for taken in talk.taken():
+            account = _account(mapping(record.get("account")), names)
+            for taken in surely(spot, _talk(id, record, spot, account, terms)):
                 yield placed(taken, spot, starts) if isinstance(taken, Refused) else taken
     yield from _remembered(source, names, terms)
 
 
 def _account(of: Mapping[str, Any], names: Mapping[str, str]) -> Account:
-    id = words(of.get("uuid")) or next(iter(names), "") or "account"
+    """Whose something is: nobody's where it does not say so and the export is of several people."""
+    id = words(of.get("uuid")) or (next(iter(names)) if len(names) == 1 else "") or "account"
     return Account(PROGRAM, id, words(of.get("full_name")) or names.get(id) or "somebody")
 
 
-class _Talk:
+def _talk(id: str, record: Mapping[str, Any], spot: Spot, account: Account, terms: Terms) -> Iterator[Taken | Refused]:
+    yield from _Talk(id, record, spot, account, terms).taken()
+
+
+class _Talk(Talk):
     def __init__(self, id: str, record: Mapping[str, Any], spot: Spot, account: Account, terms: Terms) -> None:
-        self._id, self._record, self._spot, self._account, self._terms = id, record, spot, account, terms
+        super().__init__(id, record, spot, account, terms)
         self._records: dict[str, tuple[Spot, Mapping[str, Any]]] = {}
-        self._parents: dict[str, str | None] = {}
-        self._kept: dict[str, Message] = {}
+        times = (each.get("created_at") for each in mappings(record["chat_messages"]))
+        self._began = began(record.get("created_at"), times, terms.zone)
 
     def taken(self) -> Iterator[Taken | Refused]:
         """Its sessions with their messages."""
         yield from self._listed()
-        opened: dict[str, str] = {}
-        hanging = dict(self._records)
-        main: str | None = None
-        last = words(self._record.get("current_leaf_message_uuid"))
-        for limb in limbs(self._parents, last if last in self._records else next(reversed(self._records), None)):
-            lines: list[Taken] = []
-            for line in limb.lines:
-                spot, record = hanging.pop(line)
-                found = self._line(line, spot, record)
-                if isinstance(found, Taken):
-                    lines.append(found)
-                else:
-                    yield found
-            if not lines:
-                continue
-            fork = self._before(limb.lines[0])
-            session = whole(
-                self._account.room(_TITLE),
-                lines,
-                PROGRAM,
-                f"{self._id}/{limb.lines[0] if main else ''}",
-                title=words(self._record.get("name")) or "",
-                parent_id=opened[fork.id] if fork else main,
-                branched_at=fork.id if fork else None,
-                starred=self._record.get("is_starred") is True,
-                metadata={**flat(self._record, *_TAKEN), "from": PROGRAM, "legacy_id": self._id},
-            )
-            main = main or session.id
-            yield Taken(session, self._spot)
-            for each in lines:
-                assert isinstance(each.item, Message)
-                opened[each.item.id] = session.id
-                yield Taken(each.item.model_copy(update={"session_id": session.id}), each.spot)
-        for spot, _ in hanging.values():
-            yield Refused(spot, "The message hangs in a circle of messages that answer each other.")
-        if main is None:
-            yield Refused(self._spot, f"The conversation {shown(self._record.get('name'))} has no messages.")
+        last = words(self.record.get("current_leaf_message_uuid"))
+        yield from self.sessions(_TITLE, last if last in self._records else next(reversed(self._records), None))
+
+    def about(self) -> Mapping[str, Any]:
+        return {
+            "title": words(self.record.get("name")) or "",
+            "starred": self.record.get("is_starred") is True,
+            "metadata": {**flat(self.record, *_TAKEN), "from": PROGRAM, "legacy_id": self.id},
+        }
+
+    def place(self, line: str) -> Spot:
+        return self._records[line][0]
+
+    def line(self, line: str) -> Iterator[Taken | Refused]:
+        spot, record = self._records[line]
+        yield attempted(spot, lambda: self._line(line, spot, record))
 
     def _listed(self) -> Iterator[Refused]:
         """Finds the messages by their ids, and what each follows: what it names, else the one before it."""
         before: str | None = None
-        for number, record in enumerate(self._record["chat_messages"]):
-            spot = Spot(self._spot.file, item=f"{self._spot.item}.chat_messages[{number}]")
+        for number, record in enumerate(self.record["chat_messages"]):
+            spot = Spot(self.spot.file, item=f"{self.spot.item}.chat_messages[{number}]")
             id = words(mapping(record).get("uuid"))
             if not id:
                 yield Refused(spot, "A message is an object with `uuid`, `sender` and `text`; this is none.")
@@ -136,46 +119,31 @@ class _Talk:
                 yield Refused(spot, f"A message of the id {shown(id)} was taken already.")
             else:
                 self._records[id] = (spot, record)
-                self._parents[id] = words(record["parent_message_uuid"]) if "parent_message_uuid" in record else before
+                self.parents[id] = words(record["parent_message_uuid"]) if "parent_message_uuid" in record else before
                 before = id
 
     def _line(self, id: str, spot: Spot, record: Mapping[str, Any]) -> Taken | Refused:
         role = _ROLES.get(told(record.get("sender")))
-        at = when(record.get("created_at"), self._terms.zone)
+        at = when(record.get("created_at"), self.terms.zone)
         if role is None:
             return Refused(spot, f"Nobody knows the sender {shown(record.get('sender'))}: human or assistant.")
         if at is None and record.get("created_at") is not None:
             return Refused(spot, f"Its created_at is no time: {shown(record.get('created_at'))}.")
-        before = self._before(id)
+        before = self.before(id)
         if at is None:
-            at = before.at if before else self._opened()
+            at = before.at if before else self._began
         at = after(at, before.at if before else None)
-        try:
-            said = tuple(_parts(id, record)) or (Text(text=""),)
-            self._kept[id] = Message(
-                id=known_id(at, PROGRAM, self._id, id),
-                session_id="",
-                role=role,
-                sender=self._account.person if role == "user" else Sender(type="persona", id=PROGRAM, name=_TITLE),
-                parts=said,
-                at=at,
-                reply_to=before.id if before and before.role == "user" and role == "assistant" else None,
-                metadata={**flat(record, *_LINE), **_blocks(record), "from": PROGRAM, "legacy_id": id},
-            )
-        except (ValueError, TypeError, RecursionError) as error:
-            return Refused(spot, f"The message is not shaped as Claude writes it ({type(error).__name__}).")
-        return Taken(self._kept[id], spot)
-
-    def _opened(self) -> datetime:
-        return when(self._record.get("created_at"), self._terms.zone) or self._terms.at
-
-    def _before(self, id: str) -> Message | None:
-        parent = self._parents[id]
-        while parent in self._records:
-            if parent in self._kept:
-                return self._kept[parent]
-            parent = self._parents[parent]
-        return None
+        self.kept[id] = Message(
+            id=known_id(at, PROGRAM, self.id, id),
+            session_id="",
+            role=role,
+            sender=self.account.person if role == "user" else Sender(type="persona", id=PROGRAM, name=_TITLE),
+            parts=tuple(_parts(id, record)) or (Text(text=""),),
+            at=at,
+            reply_to=before.id if before and before.role == "user" and role == "assistant" else None,
+            metadata={**flat(record, *_LINE), **_blocks(record), "from": PROGRAM, "legacy_id": id},
+        )
+        return Taken(self.kept[id], spot)
 
 
 def _parts(id: str, record: Mapping[str, Any]) -> Iterator[Part]:
@@ -245,7 +213,7 @@ def _remembered(source: Source, names: Mapping[str, str], terms: Terms) -> Itera
             for number, each in enumerate(mappings(found if isinstance(found, list) else [found])):
                 spot = Spot(name, item=f"[{number}]")
                 noted = _noted(each, names, terms) if _is_memory(each) else _project(each, names, terms)
-                yield from (Taken(memory, spot) for memory in noted)
+                yield from surely(spot, (Taken(memory, spot) for memory in noted))
 
 
 def _is_memory(record: Mapping[str, Any]) -> bool:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,7 +19,8 @@ from . import Refused, Spot, Taken, Terms
 from .cutting import cut
 from .decoding import Decoded
 from .discord_lines import Line, person
-from .reading import Places, items, told, when, words
+from .once import Once
+from .reading import Places, attempted, items, told, when, words
 from .sorting import Sorted
 from .source import BadSource, Source
 from .talks import mapping, shown
@@ -63,14 +63,15 @@ def read(source: Source, terms: Terms) -> Iterator[Taken | Refused]:
                 yield from _gathered(source, name, head, terms, rooms, lines, media)
         for key in sorted(rooms):
             room = rooms[key]
-            kept = _Once(lines, key)
-            for taken in cut(room.channel(), kept.lines(), terms.gap, PROGRAM):
-                yield from kept.refused()
+            once = Once()
+            told_of = _answering(once.lines(lines.of(key)))
+            for taken in cut(room.channel(), told_of, terms.gap, PROGRAM):
+                yield from once.refused()
                 if isinstance(taken.item, Session):
                     more = {**room.metadata, **taken.item.metadata}
                     taken = Taken(taken.item.model_copy(update={"metadata": more}), taken.spot)
                 yield taken
-            yield from kept.refused()
+            yield from once.refused()
 
 
 def _head(source: Source, name: str) -> Mapping[str, Any]:
@@ -182,11 +183,10 @@ def _taken(
     author = mapping(record.get("author"))
     if not words(author.get("id")):
         return Refused(spot, "The message has no author.")
-    try:
-        line = Line(room.id, record, at, _own(author, terms.bot), lambda url: media.find(spot.file, url))
-        message = line.message()
-    except (ValueError, TypeError, RecursionError) as error:
-        return Refused(spot, f"The message is not shaped as the program writes it ({type(error).__name__}).")
+    line = Line(room.id, record, at, _own(author, terms.bot), lambda url: media.find(spot.file, url))
+    message = attempted(spot, line.message)
+    if isinstance(message, Refused):
+        return message
     if room.direct and not author.get("isBot"):
         sender = person(author)
         room.people.setdefault(sender.id, sender.name)
@@ -212,46 +212,19 @@ def _count(source: Source, name: str) -> int | None:
     return int(found[1][:18]) if found else None
 
 
-class _Once:
-    """The messages of one channel, each once: what is exported twice is the same."""
-
-    def __init__(self, lines: Sorted, key: str) -> None:
-        self._lines, self._key = lines, key
-        self._refused: list[Refused] = []
-        self._recent: dict[str, str] = {}
-
-    def refused(self) -> Iterator[Refused]:
-        """Those that came again since this was last asked."""
-        found, self._refused = self._refused, []
-        yield from found
-
-    def lines(self) -> Iterator[Taken]:
-        """In the order of time."""
-        at: datetime | None = None
-        met: dict[str, Spot] = {}
-        for line in self._lines.of(self._key):
-            message = line.item
-            assert isinstance(message, Message)
-            assert message.origin
-            if message.at != at:
-                at, met = message.at, {}
-            if message.origin in met:
-                first = met[message.origin]
-                where = f"{first.file}, {first.item}"
-                self._refused.append(Refused(line.spot, f"The message was taken already, from {where}."))
-                continue
-            met[message.origin] = line.spot
-            yield Taken(self._answering(message), line.spot, line.files)
-
-    def _answering(self, message: Message) -> Message:
-        """An answer names the message that it answers by its id."""
+def _answering(lines: Iterable[Taken]) -> Iterator[Taken]:
+    """The messages of a channel in the order of time: an answer names the message that it answers by its id."""
+    recent: dict[str, str] = {}
+    for line in lines:
+        message = line.item
+        assert isinstance(message, Message)
         assert message.origin
-        self._recent[message.origin] = message.id
-        if len(self._recent) > _RECENT:
-            del self._recent[next(iter(self._recent))]
-        if message.role != "assistant" or message.reply_to is None:
-            return message
-        return message.model_copy(update={"reply_to": self._recent.get(message.reply_to)})
+        recent[message.origin] = message.id
+        if len(recent) > _RECENT:
+            del recent[next(iter(recent))]
+        if message.role == "assistant" and message.reply_to is not None:
+            message = message.model_copy(update={"reply_to": recent.get(message.reply_to)})
+        yield Taken(message, line.spot, line.files)
 
 
 class _Media:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from functools import partial
 from itertools import count
 from typing import Any, get_args
 
@@ -13,8 +14,9 @@ from ..model import Annotation, Channel, Message, Sender, Session, SessionContex
 from ..records import Memory
 from . import Refused, Spot, Taken, Terms
 from .cutting import PARTICIPANTS
-from .flatfile_lines import TIMELESS, Beside, Cast, Lines, members, provenance
-from .reading import chance, document, flat, known_id, lines, told, when, words
+from .flatfile_lines import Beside, Cast, Lines, members, provenance
+from .once import Once
+from .reading import TIMELESS, attempted, chance, document, flat, known_id, lines, told, when, words
 from .sorting import Sorted
 from .source import Source
 
@@ -57,6 +59,7 @@ class Folder:
         """The session, its messages in the order of time, and again the session, which is what it returns."""
         began = _began(self.meta, self.name, terms.zone)
         reader = Lines(self.program, f"{self.owner}/{self.name}", self.cast, self.beside, terms.zone, terms.at, began)
+        once = Once(self.talk[1:])
         with Sorted(terms.scratch) as order:
             for name in self.talk:
                 for found in lines(source, name):
@@ -64,7 +67,7 @@ class Folder:
                         yield found
                         continue
                     spot, value = found
-                    line = reader.read(value, spot)
+                    line = attempted(spot, partial(reader.read, value, spot))
                     if isinstance(line, Refused):
                         yield line
                     else:
@@ -74,24 +77,26 @@ class Folder:
                         order.add("", message, spot, line.files)
             for message, spot, files in self._papers(terms, began):
                 order.add("", message, spot, files)
-            return (yield from self._told(order.of(""), began, reader.before or TIMELESS, reader.wanted, terms))
+            timed = reader.before or TIMELESS
+            session = yield from self._told(once, order.of(""), began, timed, reader.wanted, terms)
+        yield from once.copied()
+        return session
 
     def _told(
-        self, said: Iterator[Taken], began: datetime | None, timed: datetime, wanted: set[str], terms: Terms
+        self, once: Once, said: Iterator[Taken], began: datetime | None, timed: datetime, wanted: set[str], terms: Terms
     ) -> Generator[Taken | Refused, None, Session]:
         growing: _Growing | None = None
         held: Taken | None = None
         notes = {None: list(self.notes.get(None, ()))} | {key: list(value) for key, value in self.notes.items() if key}
         ids: dict[str, str] = {}
         there: set[str] = set()
-        for taken in said:
+        for taken in once.lines(said):
+            yield from once.refused()
             message = taken.item
             assert isinstance(message, Message)
             if growing is None:
                 growing = _Growing(self, began or (message.at if timed != TIMELESS else TIMELESS), message.at)
                 yield Taken(growing.session(), self.spot)
-            if growing.has(message):
-                continue
             message = message.model_copy(update={"session_id": growing.id} | growing.heard(message, ids, wanted))
             legacy = message.metadata.get("legacy_id")
             if legacy and legacy in notes:
@@ -100,6 +105,7 @@ class Folder:
             if held is not None:
                 yield held
             held = Taken(message, taken.spot, taken.files)
+        yield from once.refused()
         if held is not None:
             assert isinstance(held.item, Message)
             left = tuple(note for each in notes.values() for note in each)
@@ -140,15 +146,6 @@ class _Growing:
         self._folder = folder
         self._opened_at = self._last_at = self._ended_at = opened_at if known == TIMELESS else min(known, opened_at)
         self._who: dict[tuple[str, str], Sender] = {}
-        self._now: tuple[datetime | None, set[str]] = None, set()
-
-    def has(self, message: Message) -> bool:
-        """Whether the message was heard before: its id holds its time, and so it came just now."""
-        if self._now[0] != message.at:
-            self._now = message.at, set()
-        again = message.id in self._now[1]
-        self._now[1].add(message.id)
-        return again
 
     def heard(self, message: Message, ids: dict[str, str], wanted: set[str]) -> dict[str, Any]:
         """Takes note of a message; returns which one it answers, by our id."""

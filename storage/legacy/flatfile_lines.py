@@ -5,16 +5,14 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, Literal
 
 from ..model import Attachment, Message, Role, Sender, Text, storable
 from . import Refused, Spot
-from .reading import flat, known_id, told, when, words
+from .reading import TIMELESS, flat, known_id, told, when, words
 from .source import Source
 
-TIMELESS = datetime(1980, 1, 1, tzinfo=UTC)
-"""What ids are made from where no time is known, so that they are the same whenever they are read."""
 _SYSTEM = Sender(type="system", id="system", name="system")
 _TOOL = Sender(type="system", id="tool", name="tool")
 _ROLES = ("user", "assistant", "system", "tool")

@@ -20,7 +20,7 @@ from .flatfile_lines import Beside, bare
 from .flatfile_people import People, folder_of, user_folder
 from .flatfile_vectors import Place, likenesses
 from .flatfile_voices import Voices
-from .reading import document, words
+from .reading import document, surely, words
 from .source import Source
 
 PROGRAM = "flatfile_sessions"
@@ -70,11 +70,11 @@ class _Reading:
         for name in self._source.names:
             if bare(name) == "profile.json" and not self._within(name, folders):
                 users.add(folder_of(name))
-                yield from self._people.profile(folder_of(name), name)
+                yield from surely(Spot(name), self._people.profile(folder_of(name), name))
         for user in sorted(users):
-            yield from self._index(user, folders)
+            yield from surely(Spot(f"{user}/{_INDEX}".lstrip("/")), self._index(user, folders))
         for path, files in folders.items():
-            yield from self._session(path, files)
+            yield from surely(Spot(path), self._session(path, files))
         for name in self._source.names:
             if bare(name) not in ("profile.json", _INDEX) and not self._within(name, folders):
                 yield Refused(Spot(name), "Nothing here reads this file: it is left where it is.")

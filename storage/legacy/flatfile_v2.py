@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ..model import Annotation, Channel, Sender, Session, SessionContext
@@ -26,7 +27,7 @@ from .flatfile_lines import Beside, Cast, bare, voice
 from .flatfile_people import People, folder_of, plain, user_folder
 from .flatfile_vectors import Place, likenesses
 from .flatfile_voices import Voices
-from .reading import document, lines, told, when, words
+from .reading import attempted, document, lines, surely, told, when, words
 from .source import Source
 
 PROGRAM = "flatfile_v2"
@@ -94,11 +95,11 @@ class _Reading:
             name = f"{user}/profile.json".lstrip("/")
             if name in self._left:
                 del self._left[name]
-                yield from self._people.profile(user, name)
+                yield from surely(Spot(name), self._people.profile(user, name))
         for path, panel in folders.items():
-            yield from self._session(path, panel, parted[path])
+            yield from surely(Spot(path), self._session(path, panel, parted[path]))
         for name in [name for name in self._left if bare(name) == _INDEX]:
-            yield from self._vectors(name)
+            yield from surely(Spot(name), self._vectors(name, users))
         for name in self._left:
             if self._ours(name, users):
                 yield Refused(Spot(name), "Nothing here reads this file: it is left where it is.")
@@ -140,7 +141,12 @@ class _Reading:
             del self._left[name]
             value = document(self._source, name)
             scope = above if rank == 1 else ""
-            taken = value if isinstance(value, Refused) else self._voices.take(value, Spot(name), scope)
+            spot = Spot(name)
+            taken = (
+                attempted(spot, partial(self._voices.take, value, spot, scope))
+                if not isinstance(value, Refused)
+                else value
+            )
             if taken is not None:
                 yield taken
 
@@ -252,17 +258,21 @@ class _Reading:
             notes.setdefault(last, []).append(note)
         return notes, list(found.values())
 
-    def _vectors(self, index: str) -> Iterator[Taken | Refused]:
+    def _vectors(self, index: str, users: set[str]) -> Iterator[Taken | Refused]:
         path = folder_of(index)
         path = folder_of(path) if bare(path) == "vectors" else path
         for name in (index, f"{folder_of(index)}/embeddings.npy".lstrip("/")):
             self._left.pop(name, None)
-        user = self._people.id(user_folder(path), {})
+        owned = next((folder for folder in (path, user_folder(path)) if folder and folder in users), None)
+        user = self._people.id(owned or user_folder(path), {})
 
         def place(value: Mapping[str, Any]) -> Place:
             there = self._sessions.get(bare(words(value.get("session_id")) or path), [])
             document = words(value.get("document_id")) or ""
-            fitting = [each for each in there if each[1] == user] or [e for e in there if e[2].has(document)] or there
+            theirs = [each for each in there if each[1] == user]
+            fitting = theirs or ([] if owned else there)  # what lies in a user's folder is no other's
+            if len(fitting) > 1:
+                fitting = [each for each in fitting if each[2].has(document)]
             if len(fitting) != 1:
                 return Place(self._people.channel(user).key, f"user:{user}", None, None)
             session, owner, _ = fitting[0]

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from ..records import Memory, Vector
 from . import Refused, Spot, Taken, Terms
-from .flatfile_lines import TIMELESS, provenance
+from .flatfile_lines import provenance
 from .npy import BadNumbers, Rows, opened
-from .reading import flat, known_id, lines, when, words
+from .reading import TIMELESS, flat, known_id, lines, when, words
 from .source import BadSource, Source
 
 _TEXT, _ROW, _ID = ("chunk_text", "text", "content", "chunk"), ("vector_index", "index", "row"), ("chunk_id", "id")

@@ -11,7 +11,8 @@ from .decoding import Decoded
 _PIECE = 1 << 20
 _LONGEST = 1 << 26
 """The most bytes of one text within a document."""
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:\n]|[^\s"{}\[\],:]+|"', re.DOTALL)
+_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:\n]|[^\s"{}\[\],:]+|"', re.DOTALL)
 
 
 def starts(file: Decoded, path: str) -> array[int]:
@@ -50,14 +51,32 @@ def starts(file: Decoded, path: str) -> array[int]:
 
 def _tokens(file: Decoded) -> Iterator[bytes]:
     """Everything that tells how a document is built; a text that never ends ends it."""
-    rest = b""
-    while piece := file.read(_PIECE):
-        data, rest = rest + piece, b""
+    data = file.read(_PIECE)
+    while data:
+        rest = b""
         for match in _TOKEN.finditer(data):
             token = match.group()
             if token == b'"':  # its end is further on
-                rest = data[match.start() :]
+                text, rest = _to_its_end(data[match.start() :], file)
+                if not text:
+                    return
+                yield text
                 break
             yield token
-        if len(rest) > _LONGEST:
-            return
+        data = rest or file.read(_PIECE)
+
+
+def _to_its_end(begun: bytes, file: Decoded) -> tuple[bytes, bytes]:
+    """A text of which only the beginning was read, and what was read behind it; nothing for one that never ends."""
+    pieces, size, piece = [b'"'], 0, begun[1:]
+    while size <= _LONGEST:
+        if end := _END.match(piece):
+            return b"".join([*pieces, end.group()]), piece[end.end() :]
+        kept = len(piece) - (len(piece) - len(piece.rstrip(b"\\"))) % 2  # what a last backslash belongs to comes next
+        pieces.append(piece[:kept])
+        size += kept
+        more = file.read(_PIECE)
+        if not more:
+            break
+        piece = piece[kept:] + more
+    return b"", b""

@@ -21,7 +21,8 @@ from . import Refused, Spot, Taken, Terms
 from .cutting import cut
 from .multi_bot_files import FOLDER, Conversation, Home, candidates, channel_of, conversations
 from .multi_bot_owners import Owners
-from .reading import flat, known_id, told, when, words
+from .once import Once
+from .reading import attempted, flat, known_id, surely, told, when, words
 from .sorting import Sorted
 from .source import Source
 
@@ -99,7 +100,7 @@ def _of_file(source: Source, name: str, home: Home, terms: Terms) -> Iterator[_L
         if isinstance(conversation, Refused):
             yield conversation
         else:
-            yield from _of_conversation(conversation, terms)
+            yield from surely(Spot(conversation.file), _of_conversation(conversation, terms))
 
 
 def _of_conversation(conversation: Conversation, terms: Terms) -> Iterator[_Line | Refused]:
@@ -116,7 +117,7 @@ def _of_conversation(conversation: Conversation, terms: Terms) -> Iterator[_Line
         if whose is False and isinstance(found[1], dict):
             continue
         mine += 1
-        line = reading.line(*found) if whose or not isinstance(found[1], dict) else _NOBODYS
+        line = _line(reading, *found) if whose or not isinstance(found[1], dict) else _NOBODYS
         yield Refused(conversation.place(found[0]), line) if isinstance(line, str) else line
     if owners is not None and conversation.home == "named" and not mine:
         yield Refused(
@@ -124,6 +125,11 @@ def _of_conversation(conversation: Conversation, terms: Terms) -> Iterator[_Line
             f"It is what was said to {', '.join(sorted(map(told, owners.names)))[:120]}, and only what was said to "
             f"{terms.bot} is taken: if it is to be {terms.bot}'s, put it into a folder of that name.",
         )
+
+
+def _line(reading: _Reading, spot: Spot, value: Any) -> _Line | str:
+    found: _Line | str | Refused = attempted(spot, lambda: reading.line(spot, value))
+    return found.reason if isinstance(found, Refused) else found
 
 
 _NOBODYS = "Nothing tells which bot it was said by or to: put the file into a folder that is named after the bot."
@@ -207,7 +213,7 @@ class _Reading:
             answers, before = _answers(about), self.asked.get((channel_id, user_id))
             reply_to = self.asked_by_id.get(answers, before)
             if answers in self.asked_by_id:
-                del metadata["response_to_message_id"]
+                metadata.pop("response_to_message_id", None)
             voice = storable(bot_name) or self.terms.bot
             sender = Sender(type="persona", id=voice, name=voice)
         elif role == "user":
@@ -263,7 +269,7 @@ class _Known:
         if line.conversation.told:
             self._told[_part(line.spot)] = line.conversation.told
 
-    def sessions(self, lines: Iterable[Taken], gap: timedelta | None) -> Iterator[Taken]:
+    def sessions(self, lines: Iterable[Taken], gap: timedelta | None) -> Iterator[Taken | Refused]:
         channel = Channel(
             front="discord",
             id=self._id,
@@ -273,12 +279,15 @@ class _Known:
             **self._guild,
         )
         parts: list[str] = []
-        for taken in cut(channel, _once(lines), gap, NAME):
+        once = Once()
+        for taken in cut(channel, once.lines(lines), gap, NAME):
+            yield from once.refused()
             if isinstance(taken.item, Session) and parts:
                 taken, parts = Taken(self._entitled(taken.item, parts), taken.spot), []
             elif isinstance(taken.item, Message) and _part(taken.spot) not in parts:
                 parts.append(_part(taken.spot))
             yield taken
+        yield from once.refused()
 
     def _entitled(self, session: Session, parts: list[str]) -> Session:
         """A complete session with what its files say of it."""
@@ -287,20 +296,6 @@ class _Known:
         leave_out = ("topic", "last_updated", "channel_id", "user_id", "messages", *_PLACED)
         metadata = {key: value for each in reversed(said) for key, value in flat(each, *leave_out).items()}
         return session.model_copy(update={"title": title, "metadata": {**metadata, **session.metadata}})
-
-
-def _once(lines: Iterable[Taken]) -> Iterator[Taken]:
-    """The lines without those that stand in two files, or twice in one."""
-    lately: OrderedDict[str, None] = OrderedDict()
-    for line in lines:
-        if not isinstance(line.item, Message):
-            continue
-        names = [name for name in (line.item.id, line.item.origin) if name]
-        if not any(name in lately for name in names):
-            yield line
-        lately.update(dict.fromkeys(names))
-        while len(lately) > _LATELY:
-            lately.popitem(last=False)
 
 
 def _speaks(conversation: Conversation) -> bool:

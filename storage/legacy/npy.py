@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 import struct
 import sys
 import tempfile
@@ -20,6 +19,8 @@ _TYPES = {"f4": "f", "f8": "d"}
 _MAGIC = b"\x93NUMPY"
 _HEADER, _WIDEST = 1 << 16, 1 << 16
 """The most bytes of a header, and the most numbers of a row."""
+_LARGEST, _PIECE = 1 << 32, 1 << 20
+"""The most bytes of all rows: a million of a thousand numbers."""
 
 
 class BadNumbers(ValueError):
@@ -31,7 +32,7 @@ def opened(source: Source, name: str, scratch: Path) -> Iterator[Rows]:
     """The rows of a file. Raises `BadNumbers`, and what reading a source raises."""
     with tempfile.TemporaryFile(dir=scratch) as file:  # a file in a zip cannot be read from its middle
         with source.open(name) as packed:
-            shutil.copyfileobj(packed, file)
+            _copy(packed, file)
         yield Rows(file)
 
 
@@ -57,6 +58,19 @@ class Rows:
         if self._swapped:
             values.byteswap()
         return tuple(values)
+
+
+def _copy(packed: IO[bytes], file: IO[bytes]) -> None:
+    """So much of a file as its header speaks of."""
+    file.write(packed.read(_HEADER))
+    code, _, count, width = _shape(file)
+    size = count * width * array(code).itemsize
+    if size > _LARGEST:
+        raise BadNumbers(f"its rows have {size:,} bytes, and at most {_LARGEST:,} are read")
+    left = file.tell() + size - file.seek(0, os.SEEK_END)
+    while left > 0 and (piece := packed.read(min(left, _PIECE))):
+        file.write(piece)
+        left -= len(piece)
 
 
 def _shape(file: IO[bytes]) -> tuple[str, bool, int, int]:

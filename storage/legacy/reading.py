@@ -7,9 +7,9 @@ import json
 import math
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import ijson
@@ -20,15 +20,20 @@ from .decoding import Decoded, stray
 from .locating import starts
 from .source import BadSource, Source
 
+Made = TypeVar("Made")
 LINE, DOCUMENT = 1 << 26, 1 << 26
-"""The most bytes of one line, and of a document that is read as a whole."""
+"""The most bytes of one line, and of a document or a member of one that is read as a whole."""
+TIMELESS = datetime(1980, 1, 1, tzinfo=UTC)
+"""What ids are made from where no time is known, so that they are the same whenever they are read."""
 _PIECE = 1 << 20
 _SMALL = 1 << 22
 """A document up to so many bytes is parsed at once, which is faster."""
 _LISTED = 100
 """The most members of a short array."""
 _BROKEN = (OSError, BadZipFile, zlib.error, EOFError, BadSource)
-_FIRST, _LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_ODD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What values of a kind that nobody expects may raise."""
+_FIRST, _LAST = TIMELESS, datetime(2200, 1, 1, tzinfo=UTC)
 _MILLISECONDS = 1e11
 """A larger number of seconds would lie after the year 5138: it counts milliseconds."""
 _NO_TEXT = "It is not UTF-8: save the file as UTF-8 first."
@@ -175,6 +180,43 @@ def words(value: object) -> str | None:
     return storable(value) if isinstance(value, str) else None
 
 
+def surely(spot: Spot, found: Iterator[Made | Refused]) -> Iterator[Made | Refused]:
+    """What a part of a source gives. Where it is of a shape that nobody expects, that is refused instead of raised, and
+    so is what would have come behind it."""
+    try:
+        yield from found
+    except _ODD as error:
+        yield Refused(spot, f"From here on it is not shaped as the program writes it ({_shown(repr(error))}).")
+
+
+def attempted(spot: Spot, make: Callable[[], Made | Refused]) -> Made | Refused:
+    """What is made of one item; refused where that is of a shape that nobody expects."""
+    try:
+        return make()
+    except _ODD as error:
+        return Refused(spot, f"It is not shaped as the program writes it ({_shown(repr(error))}).")
+
+
+class _TooLong(Exception):
+    """A member of a document is longer than what is read as a whole."""
+
+
+class _Bounded:
+    """A file, of which a member may take no more than `DOCUMENT` bytes."""
+
+    def __init__(self, file: Decoded) -> None:
+        self._file = file
+        self.since = 0
+        """Bytes read since a member was whole."""
+
+    def read(self, size: int = _PIECE) -> bytes:
+        piece = self._file.read(size)
+        self.since += len(piece)
+        if self.since > DOCUMENT + _PIECE:
+            raise _TooLong(f"it holds something of more than {DOCUMENT >> 20} MiB")
+        return piece
+
+
 class _Unread:
     """Stands for what could not be read."""
 
@@ -193,12 +235,14 @@ def _members(source: Source, name: str, path: str) -> Iterator[tuple[int, Any]]:
             return
         with source.open(name) as opened:
             file = Decoded(opened)
-            found = ijson.items(file, path, use_float=True) if path else ijson.kvitems(file, "", use_float=True)
+            bounded, how = _Bounded(file), {"use_float": True, "buf_size": _PIECE}
+            found = ijson.items(bounded, path, **how) if path else ijson.kvitems(bounded, "", **how)
             for number, value in enumerate(found):
+                bounded.since = 0
                 yield number, _Unread(_NO_TEXT) if file.hurt and stray(value) else value
     except RecursionError:  # as deep as that the parser of large files is slow beyond all measure
         yield 0, _Unread("It is nested too deeply.")
-    except (ijson.JSONError, UnicodeError, *_BROKEN) as error:
+    except (ijson.JSONError, UnicodeError, _TooLong, *_BROKEN) as error:
         told = _shown(str(error).split("\n")[0].strip()) or "it ends too early"
         yield number + 1, _Unread(f"From here on the file cannot be read as JSON ({told}).")
 
@@ -227,7 +271,9 @@ def _outlined(file: Decoded) -> list[Any] | dict[str, Any] | None:
     told: dict[str, Any] = {}
     depth, key = 0, ""
     try:
-        for event, value in ijson.basic_parse(file, use_float=True):
+        bounded = _Bounded(file)
+        for event, value in ijson.basic_parse(bounded, use_float=True, buf_size=_PIECE):
+            bounded.since = 0
             if event in ("end_map", "end_array"):
                 depth -= 1
             elif event == "map_key":
@@ -244,7 +290,7 @@ def _outlined(file: Decoded) -> list[Any] | dict[str, Any] | None:
                 told[key] = value
             elif depth == 2 and isinstance(told[key], list) and len(told[key]) < _LISTED:
                 told[key].append(value)
-    except (ijson.JSONError, UnicodeError):
+    except (ijson.JSONError, UnicodeError, _TooLong):
         pass
     return told if depth or told else None
 

@@ -11,17 +11,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..model import Message, Sender, Session
+from ..model import Message, Sender, Session, storable
 from ..records import Memory
 from . import Refused, Spot, Taken, Terms
-from .reading import chance, document, flat, lines, told, when, words
+from .reading import TIMELESS, attempted, chance, document, flat, lines, surely, told, when, words
 from .silly_tavern_cards import entries, in_picture, is_card, persona, persona_id, resolved
 from .silly_tavern_lines import SYSTEM, Line
 from .source import Source
-from .talks import Account, after, mapping, opening_id, shown
+from .talks import Account, after, dated, mapping, opening_id, shown
 
 PROGRAM = "silly_tavern"
 _TITLE = "SillyTavern"
@@ -50,11 +51,11 @@ def read(source: Source, terms: Terms) -> Iterator[Taken | Refused]:
     for name in source.names:
         user = users.get(_folder(name), "the user")
         if name.endswith(".png"):
-            yield from _character(name, in_picture(source, name), user)
+            yield from surely(Spot(name), _character(name, in_picture(source, name), user))
         elif name.endswith(".json"):
             found = document(source, name)
             if is_card(found):
-                yield from _character(name, found, user)
+                yield from surely(Spot(name), _character(name, found, user))
             elif isinstance(mapping(found).get("members"), list):
                 group = mapping(found)
                 chats = group.get("chats") if isinstance(group.get("chats"), list) else [group.get("chat_id")]
@@ -65,9 +66,10 @@ def read(source: Source, terms: Terms) -> Iterator[Taken | Refused]:
                 yield found
     for name in source.names:
         if name.endswith(".jsonl") and _part(name) != "backups" and _is_ours(source, name):
-            yield from _Chat(source, name, terms, groups.get(PurePosixPath(name).stem, {}), users).taken()
+            chat = _Chat(source, name, terms, groups.get(PurePosixPath(name).stem, {}), users)
+            yield from surely(Spot(name), chat.taken())
     for name in books:
-        yield from _lore(name, mapping(document(source, name)), terms, users)
+        yield from surely(Spot(name), _lore(name, mapping(document(source, name)), terms, users))
 
 
 def timed(value: object, zone: tzinfo) -> datetime | None:
@@ -146,7 +148,7 @@ def _character(name: str, card: object, user: str) -> Iterator[Taken | Refused]:
 
 def _lore(name: str, book: Mapping[str, Any], terms: Terms, users: Mapping[str, str]) -> Iterator[Taken]:
     room = _account(name, users).room(_TITLE)
-    title = PurePosixPath(name).stem
+    title = storable(PurePosixPath(name).stem)
     for number, text in entries(book):
         yield Taken(
             Memory(
@@ -192,7 +194,7 @@ class _Chat:
             if isinstance(record, Refused):
                 yield record
                 continue
-            line = self._line(record, spot, heard)
+            line = attempted(spot, partial(self._line, record, spot, heard))
             if isinstance(line, Refused):
                 yield line
                 continue
@@ -202,16 +204,16 @@ class _Chat:
                 continue
             if heard is None:
                 heard = _Heard(line.at, line.at, line.at)
-                yield Taken(self._session(heard, over=False), spot)
+                yield Taken(dated(self._session(heard, over=False), self._terms.at), spot)
             heard.same[_moment(line, record)] += 1
             heard.before = line.at
             heard.people[line.sender.id] = line.sender
             if found.role == "user":
                 heard.last_at, heard.asked = found.at, found.id
                 self._user = self._user or line.sender.name
-            yield Taken(found, spot, line.files)
+            yield Taken(dated(found, self._terms.at), spot, line.files)
         if heard is not None:
-            yield Taken(self._session(heard, over=True), Spot(self._name))
+            yield Taken(dated(self._session(heard, over=True), self._terms.at), Spot(self._name))
 
     def _records(self) -> Iterator[tuple[Spot, Any]]:
         """The lines behind the header, if there is one."""
@@ -233,17 +235,14 @@ class _Chat:
         at = timed(given, self._terms.zone)
         if at is None and given not in (None, ""):
             return Refused(spot, f"Its send_date is no time: {shown(given)}.")
-        at = after(at or (heard.before if heard else self._created()), heard.before if heard else None)
+        at = after(at or (heard.before if heard else self._created), heard.before if heard else None)
         return Line(self._name, record, at, self._sender(record), self._user, self._find)
 
     def _message(self, line: Line, record: Mapping[str, Any], spot: Spot, heard: _Heard | None) -> Message | Refused:
         moment = _moment(line, record)
         key = (*moment, str(heard.same[moment] if heard else 0))
-        try:
-            session = self._session_id(heard.opened_at if heard else line.at)
-            return line.message(key, session, heard.asked if heard else None)
-        except (ValueError, TypeError, RecursionError) as error:
-            return Refused(spot, f"The line is not shaped as the program writes it ({type(error).__name__}).")
+        session = self._session_id(heard.opened_at if heard else line.at)
+        return attempted(spot, lambda: line.message(key, session, heard.asked if heard else None))
 
     def _sender(self, record: Mapping[str, Any]) -> Sender:
         name = words(record.get("name")) or ""
@@ -291,9 +290,13 @@ class _Chat:
                 return self._session_id(line.at)
         return None
 
+    @cached_property
     def _created(self) -> datetime:
-        found = timed(self._header.get("create_date"), self._terms.zone) or timed(self._path.stem, self._terms.zone)
-        return found or self._terms.at
+        """When it began, as it says or its first line that has a time."""
+        zone = self._terms.zone
+        lines = (timed(mapping(record).get("send_date"), zone) for _, record in self._records())
+        told_of = timed(self._header.get("create_date"), zone) or timed(self._path.stem, zone)
+        return told_of or next(filter(None, lines), TIMELESS)
 
     def _real(self, key: str) -> str:
         name = words(self._header.get(key)) or ""

@@ -124,7 +124,7 @@ def entries(book: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             keys = entry.get("keys", entry.get("key"))
             called = ", ".join(each for each in keys if isinstance(each, str)) if isinstance(keys, list) else ""
             id = entry.get("id", entry.get("uid", number))
-            yield str(id), storable(f"[{called}]\n{text}" if called else text)
+            yield storable(str(id)), storable(f"[{called}]\n{text}" if called else text)
 
 
 def _chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Literal
 
 from ..errors import StorageError
 
-_NAMES = 1_000_000
-"""The most files of one source."""
+_NAMES = 2_000_000
+"""The most files of one source: each takes up memory, a kilobyte of it in a zip."""
 
 
 class BadSource(StorageError):
@@ -22,13 +22,15 @@ class BadSource(StorageError):
 
 class Source:
     """Opened once, closed by `with`. Names are relative, with `/`; a file of which a link leads out of the folder, a
-    device, a name with `..` in it: none of these is listed or opened."""
+    device, a name with `..` in it: none of these is opened, and each is in `left_out`."""
 
     def __init__(self, path: Path) -> None:
         """Raises `BadSource` where there is nothing that can be read."""
         self.path = path
         self._held = ExitStack()
         self._zip: zipfile.ZipFile | None = None
+        self.left_out: list[str] = []
+        """Names, as they are written, of what is no file in the source: no reader is shown it."""
         try:
             if path.is_file() and zipfile.is_zipfile(path):
                 self._zip = self._held.enter_context(zipfile.ZipFile(path))
@@ -36,6 +38,9 @@ class Source:
         except (OSError, zipfile.BadZipFile, RuntimeError) as error:
             self._held.close()
             raise BadSource(f"{path} cannot be read ({error}): name a folder, a file or a zip.") from error
+        except BadSource:
+            self._held.close()
+            raise
         self.names = sorted(self._files)
         """Every file there is."""
 
@@ -66,8 +71,12 @@ class Source:
 
     def _found(self) -> Iterator[tuple[str, Path]]:
         if self._zip is not None:
-            for info in self._zip.infolist()[:_NAMES]:
-                if not info.is_dir() and _plain(info.filename):
+            if len(self._zip.infolist()) > _NAMES:
+                raise BadSource(f"{self.path} has more than {_NAMES:,} files: unpack it and name a folder in it.")
+            for info in self._zip.infolist():
+                if not _plain(info.filename):
+                    self.left_out.append(info.filename)
+                elif not info.is_dir():
                     yield info.filename, self.path
         elif self.path.is_dir():
             yield from self._walked()
@@ -79,16 +88,22 @@ class Source:
         for number, path in enumerate(self.path.rglob("*")):
             if number >= _NAMES:
                 raise BadSource(f"{self.path} has more than {_NAMES:,} files: name a folder further down.")
-            if _within(path, top):
-                yield path.relative_to(self.path).as_posix(), path
+            name = path.relative_to(self.path).as_posix()
+            kind = _kind(path, top)
+            if kind == "file":
+                yield name, path
+            elif kind is None:
+                self.left_out.append(name)
 
 
-def _within(path: Path, top: Path) -> bool:
+def _kind(path: Path, top: Path) -> Literal["file", "folder"] | None:
     try:
         real = path.resolve()
-        return real.is_relative_to(top) and real.is_file()
+        if real.is_relative_to(top):
+            return "file" if real.is_file() else "folder" if real.is_dir() else None
     except (OSError, RuntimeError):  # links that lead to each other
-        return False
+        pass
+    return None
 
 
 def _plain(name: str) -> bool:

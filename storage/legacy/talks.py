@@ -1,4 +1,4 @@
-"""What programs have in common in which one person talks with a model: a room for them, forks, files, times.
+"""What programs have in common in which one person talks with a model: a room for them, files, times.
 
 ChatGPT, Claude and SillyTavern know no channels. All talk of one account is in one room here, private to its person.
 """
@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import JsonValue
 
 from ..model import Attachment, Channel, Message, Sender, Session, session_id, storable
-from . import Refused, Spot, Taken
-from .reading import Places, chance, document, items
+from . import Refused, Spot
+from .reading import TIMELESS, Places, chance, document, items
 from .source import Source
 
 _TALKS = re.compile(r"(^|/)conversations(-\d+)?\.json$")
 _SHORT = 60
+_A_DAY = timedelta(days=1)
 _TYPES = mimetypes.MimeTypes()
 _TYPES.add_type("image/webp", ".webp")
 _BIGGEST = 2**56
+Timed = TypeVar("Timed", Message, Session)
 _KINDS: dict[str, Literal["image", "audio", "video"]] = {"image": "image", "audio": "audio", "video": "video"}
 
 
@@ -48,73 +50,6 @@ class Account:
         return Sender(type="user", id=self.id, name=self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Limb:
-    """Lines of a talk that follow each other."""
-
-    lines: tuple[str, ...]
-    fork: str | None
-    """The line after which it leaves another limb; None where it begins anew."""
-
-
-def limbs(parents: Mapping[str, str | None], last: str | None) -> Iterator[Limb]:
-    """A tree of lines as one talk and its branches: first the way to the line `last` (where there is none of that name,
-    always the latest of several answers), then every way that leaves one already given. Lines that hang in a circle are
-    in none. `parents` has the lines in the order in which they were said."""
-    children: dict[str | None, list[str]] = defaultdict(list)
-    for line, parent in parents.items():
-        children[parent if parent in parents else None].append(line)
-    way: list[str] = []
-    seen: set[str | None] = set()
-    while last in parents and last not in seen:
-        seen.add(last)
-        way.append(str(last))
-        last = parents[str(last)]
-    if last in seen:
-        way = []
-    open_ends: list[tuple[str | None, str]] = []
-    begun = _followed(children, way[0])[1:] if way else []
-    if children[None]:
-        first = [*reversed(way), *begun] or _followed(children, children[None][-1])
-        open_ends = [(None, root) for root in reversed(children[None]) if root != first[0]]
-        yield from _limb(children, None, first, open_ends)
-    while open_ends:
-        fork, line = open_ends.pop()
-        yield from _limb(children, fork, _followed(children, line), open_ends)
-
-
-def _limb(
-    children: Mapping[str | None, list[str]], fork: str | None, way: list[str], open_ends: list[tuple[str | None, str]]
-) -> Iterator[Limb]:
-    yield Limb(tuple(way), fork)
-    on_it = set(way)
-    for line in reversed(way):
-        open_ends += [(line, child) for child in reversed(children.get(line, [])) if child not in on_it]
-
-
-def _followed(children: Mapping[str | None, list[str]], line: str) -> list[str]:
-    way = [line]
-    while following := children.get(way[-1]):
-        way.append(following[-1])
-    return way
-
-
-def whole(room: Channel, lines: list[Taken], program: str, key: str, **more: Any) -> Session:
-    """The session of these messages, closed, of which `key` tells it from others; `more` are further fields."""
-    said = [line.item for line in lines if isinstance(line.item, Message)]
-    people = {each.sender.id: each.sender for each in said if each.role == "user"}
-    spoke = [each.at for each in said if each.role == "user"]
-    return Session(
-        id=opening_id(said[0].at, program, key),
-        channel=room,
-        participants=tuple(people.values()),
-        opened_at=said[0].at,
-        last_at=spoke[-1] if spoke else said[0].at,
-        closed_at=said[-1].at,
-        **more,
-    )
-
-
 def opening_id(at: datetime, *key: object) -> str:
     """The id of a session that was opened then, with so long a tail that no two of an export share one."""
     luck = chance(*key)
@@ -124,6 +59,24 @@ def opening_id(at: datetime, *key: object) -> str:
 def after(at: datetime, before: datetime | None) -> datetime:
     """A line's time, so that it stands behind the one before it: ids, and so the order of lines, go by milliseconds."""
     return at if before is None else max(at, before + timedelta(milliseconds=1))
+
+
+def dated(item: Timed, now: datetime) -> Timed:
+    """A message or session of a talk in which nothing has a time, as of `now`; its id was made without."""
+
+    def at(time: datetime) -> datetime:
+        return now + (time - TIMELESS)
+
+    if isinstance(item, Session):
+        if item.opened_at - TIMELESS >= _A_DAY:
+            return item
+        closed = at(item.closed_at) if item.closed_at else None
+        times = {"opened_at": at(item.opened_at), "last_at": at(item.last_at), "closed_at": closed}
+        return item.model_copy(update=times)
+    if item.at - TIMELESS >= _A_DAY:
+        return item
+    notes = tuple(note.model_copy(update={"at": at(note.at)}) for note in item.annotations)
+    return item.model_copy(update={"at": at(item.at), "annotations": notes})
 
 
 def talk_files(source: Source) -> list[str]:
@@ -176,9 +129,9 @@ def plain(value: object) -> JsonValue:
         return {storable(str(key)): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    if isinstance(value, str):
-        return storable(value)
-    return value if isinstance(value, bool | int | float) or value is None else storable(str(value))
+    if isinstance(value, bool | int) or value is None or (isinstance(value, float) and isfinite(value)):
+        return value
+    return storable(str(value))
 
 
 def shown(value: object) -> str:

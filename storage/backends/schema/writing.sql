@@ -10,9 +10,9 @@
 
 CREATE TEMP VIEW batch AS SELECT NULL AS bot_name, NULL AS message_id, NULL AS session, NULL AS sender, NULL AS place,
     NULL AS event, NULL AS role, NULL AS at, NULL AS content, NULL AS parts, NULL AS persona, NULL AS reply_to,
-    NULL AS outcome, NULL AS usage, NULL AS metadata, NULL AS edits, NULL AS reactions, NULL AS annotations,
-    NULL AS pinned, NULL AS deleted_at, NULL AS active_at, NULL AS last_at, NULL AS channels, NULL AS sessions,
-    NULL AS receipts;
+    NULL AS asker, NULL AS outcome, NULL AS usage, NULL AS metadata, NULL AS edits, NULL AS reactions,
+    NULL AS annotations, NULL AS pinned, NULL AS deleted_at, NULL AS active_at, NULL AS last_at, NULL AS channels,
+    NULL AS sessions, NULL AS receipts;
 
 CREATE TEMP TRIGGER write_sessions INSTEAD OF INSERT ON batch WHEN NEW.bot_name IS NOT NULL BEGIN
 
@@ -67,10 +67,10 @@ END;
 CREATE TEMP TRIGGER write_message INSTEAD OF INSERT ON batch WHEN NEW.message_id IS NOT NULL BEGIN
 
     INSERT INTO messages (message_id, session, sender, place, event, role, at, content, parts, persona, reply_to,
-        outcome, usage, metadata, edits, reactions, annotations, pinned, deleted_at)
+        asker, outcome, usage, metadata, edits, reactions, annotations, pinned, deleted_at)
     VALUES (NEW.message_id, NEW.session, NEW.sender, NEW.place, NEW.event, NEW.role, NEW.at, NEW.content, NEW.parts,
-        NEW.persona, NEW.reply_to, NEW.outcome, NEW.usage, NEW.metadata, NEW.edits, NEW.reactions, NEW.annotations,
-        NEW.pinned, NEW.deleted_at);
+        NEW.persona, NEW.reply_to, NEW.asker, NEW.outcome, NEW.usage, NEW.metadata, NEW.edits, NEW.reactions,
+        NEW.annotations, NEW.pinned, NEW.deleted_at);
 
     UPDATE sessions SET message_count = message_count + 1, last_activity = max(last_activity, NEW.active_at)
     WHERE id = NEW.session;

@@ -105,17 +105,22 @@ async def told_to(bot: BotSettings, order: dict[str, str], hear: Callable[[str],
     from .errors import TroupeError
 
     reader, writer = await _door(bot)
+
+    async def next_line() -> bytes:
+        try:
+            return await reader.readline()
+        except (ConnectionError, ValueError) as error:
+            raise TroupeError(f"{bot.name}: its door broke off ({error}): look at its log, then try again.") from error
+
     try:
         writer.write(json.dumps(order).encode() + b"\n")
-        while line := await reader.readline():
+        while line := await next_line():
             told = json.loads(line)
             if told.get("is") == "end":
                 return
             if told.get("is") != order["do"]:
                 raise TroupeError(f"{bot.name}: {told.get('text', 'it did not understand')}")
             await hear(told["json"])
-    except (ConnectionError, ValueError) as error:
-        raise TroupeError(f"{bot.name}: its door broke off ({error}): look at its log, then try again.") from error
     finally:
         writer.close()
     raise TroupeError(f"{bot.name} stopped before it was done: try again.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import zipfile
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -205,7 +206,13 @@ async def _import(bot: BotSettings, file: Path, dry_run: bool) -> tuple[dict[str
     from .backing import attachments
     from .errors import TroupeError
 
+    if not file.stat().st_size:
+        raise TroupeError(f"{file.name} is empty (0 bytes): nothing can come of it. Make the export again.")
     if not is_export(file):
+        if format_ := _foreign(file):
+            raise TroupeError(
+                f"{file.name} looks like {format_}: `troupe migrate {file} --to {bot.name}` takes that in."
+            )
         if dry_run:
             raise TroupeError(
                 f"{file.name} is an archive: --dry-run is for exports. What is there already stays as it is."
@@ -224,7 +231,33 @@ async def _import(bot: BotSettings, file: Path, dry_run: bool) -> tuple[dict[str
     verb = "would come" if dry_run else "brought in"
     text = f"{came.messages:,} messages, {came.sessions:,} sessions, {came.records:,} records and {came.files:,} files"
     known = f"{came.known:,} messages {'are' if dry_run else 'were'} there already"
+    if came.differing:
+        named = "; ".join(came.named) + (" and others" if came.differing > len(came.named) else "")
+        says = "1 of them says" if came.differing == 1 else f"{came.differing:,} of them say"
+        known += (
+            f", and {says} something else than the file, and {'would stay' if dry_run else 'stayed'} as kept: {named}"
+        )
     return asdict(came), f"{bot.name}: {text} {verb}, {known}{'' if dry_run else due}"
+
+
+def _foreign(file: Path) -> str:
+    """The format of another program that a file, which is no export, has; empty where it has none that is known."""
+    from storage.archive import MANIFEST
+    from storage.errors import StorageError
+    from storage.legacy.source import Source
+    from storage.migration import recognised
+
+    try:
+        with zipfile.ZipFile(file) as opened:
+            if MANIFEST in opened.namelist():
+                return ""  # by a cleanup
+    except (OSError, zipfile.BadZipFile, ValueError):
+        pass
+    try:
+        with Source(file) as source:
+            return recognised(source)[0]
+    except StorageError:
+        return ""
 
 
 async def _due(bot: BotSettings, store: Store) -> str:

@@ -183,7 +183,7 @@ async def _migrate(wish: Wish, files: PersonaFiles, tell: Tell) -> tuple[Report,
                         tally=tally,
                     )
                 except BaseException as error:  # Ctrl-C as well
-                    failed = str(error) or type(error).__name__
+                    failed = str(error) or "It was stopped."
                     done = tally.report(source.path, name_of(reader), terms, wish.dry_run, failed)
                     with suppress(StorageError, TroupeError):
                         await asyncio.to_thread(tally.flush)

@@ -34,7 +34,8 @@ def table(done: Report) -> Iterator[str]:
     if done.others.found:
         yield "others are lines, files and whatever else none of these could be made of"
     if done.verified and not done.dry_run:
-        yield f"{_many(done.verified, 'message was', 'messages were')} read back: they are what the source says"
+        read = _many(done.verified, "message was read back and is", "messages were read back and are")
+        yield f"{read} what the source says"
     if done.renamed:
         would = "would have" if done.dry_run else "now has" if done.renamed == 1 else "now have"
         yield f"{_many(done.renamed, 'channel', 'channels')} {would} a name, where only the id was known"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 from typing import Literal
 
 from storage.backend import OLDEST, Page, Store
 from storage.blobs import Blobs
-from storage.exports import Export, Form, Noted, Options, ignored
-from storage.exports.exported import exported
-from storage.exports.zip import zip_of
+from storage.exports import Form, Noted, Options, ignored
 from storage.model import Channel, Found, Sender, Session, message_id, storable
 from storage.records import AuditEntry, Setting
 from storage.sought import EVERYTHING, Sought
@@ -28,6 +25,7 @@ from .sessions import CLEARED, KEPT, UNSET, Sessions, Unset, short, summary, wit
 from .spans import LONGEST, SHORTEST
 from .summing import LINES, by_model
 from .surgery import MADE_AS, TAGS, Merged, Surgery
+from .taking_along import Taken, TakingAlong
 from .templates import Templates
 
 _PAGE = 25
@@ -35,7 +33,6 @@ _PAGES = 4
 """Pages of a listing read at once while few sessions hold the text sought."""
 _TITLE = 100
 _TITLE_FROM_WORDS = 60
-_EXPORT_BYTES = 64 * 1_048_576
 _AS_USUAL = Options()
 _BY_MODEL = "summarised"
 """In a session's metadata: a model wrote its summary."""
@@ -79,7 +76,7 @@ class Conversations:
         self._chance = chance
         self._tell_changed = changed
         self._ask = ask
-        self._blobs = blobs
+        self._taking_along = TakingAlong(store, blobs, now)
         self._remembering = remembering
         self._surgery = Surgery(store, sessions, now=now, chance=chance)
         self.templates = Templates(store, sessions, now=now, chance=chance)
@@ -326,23 +323,15 @@ class Conversations:
         form: Form,
         *,
         bot: str,
+        asker: str,
         zipped: bool = False,
         options: Options = _AS_USUAL,
         noted: Noted = ignored,
-    ) -> bytes:
+    ) -> Taken:
         """The session as a file's content; with `zipped` a zip of it and the files beside its messages. `noted` hears
-        what the file lacks."""
-        sought = Sought(session_ids=((await self._kept(session_id)).id,))
-        export = Export(self._store, self._blobs, form, bot, self._now(), sought=sought, options=options, noted=noted)
-        taken: list[bytes] = []
-        size = 0
-        async with aclosing(zip_of(export) if zipped else exported(export)) as pieces:
-            async for piece in pieces:
-                taken.append(piece)
-                size += len(piece)
-                if size > _EXPORT_BYTES:
-                    raise TroupeError("This session is too long to be exported here: ask whoever runs this bot.")
-        return b"".join(taken)
+        what the file lacks; for one `asker` one is made at a time."""
+        found, take = (await self._kept(session_id)).id, self._taking_along.file
+        return await take(found, form, bot=bot, zipped=zipped, options=options, noted=noted, asker=asker)
 
     async def _current(self, channel: Channel) -> Session:
         session = await self._sessions.current(channel)

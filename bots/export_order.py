@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -15,15 +16,16 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from storage.backend import Store
 from storage.blobs import Blobs
 from storage.exports import Export, Form, Noted, Options, ignored
-from storage.exports.exported import exported
+from storage.exports.exported import exported, is_empty
 from storage.exports.transcript import Wanted, transcript
 from storage.exports.zip import zip_of
-from storage.model import Channel
 from storage.place import gathered
 from storage.progress import Tell, silent
 from storage.sought import Sought
 
+from . import seeking
 from .errors import TroupeError
+from .sessions import short
 from .terminal import Answer, Order, Say
 
 _PIECE = 192 * 1024
@@ -40,6 +42,7 @@ class Request(BaseModel):
     channels: tuple[str, ...] = ()
     """Names, ids or keys."""
     user: str | None = None
+    """A name or an id."""
     persona: str | None = None
     tags: tuple[str, ...] = ()
     starred: bool = False
@@ -77,22 +80,31 @@ class Request(BaseModel):
             complete=self.complete,
         )
 
-    async def sought(self, store: Store) -> Sought:
-        """What is meant, in this store. Raises `TroupeError` for a session or channel that is not there."""
+    async def sought(self, store: Store, bot: str) -> Sought:
+        """What is meant, in this bot's store. Raises `TroupeError` for a session or channel that is not there."""
         for id in self.sessions:
             if await store.session(id) is None:
-                raise TroupeError(
-                    f"There is no session {id[:60]!r}: `troupe export BOT --dry-run` counts what there is."
-                )
-        return Sought(
-            channel_keys=await _keys(store, self.channels) if self.channels else None,
-            session_ids=self.sessions or None,
+                told = f"There is no session '{short(id, 40)}'"
+                raise TroupeError(f"{told}: `troupe sessions list {bot}` shows those that there are.")
+        found = await seeking.sought(
+            store,
+            (),
+            channels=self.channels,
+            sessions=self.sessions,
             tags=self.tags,
             starred=True if self.starred else None,
-            persona=self.persona,
-            since=self.since,
-            until=self.until,
         )
+        return replace(found, persona=self.persona, since=self.since, until=self.until)
+
+    async def person(self, store: Store) -> str | None:
+        """The id of the one person who is meant. Raises `TroupeError` where nobody is called that, or several are."""
+        if self.user is None:
+            return None
+        first, *more = sorted(await seeking.people(store, self.user))
+        if more:
+            told = f"Several people are called '{short(self.user, 40)}'"
+            raise TroupeError(f"{told}: give the id of one: {', '.join([first, *more][:_SHOWN])}.")
+        return first
 
 
 def zone(name: str) -> tzinfo:
@@ -103,7 +115,7 @@ def zone(name: str) -> tzinfo:
         raise TroupeError(f"There is no time zone {name[:60]!r}: say Europe/Berlin, say, or UTC.") from error
 
 
-async def made(
+async def export_of(
     request: Request,
     store: Store,
     blobs: Blobs,
@@ -111,31 +123,47 @@ async def made(
     at: datetime,
     tell: Tell = silent,
     noted: Noted = ignored,
-) -> AsyncGenerator[bytes, None]:
-    """The file, in pieces of sensible size. Raises `TroupeError` and `StorageError`."""
+) -> Export:
+    """The export that is asked for. Raises `TroupeError`, also where it would hold nothing, and `Unavailable`."""
     export = Export(
         store,
         blobs if request.files or not request.as_zip else None,
         request.form,
         bot,
         at,
-        sought=await request.sought(store),
-        person=request.user,
+        sought=await request.sought(store, bot),
+        person=await request.person(store),
         options=request.options(),
         tell=tell,
         noted=noted,
     )
+    if await is_empty(export):
+        raise TroupeError(
+            f"Nothing that {bot} keeps matches all that was asked for: ask for less, and see with --dry-run how much "
+            "there is."
+            if export.sought != Sought() or export.person is not None
+            else f"{bot} keeps no sessions yet: there is nothing to export."
+        )
+    return export
+
+
+async def made(request: Request, export: Export) -> AsyncGenerator[bytes, None]:
+    """The file, in pieces of sensible size. Raises `TroupeError` and `StorageError`."""
     told = zip_of(export) if request.as_zip else exported(export)
-    async with aclosing(gathered(told, _PIECE)) as pieces:
-        async for piece in pieces:
-            for start in range(0, len(piece), _PIECE):
-                yield piece[start : start + _PIECE]
+    try:
+        async with aclosing(gathered(told, _PIECE)) as pieces:
+            async for piece in pieces:
+                for start in range(0, len(piece), _PIECE):
+                    yield piece[start : start + _PIECE]
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise TroupeError(f"The export could not be made: {error.strerror or error}{where}.") from error
 
 
-async def counted(request: Request, store: Store) -> dict[str, int]:
+async def counted(request: Request, store: Store, bot: str) -> dict[str, int]:
     """How many sessions and messages would be in it. Raises `TroupeError`."""
     complete = request.complete and request.form in ("json", "v3")
-    wanted = Wanted(await request.sought(store), request.user, complete=complete)
+    wanted = Wanted(await request.sought(store, bot), await request.person(store), complete=complete)
     sessions = messages = 0
     async with aclosing(transcript(store, wanted, titled=False)) as found:
         async for _, pages in found:
@@ -147,8 +175,8 @@ async def counted(request: Request, store: Store) -> dict[str, int]:
 
 def order(store: Store, blobs: Blobs, bot: str, now: Callable[[], datetime]) -> Order:
     """What a running bot does when it is told to export: tells `{"piece": base64}` again and again, in between
-    `{"done": many, "of": many}`, and last a `{"note": sentence}` for each thing that the file lacks; asked with
-    `"dry": "yes"` only `{"sessions": many, "messages": many}`."""
+    `{"done": many, "of": many}`, then a `{"note": sentence}` for each thing that the file lacks, and last
+    `{"told": {"sessions": many, "messages": many, "files": many}}`; asked with `"dry": "yes"` only `{"sessions": many, "messages": many}`."""
 
     async def export(asked: Answer, say: Say) -> None:
         try:
@@ -156,7 +184,7 @@ def order(store: Store, blobs: Blobs, bot: str, now: Callable[[], datetime]) -> 
         except ValidationError as error:
             raise TroupeError("That is no export that can be made: use `troupe export`.") from error
         if asked.get("dry") == "yes":
-            await say(json.dumps(await counted(request, store)))
+            await say(json.dumps(await counted(request, store, bot)))
             return
         heard: list[dict[str, int]] = []
 
@@ -164,33 +192,13 @@ def order(store: Store, blobs: Blobs, bot: str, now: Callable[[], datetime]) -> 
             heard[:] = [{"done": done, "of": of}]
 
         notes: list[str] = []
-        async with aclosing(made(request, store, blobs, bot, now(), tell, notes.append)) as pieces:
+        meant = await export_of(request, store, blobs, bot, now(), tell, notes.append)
+        async with aclosing(made(request, meant)) as pieces:
             async for piece in pieces:
                 told: dict[str, Any] = heard.pop() if heard else {}
                 await say(json.dumps({"piece": base64.b64encode(piece).decode(), **told}))
         for note in dict.fromkeys(notes):
             await say(json.dumps({"note": note}))
+        await say(json.dumps({"told": asdict(meant.tally)}))
 
     return export
-
-
-async def _keys(store: Store, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys of the channels of these names, ids or keys."""
-    found: dict[str, set[str]] = {name: set() for name in wanted}
-    names: list[str] = []
-    after = ""
-    while page := await store.channels(after):
-        for channel in page:
-            names.append(channel.name)
-            for name in wanted:
-                if _is_called(channel, name):
-                    found[name].add(channel.key)
-        after = page[-1].key
-    for name in (name for name, keys in found.items() if not keys):
-        there = ", ".join(sorted(set(names))[:_SHOWN]) or "none yet"
-        raise TroupeError(f"There is no channel {name[:60]!r}; there are: {there}")
-    return tuple(sorted(set().union(*found.values())))
-
-
-def _is_called(channel: Channel, name: str) -> bool:
-    return name in (channel.key, channel.id) or name.lstrip("#").casefold() == channel.name.casefold()

@@ -6,7 +6,6 @@ from asyncio import gather
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from .backend import ManyWriters
 from .backends.json_text import json_text
 from .errors import StorageError
 from .legacy import Persona, Refused, Spot, Taken, Terms
@@ -244,9 +243,6 @@ class Writing:
         return await self._files.kept_with(message, taken.files, taken.spot)
 
     async def _append(self, lines: list[tuple[Talk, Spot, Message]]) -> list[bool]:
-        """A store with one writer keeps things in the order in which it was asked; one with several does not."""
-        if isinstance(self._store, ManyWriters):
-            return [await self._store.append(talk.current(), message) for talk, _, message in lines]
         return list(await gather(*(self._store.append(talk.current(), message) for talk, _, message in lines)))
 
     async def _verify(self, messages: list[Message]) -> None:

@@ -10,13 +10,15 @@ from asyncio import gather
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from .archive import FILES, MANIFEST, MESSAGES, META, Contents
 from .backend import Store
+from .backends.changes import located
 from .blobs import Blobs
 from .durable import in_thread
 from .errors import StorageError
@@ -178,9 +180,12 @@ class _Reader:
     def session(self, name: str) -> Session:
         text = _Reading(self, name).whole(_SMALL)
         try:
-            return Session.model_validate_json(text)
+            session = Session.model_validate_json(text)
         except ValidationError as error:
             raise BadArchive(self.path, f"{said(name)} in it is not a session ({first_of(error)})") from error
+        if wrong := wrong_time(session):
+            raise BadArchive(self.path, f"{said(name)} in it has {wrong}")
+        return session
 
     def close(self) -> None:
         self._opened.close()
@@ -244,6 +249,8 @@ class _Reading:
                 message = Message.model_validate_json(line)
             except ValidationError as error:
                 raise self._bad(f"has no message in line {self._line} ({first_of(error)})") from error
+            if wrong := wrong_time(message):
+                raise self._bad(f"has in line {self._line} {wrong}")
             if message.session_id != session.id:
                 raise self._bad(f"has a message of another session in line {self._line}")
             found.append(message)
@@ -288,6 +295,18 @@ _BROKEN = (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.e
 def said(name: str) -> str:
     """A name from outside, fit to be printed."""
     return "".join(c if c.isprintable() else "?" for c in name)[:160]
+
+
+def wrong_time(value: object) -> str:
+    """What is wrong with the first time in a value that no store would take; empty where every one is fine."""
+    if isinstance(value, datetime):
+        try:
+            located(value)
+        except ValueError:
+            return "a time without its zone" if value.tzinfo is None else f"{value}, and years go from 2 to 9998"
+    if isinstance(value, BaseModel):
+        return next(filter(None, map(wrong_time, value.__dict__.values())), "")
+    return next(filter(None, map(wrong_time, value)), "") if isinstance(value, tuple) else ""
 
 
 def first_of(error: ValidationError) -> str:

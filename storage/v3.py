@@ -162,7 +162,7 @@ def message_from_v3(value: Mapping[str, Any], session: Session, zone: tzinfo, be
     extra |= {f"sender_{key}": text for key, text in flat(sender.get("metadata")).items()}
     parent = words(value.get("parent_id"))
     return Message(
-        id=foreign_id(session.id, legacy or told([at.isoformat(), value.get("content")])),
+        id=foreign_id(session.id, legacy or told([value.get("timestamp"), value.get("content")])),
         session_id=session.id,
         role=_role(sender["type"]),
         sender=_sender(sender),
@@ -190,7 +190,7 @@ def session_from_v3(value: Mapping[str, Any], channel: Channel, zone: tzinfo, at
         for each in people
     }
     return Session(
-        id=foreign_session_id(channel, legacy, when(value.get("created_at"), zone) or TIMELESS),
+        id=foreign_session_id(channel, legacy, when(value.get("created_at"), UTC) or TIMELESS),
         channel=channel,
         type=_KINDS.get(str(value.get("type")), "chat"),
         title=words(value.get("title")) or "",

@@ -24,7 +24,7 @@ async def zipped(
 ) -> AsyncGenerator[bytes, None]:
     """The zip in chunks, of members as they come, by their names; `at` is the time of all. What is finished stands in
     `written` before the next is asked for, so that the last can list those before it."""
-    draft = _Draft(at, {} if written is None else written)
+    draft = _Draft(at, written)
     try:
         async with AsyncExitStack() as held:
             if isinstance(members, AsyncGenerator):
@@ -62,7 +62,7 @@ async def _from(first: bytes, chunks: AsyncGenerator[bytes, None]) -> AsyncGener
 class _Draft:
     """A zip being written into memory, from where it is taken piece by piece. One thread at a time."""
 
-    def __init__(self, at: datetime, written: dict[str, Member]) -> None:
+    def __init__(self, at: datetime, written: dict[str, Member] | None) -> None:
         self._at = at.astimezone(UTC)
         self._sink = _Sink()
         self._zip = zipfile.ZipFile(self._sink, "w")
@@ -87,6 +87,7 @@ class _Draft:
         member, self._member = self._member, None
         if member is not None:
             member.close()
+        if member is not None and self._written is not None:
             self._written[self._name] = Member(size=self._size, sha256=self._digest.hexdigest())
 
     def finish(self) -> bytes:

@@ -13,7 +13,7 @@ from storage.model import Channel, Message, Session
 from ..errors import TroupeError
 from ..seeking import sought
 from ..spans import SPELLED, silence, span
-from .choosing import asker, chosen, counted, line, sessions, tags
+from .choosing import asker, chosen, line, sessions, tags
 from .commands_talk import AnyCommand, personas
 from .interactions import Tree, announce, answer, inert, where
 from .reading import moderates, past
@@ -258,14 +258,20 @@ async def export(
 ) -> None:
     found, bot = await chosen(interaction, which), interaction.client.bot
     notes: list[str] = []
-    name = bot.settings.name
-    data = await bot.conversations.export(found.id, format, bot=name, zipped=zipped, noted=notes.append)
+    name, by = bot.settings.name, str(interaction.user.id)
+    taken = await bot.conversations.export(found.id, format, bot=name, asker=by, zipped=zipped, noted=notes.append)
+    data = taken.data
     end = "zip" if zipped else format
     if len(data) > interaction.filesize_limit:
         limit = interaction.filesize_limit / 1_048_576
         took = f"This session takes {len(data) / 1_048_576:.1f} MiB as {end}, and files here may have {limit:.0f} MiB."
         raise TroupeError(f"{took} Ask for another format, or ask whoever runs this bot for an export.")
-    told = "\n".join([f"{counted(found)}.", *(f"-# {inert(note)}" for note in notes)])
+    told = "\n".join(
+        [
+            "1 message." if taken.messages == 1 else f"{taken.messages:,} messages.",
+            *(f"-# {inert(note)}" for note in notes),
+        ]
+    )
     await answer(interaction, told, file=(file_name(found, end), data))
 
 

@@ -20,8 +20,7 @@ def of_sessions(sought: Sought, first: int) -> tuple[str, list[Any]]:
         asked.append(("s.channel_key = ANY ($0::text[])", sorted(sought.channel_keys)))
     if sought.session_ids is not None:
         asked.append(("s.session_id = ANY ($0::text[])", sorted(sought.session_ids)))
-    for spellings in _spelt(sought.tags):
-        asked.append(("s.tags ?| $0::text[]", spellings))
+    asked += [("s.tags ?| $0::text[]", spellings) for spellings in _spelt(sought.tags)]
     if sought.starred is not None:
         asked.append(("s.starred = $0::boolean", sought.starred))
     if sought.archived is not None:

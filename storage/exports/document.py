@@ -63,7 +63,13 @@ async def typeset(
     held = await in_thread(lambda: tempfile.TemporaryDirectory(prefix="troupe-"))
     try:
         folder = Path(held.name)
-        await _pack(folder, sessions, blobs if options.images == "embed" else None, options, head)
+        try:
+            await _pack(folder, sessions, blobs if options.images == "embed" else None, options, head)
+        except OSError as error:
+            raise StorageError(
+                f"The document is made in {folder.parent}, where nothing more can be written ({error.strerror}): make "
+                "room there, or name another folder with TMPDIR."
+            ) from error
         for note in await apart(form, folder, seconds=_SECONDS):
             noted(note)
         with (folder / f"made.{form}").open("rb") as made:

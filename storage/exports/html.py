@@ -117,7 +117,9 @@ def _opening(session: Session, options: Options, many: bool) -> str:
     if options.timestamps:
         about.append(f"{_moment(session.opened_at, options)} to {_moment(session.last_at, options)}")
     if options.metadata and session.participants:
-        people = ", ".join(f'<bdi dir="auto">{escape(flat(each.name) or each.id)}</bdi>' for each in session.participants)
+        people = ", ".join(
+            f'<bdi dir="auto">{escape(flat(each.name) or each.id)}</bdi>' for each in session.participants
+        )
         about.append(f"with {people}")
     tags = "".join(f'<li dir="auto">{escape(flat(tag))}</li>' for tag in session.tags) if options.metadata else ""
     heading = f'<h2 dir="auto" id="{_anchor(session)}">{_title(session)}</h2>' if many else ""

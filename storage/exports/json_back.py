@@ -16,15 +16,18 @@ from ..backend import Store
 from ..blobs import Blobs
 from ..durable import in_thread
 from ..forgetting import forget
+from ..migration_forgotten import Forgotten
 from ..model import Channel, Message, Session
 from ..place import PIECE
 from ..progress import Tell, silent
-from ..records import Record, Spent, Tombstone
+from ..records import Memory, Profile, Record, Run, Spent, Template, Tombstone
 from ..unpacking import said
 from .json_reading import BROKEN, ORDER, BadExport, Kind, Opened
 
 _PAGE = 200
 _HEAD = 1 << 16
+_NAMED = 5
+"""Differing messages that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class Imported:
     """Messages that are kept already."""
     records: int
     files: int
+    differing: int
+    """Those of the known that say something else in the export."""
+    named: tuple[str, ...]
+    """Some of these by their places in the export and their ids."""
 
 
 def is_export(path: Path) -> bool:
@@ -61,21 +68,21 @@ async def import_json(
     """Puts everything that a JSON export holds into a store; what is there already stays as it is, so that doing it
     twice is doing it once. A complete export makes an empty store equal to the one it was made of.
 
-    Whoever asked to be forgotten stays so. All of it is read and found good before anything is kept; with `dry_run`
-    that is all. Raises `BadExport`, with the place of what is wrong; or `Unavailable`: then some of it may be there,
+    Whoever asked to be forgotten stays so, also where this is cut off. All of it is read and found good before anything
+    is kept; with `dry_run` that is all. Raises `BadExport`, with the place of what is wrong; or `Unavailable`: then some of it may be there,
     and the same call finishes."""
     reader = await in_thread(Opened, path)
     try:
         forgotten, counted = await _checked(reader, store, tell)
         if dry_run:
             return counted
-        done = await _Taking(reader, store, tell).all()
+        done = await _Taking(reader, store, forgotten, tell).all()
         files = await _files(reader, blobs)
     finally:
         await in_thread(reader.close)
     for tombstone in forgotten:
         await forget(store, tombstone.id, tombstone.at, blobs=blobs)
-    return Imported(reader.bot, *done, files)
+    return Imported(reader.bot, *done, files, counted.differing, counted.named)
 
 
 async def _checked(reader: Opened, store: Store, tell: Tell) -> tuple[list[Tombstone], Imported]:
@@ -84,7 +91,8 @@ async def _checked(reader: Opened, store: Store, tell: Tell) -> tuple[list[Tombs
     known_there: dict[str, Tombstone] = {}
     new = dict.fromkeys((*ORDER, "known"), 0)
     sessions: set[str] = set()
-    read = 0
+    read = differing = 0
+    named: list[str] = []
     async with aclosing(_pages(reader)) as pages:
         async for page in pages:
             for kind, place, item in page:
@@ -101,8 +109,11 @@ async def _checked(reader: Opened, store: Store, tell: Tell) -> tuple[list[Tombs
                         told = f"the message at {place} is of the session {said(item.session_id)}, which is not in it"
                         raise BadExport(reader.name, told)
                     people.update(_named(item))
-                    there = await store.message(item.id) or (item.origin and await store.find(item.origin))
+                    there = await store.message(item.id) or (await store.find(item.origin) if item.origin else None)
                     new["known" if there else kind] += 1
+                    if there is not None and _gist(there) != _gist(item):
+                        differing += 1
+                        named += [f"{place}, {said(item.id)}"] if differing <= _NAMED else []
                 elif isinstance(item, Channel):
                     new[kind] += await store.channel(item.key) is None
                 elif isinstance(item, Record):
@@ -118,8 +129,13 @@ async def _checked(reader: Opened, store: Store, tell: Tell) -> tuple[list[Tombs
     tombstones = [await store.record(Tombstone, who) for who in sorted(people)]
     # An export that knows of it already holds only what was said afterwards.
     return [each for each in tombstones if each and each != known_there.get(each.id)], Imported(
-        reader.bot, *counts, files
+        reader.bot, *counts, files, differing, tuple(named)
     )
+
+
+def _gist(message: Message) -> tuple[object, ...]:
+    """What makes two tellings of a message say the same."""
+    return message.sender.id, message.at, message.text, [each.name for each in message.attachments]
 
 
 def _named(message: Message) -> Iterator[str]:
@@ -131,8 +147,9 @@ def _named(message: Message) -> Iterator[str]:
 class _Taking:
     """Keeps what is new, in the order in which it stands in the file."""
 
-    def __init__(self, reader: Opened, store: Store, tell: Tell) -> None:
+    def __init__(self, reader: Opened, store: Store, forgotten: list[Tombstone], tell: Tell) -> None:
         self._reader, self._store, self._tell = reader, store, tell
+        self._forgotten = Forgotten({each.id: each.at for each in forgotten})
         self._channels = self._sessions = self._messages = self._known = self._records = 0
         self._of: dict[str, Session] = {}
         """Sessions that messages were kept in lately."""
@@ -148,14 +165,18 @@ class _Taking:
     async def _take(self, item: BaseModel) -> None:
         store = self._store
         match item:
-            case Channel() if await store.channel(item.key) is None:
+            case Channel() if not self._forgotten.is_theirs(item) and await store.channel(item.key) is None:
                 await store.keep_channel(item)
                 self._channels += 1
-            case Session() if await store.session(item.id) is None:
-                await store.save_session(item)
-                self._sessions += 1
+            case Session():
+                self._forgotten.meet(item)
+                if await store.session(item.id) is None and not self._forgotten.owns(item.channel, item.last_at):
+                    await store.save_session(self._forgotten.without(item))
+                    self._sessions += 1
             case Message():
                 await self._message(item)
+            case Memory() | Run() | Template() | Profile() if self._forgotten.about(item):
+                return
             case Record() if await store.record(type(item), item.id) is None:
                 await store.keep(item)
                 self._records += 1
@@ -163,11 +184,14 @@ class _Taking:
     async def _message(self, message: Message) -> None:
         session = self._of.get(message.session_id) or await self._store.session(message.session_id)
         if session is None:
-            return  # somebody took it away meanwhile
+            return  # somebody took it away meanwhile, or it was private to somebody who is forgotten
         if len(self._of) > _PAGE:
             self._of.clear()
         self._of[session.id] = session
-        if not await self._store.append(session, message):
+        if self._forgotten.said(message, session.channel, after=False):
+            self._forgotten.note(message)
+            return
+        if not await self._store.append(session, self._forgotten.unmarked(message)):
             self._known += 1
             return
         self._messages += 1

@@ -7,7 +7,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -18,7 +17,7 @@ from ..archive import MANIFEST
 from ..errors import StorageError
 from ..model import Channel, Message, Session
 from ..records import RECORDS
-from ..unpacking import first_of, said, wrong_with
+from ..unpacking import first_of, said, wrong_time, wrong_with
 from .model_json import VERSION
 from .zip import FILES, Manifest
 
@@ -223,8 +222,8 @@ class _Document:
             item = model.model_validate(value)
         except ValidationError as error:
             raise self._bad(f"has nothing that can be taken at {self._place} ({first_of(error)})") from error
-        if _is_naive(item):
-            raise self._bad(f"has at {self._place} a time without its zone")
+        if wrong := wrong_time(item):
+            raise self._bad(f"has at {self._place} {wrong}")
         return item
 
     def _value(self, event: Event) -> Any:
@@ -258,12 +257,3 @@ class _Document:
             raise self._bad(f"ends in the middle, or is no JSON, at {self._place}") from error
         except (ijson.JSONError, UnicodeDecodeError) as error:
             raise self._bad(f"is no JSON at {self._place}") from error
-
-
-def _is_naive(value: object) -> bool:
-    """Whether a time in it says nothing of its zone."""
-    if isinstance(value, datetime):
-        return value.tzinfo is None
-    if isinstance(value, BaseModel):
-        return any(map(_is_naive, value.__dict__.values()))
-    return isinstance(value, tuple) and any(map(_is_naive, value))

@@ -47,7 +47,8 @@ def _head(session: Session, form: str, options: Options) -> str:
 
 
 def _told(message: Message, form: str, options: Options) -> str:
-    name, at = flat(message.sender.name) or message.sender.id, f"{message.at.astimezone(options.zone):%Y-%m-%d %H:%M:%S}"
+    name = flat(message.sender.name) or message.sender.id
+    at = f"{message.at.astimezone(options.zone):%Y-%m-%d %H:%M:%S}"
     beside = [f"[{part.type}: {flat(part.name)}]" for part in message.attachments]
     beside += _tools(message) if options.metadata else []
     words = message.text.strip().splitlines()

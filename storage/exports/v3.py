@@ -14,6 +14,7 @@ from ..backend import Store
 from ..blobs import Blobs
 from ..copying import PAGE, every_channel, every_message, every_record, pages
 from ..durable import in_thread
+from ..errors import StorageError
 from ..model import Channel, Message, Session
 from ..place import PIECE
 from ..records import Memory
@@ -25,6 +26,8 @@ from .transcript import Wanted, transcript, without_edits
 Member = tuple[str, AsyncIterable[bytes]]
 """A file's name, and its bytes."""
 _OURS = "system/troupe"
+MOST = 1_000_000
+"""Files: what a zip has to remember of each until its end takes two kilobytes of memory."""
 _INDEX = 1 << 20
 """Bytes of a session's index that are held in memory."""
 
@@ -32,7 +35,21 @@ _INDEX = 1 << 20
 async def members(export: Export, wanted: Wanted) -> AsyncGenerator[Member, None]:
     """Every file, one after the other; read each before the next. Where everything is wanted, and wanted complete,
     there are also the channels, the records, and the order in which messages were kept: read back, that gives an equal
-    store. A file beside a message that is gone or damaged is left out."""
+    store. A file beside a message that is gone or damaged is left out. Raises
+    `StorageError` for more than `MOST`."""
+    many = 0
+    async with aclosing(_members(export, wanted)) as every:
+        async for member in every:
+            many += 1
+            if many > MOST:
+                raise StorageError(
+                    f"The v3 form has a file for every message, and a zip of more than {MOST:,} files cannot be made: "
+                    "take fewer sessions or days, or json, which may be as long as it likes."
+                )
+            yield member
+
+
+async def _members(export: Export, wanted: Wanted) -> AsyncGenerator[Member, None]:
     owners, tally = set[str](), export.tally
     last: dict[str, str] = {}
     async with aclosing(transcript(export.store, wanted, titled=False, tell=export.tell)) as sessions:

@@ -5,7 +5,8 @@ files. `read(source, terms)` yields items in an order in which they can be kept:
 again, complete, when all that is known of it was read; messages of one session in the order of time. What it cannot
 take it yields as `Refused`, and goes on. Readers hold names and ids in memory but only one conversation's messages at
 most, draw no random numbers and never write to their source: read twice, a source gives the same items with the same
-ids, whatever time it is then, and one that has grown gives those and more.
+ids of messages, whatever time it is then and whatever zone its times are read in, and one that has grown gives those
+and more.
 """
 
 from __future__ import annotations
@@ -92,13 +93,15 @@ class Refused:
     spot: Spot
     reason: str
     """What was found and what is allowed, in one sentence; words of people in it are short and printable."""
+    again: bool = False
+    """It was taken from another place of the source: nothing is lost."""
 
 
 def unopened(source: Source) -> Iterator[Refused]:
-    """What a source has and no reader is shown: names that lead out of it, for whoever runs a reader."""
-    for name in source.left_out:
+    """What a source has and no reader is shown: names that lead out of it, say, for whoever runs a reader."""
+    for name, why in source.left_out.items():
         shown = "".join(c if c.isprintable() else "?" for c in name)[:200]
-        yield Refused(Spot(shown), "It leads out of the source, or is no file: nothing outside of the source is read.")
+        yield Refused(Spot(shown), why)
 
 
 class Reader(Protocol):

@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Any
 
 from ..model import Message, Session
 from . import Refused, Spot, Taken, Terms
 from .reading import TIMELESS, when
 from .talks import Account, dated, opening_id, shown
+
+ZONE = UTC
+"""Programs with branches write them on servers: of a time that names no zone."""
 
 
 @dataclass
@@ -84,9 +87,9 @@ class Talk(ABC):
         return None
 
 
-def began(first: object, times: Iterable[object], zone: tzinfo) -> datetime:
+def began(first: object, times: Iterable[object]) -> datetime:
     """When a talk began: as it says itself, else the earliest time of its lines; `TIMELESS` where none is known."""
-    return when(first, zone) or min(filter(None, (when(each, zone) for each in times)), default=TIMELESS)
+    return when(first, ZONE) or min(filter(None, (when(each, ZONE) for each in times)), default=TIMELESS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..model import Message, Role, Sender, SessionContext
 from . import Refused, Spot, Taken, Terms
-from .branches import Talk, began
+from .branches import ZONE, Talk, began
 from .chatgpt_parts import Said, asset_files, called
 from .reading import Places, flat, items, known_id, surely, told, when, words
 from .source import Source
@@ -100,7 +100,7 @@ class _Talk(Talk):
         self._nodes = {told(key): mapping(node) for key, node in record["mapping"].items()}
         self.parents = {key: words(node.get("parent")) for key, node in self._nodes.items()}
         times = (mapping(node.get("message")).get("create_time") for node in self._nodes.values())
-        self._began = began(record.get("create_time"), times, terms.zone)
+        self._began = began(record.get("create_time"), times)
         self._context = SessionContext()
 
     def taken(self) -> Iterator[Taken | Refused]:
@@ -158,7 +158,7 @@ class _Talk(Talk):
     def _time(self, record: Mapping[str, Any], before: Message | None) -> datetime:
         """When it was said; as many have no time, else the time of the one before or of the whole."""
         given = record.get("create_time")
-        found = when(given, self.terms.zone)
+        found = when(given, ZONE)
         if given is not None and found is None:
             raise ValueError(f"Its create_time is no time: {shown(given)}.")
         if found is None and before is not None:

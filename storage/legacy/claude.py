@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ..model import Message, Note, Part, Role, Sender, Text, ToolCall, ToolResponse
 from ..records import Memory
 from . import Refused, Spot, Taken, Terms
-from .branches import Talk, began
+from .branches import ZONE, Talk, began
 from .reading import Places, attempted, chance, document, flat, items, known_id, surely, told, when, words
 from .source import Source
 from .talks import (
@@ -85,7 +85,7 @@ class _Talk(Talk):
         super().__init__(id, record, spot, account, terms)
         self._records: dict[str, tuple[Spot, Mapping[str, Any]]] = {}
         times = (each.get("created_at") for each in mappings(record["chat_messages"]))
-        self._began = began(record.get("created_at"), times, terms.zone)
+        self._began = began(record.get("created_at"), times)
 
     def taken(self) -> Iterator[Taken | Refused]:
         """Its sessions with their messages."""
@@ -124,7 +124,7 @@ class _Talk(Talk):
 
     def _line(self, id: str, spot: Spot, record: Mapping[str, Any]) -> Taken | Refused:
         role = _ROLES.get(told(record.get("sender")))
-        at = when(record.get("created_at"), self.terms.zone)
+        at = when(record.get("created_at"), ZONE)
         if role is None:
             return Refused(spot, f"Nobody knows the sender {shown(record.get('sender'))}: human or assistant.")
         if at is None and record.get("created_at") is not None:
@@ -224,7 +224,7 @@ def _project(record: Mapping[str, Any], names: Mapping[str, str], terms: Terms) 
     id = words(record.get("uuid")) or ""
     creator = mapping(record.get("creator"))
     room = _account(creator, names).room(_TITLE).key
-    at = when(record.get("created_at"), terms.zone) or terms.at
+    at = when(record.get("created_at"), ZONE) or terms.at
     name = words(record.get("name")) or id
     more = {**flat(record, "uuid", "name", "docs", "prompt_template", "creator"), "project": name, "legacy_id": id}
     told_to = words(record.get("prompt_template"))
@@ -235,7 +235,7 @@ def _project(record: Mapping[str, Any], names: Mapping[str, str], terms: Terms) 
         if text:
             key = words(doc.get("uuid")) or str(number)
             about = {**more, **flat(doc, "content", "uuid"), "legacy_id": key}
-            written = when(doc.get("created_at"), terms.zone) or at
+            written = when(doc.get("created_at"), ZONE) or at
             yield _memory("semantic", (id, key), written, room, f"project:{id}", text, about)
 
 

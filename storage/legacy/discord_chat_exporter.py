@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,7 +21,7 @@ from .cutting import cut
 from .decoding import Decoded
 from .discord_lines import Line, person
 from .once import Once
-from .reading import Places, attempted, items, told, when, words
+from .reading import Places, attempted, is_snowflake, items, told, when, words
 from .sorting import Sorted
 from .source import BadSource, Source
 from .talks import mapping, shown
@@ -72,6 +73,7 @@ def read(source: Source, terms: Terms) -> Iterator[Taken | Refused]:
                     taken = Taken(taken.item.model_copy(update={"metadata": more}), taken.spot)
                 yield taken
             yield from once.refused()
+            yield from once.copied()
 
 
 def _head(source: Source, name: str) -> Mapping[str, Any]:
@@ -153,7 +155,7 @@ def _gathered(
 def _room(name: str, head: Mapping[str, Any], rooms: dict[str, _Room]) -> _Room | Refused:
     channel, guild = mapping(head["channel"]), mapping(head["guild"])
     id = words(channel.get("id"))
-    if not id or not id.isdigit():
+    if not id or not is_snowflake(id):
         return Refused(Spot(name, item="channel"), f"Its channel has no id but {shown(channel.get('id'))}.")
     kind = str(channel.get("type"))
     room = rooms.setdefault(id, _Room(id, _KINDS.get(kind, "channel"), kind in ("DirectTextChat", "1")))
@@ -176,14 +178,15 @@ def _taken(
     if not isinstance(record, Mapping):
         return Refused(spot, "A message is an object with `id`, `timestamp`, `author` and `content`; this is none.")
     id, at = words(record.get("id")), when(record.get("timestamp"), terms.zone)
-    if not id or not id.isdigit():
+    if not id or not is_snowflake(id):
         return Refused(spot, f"The message has no id but {shown(record.get('id'))}.")
     if at is None:
         return Refused(spot, f"Its timestamp is no time: {shown(record.get('timestamp'))}.")
     author = mapping(record.get("author"))
     if not words(author.get("id")):
         return Refused(spot, "The message has no author.")
-    line = Line(room.id, record, at, _own(author, terms.bot), lambda url: media.find(spot.file, url))
+    stands = when(record.get("timestamp"), UTC) or at
+    line = Line(room.id, record, at, stands, _own(author, terms.bot), lambda url: media.find(spot.file, url))
     message = attempted(spot, line.message)
     if isinstance(message, Refused):
         return message

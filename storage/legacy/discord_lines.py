@@ -25,7 +25,8 @@ def person(author: Mapping[str, Any]) -> Sender:
 
 
 class Line:
-    """One message of an export. `own`: the bot whose talk is wanted, where it is the one who speaks. `find` gives the
+    """One message of an export. `own`: the bot whose talk is wanted, where it is the one who speaks.
+    `stands` is the time with one that names no zone as UTC. `find` gives the
     file of the source for what an export has in place of an address."""
 
     def __init__(
@@ -33,10 +34,12 @@ class Line:
         channel: str,
         record: Mapping[str, Any],
         at: datetime,
+        stands: datetime,
         own: Sender | None,
         find: Callable[[str], str | None],
     ) -> None:
-        self._channel, self._record, self._at, self._own, self._find = channel, record, at, own, find
+        self._channel, self._record, self._own, self._find = channel, record, own, find
+        self._at, self._stands = at, stands
         self._author = mapping(record.get("author"))
         self._spoken = str(record.get("type", "Default")) in _SPOKEN
         self.files: dict[str, str] = {}
@@ -50,7 +53,7 @@ class Line:
         id = str(self._record["id"])
         luck = int(id) % 2**22 << 28 | chance(self._channel, id) % 2**28  # Discord counts what came in one millisecond
         return Message(
-            id=message_id(self._at, luck),
+            id=message_id(self._stands, luck),
             origin=f"discord:{self._channel}:{id}",
             session_id="",
             role="system" if not self._spoken else "assistant" if self._own else "user",

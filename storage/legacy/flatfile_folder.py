@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import count
 from typing import Any, get_args
@@ -57,9 +57,10 @@ class Folder:
 
     def read(self, source: Source, terms: Terms) -> Generator[Taken | Refused, None, Session]:
         """The session, its messages in the order of time, and again the session, which is what it returns."""
-        began = _began(self.meta, self.name, terms.zone)
-        reader = Lines(self.program, f"{self.owner}/{self.name}", self.cast, self.beside, terms.zone, terms.at, began)
-        once = Once(self.talk[1:])
+        began, stood = (_began(self.meta, self.name, zone) for zone in (terms.zone, UTC))
+        key = f"{self.owner}/{self.name}"
+        reader = Lines(self.program, key, self.cast, self.beside, terms.zone, terms.at, began, stood)
+        once = Once()
         with Sorted(terms.scratch) as order:
             for name in self.talk:
                 for found in lines(source, name):
@@ -75,15 +76,15 @@ class Folder:
                         if line.answers:
                             message = message.model_copy(update={"reply_to": line.answers})
                         order.add("", message, spot, line.files)
-            for message, spot, files in self._papers(terms, began):
+            for message, spot, files in self._papers(terms, began, stood):
                 order.add("", message, spot, files)
-            timed = reader.before or TIMELESS
-            session = yield from self._told(once, order.of(""), began, timed, reader.wanted, terms)
+            stood = stood or reader.first
+            session = yield from self._told(once, order.of(""), began, stood or TIMELESS, reader.wanted, terms)
         yield from once.copied()
         return session
 
     def _told(
-        self, once: Once, said: Iterator[Taken], began: datetime | None, timed: datetime, wanted: set[str], terms: Terms
+        self, once: Once, said: Iterator[Taken], began: datetime | None, stood: datetime, wanted: set[str], terms: Terms
     ) -> Generator[Taken | Refused, None, Session]:
         growing: _Growing | None = None
         held: Taken | None = None
@@ -95,7 +96,7 @@ class Folder:
             message = taken.item
             assert isinstance(message, Message)
             if growing is None:
-                growing = _Growing(self, began or (message.at if timed != TIMELESS else TIMELESS), message.at)
+                growing = _Growing(self, stood, min(began or message.at, message.at))
                 yield Taken(growing.session(), self.spot)
             message = message.model_copy(update={"session_id": growing.id} | growing.heard(message, ids, wanted))
             legacy = message.metadata.get("legacy_id")
@@ -112,19 +113,22 @@ class Folder:
             whole = held.item.model_copy(update={"annotations": held.item.annotations + left})
             yield Taken(whole, held.spot, held.files)
         if growing is None:
-            growing = _Growing(self, began or TIMELESS, began or terms.at)
+            growing = _Growing(self, stood, began or terms.at)
         session = growing.session()
         yield Taken(session, self.spot)
         return session
 
-    def _papers(self, terms: Terms, began: datetime | None) -> Iterator[tuple[Message, Spot, dict[str, str]]]:
+    def _papers(
+        self, terms: Terms, began: datetime | None, stood: datetime | None
+    ) -> Iterator[tuple[Message, Spot, dict[str, str]]]:
         """A message for each file of the folder that none of its messages names."""
         for name in list(self.beside.unnamed()):
             entry, paper = self.beside.entries.get(name, {}), self.beside.attachment(name)
             found = when(entry.get("uploaded_at"), terms.zone) or began
+            stands = when(entry.get("uploaded_at"), UTC) or stood or TIMELESS
             rest = flat(entry, "filename", "original_name", "path", "metadata")
             message = Message(
-                id=known_id(found or TIMELESS, self.program, self.owner, self.name, "file", name),
+                id=known_id(stands, self.program, self.owner, self.name, "file", name),
                 session_id="",
                 role="system",
                 sender=_SYSTEM,
@@ -139,12 +143,13 @@ class Folder:
 class _Growing:
     """A session of which more and more is known."""
 
-    def __init__(self, folder: Folder, known: datetime, opened_at: datetime) -> None:
+    def __init__(self, folder: Folder, stood: datetime, opened_at: datetime) -> None:
+        """`stood` is when it began, with times that name no zone as UTC; `TIMELESS` where nothing tells."""
         tries = (chance(folder.program, folder.owner, folder.name, *([n] if n else [])) for n in count())
-        self.id = next(id for number in tries if (id := session_id(known, number)) not in folder.ids)
+        self.id = next(id for number in tries if (id := session_id(stood, number)) not in folder.ids)
         folder.ids.add(self.id)
         self._folder = folder
-        self._opened_at = self._last_at = self._ended_at = opened_at if known == TIMELESS else min(known, opened_at)
+        self._opened_at = self._last_at = self._ended_at = opened_at
         self._who: dict[tuple[str, str], Sender] = {}
 
     def heard(self, message: Message, ids: dict[str, str], wanted: set[str]) -> dict[str, Any]:
@@ -241,13 +246,15 @@ def remembered(
                 yield value
                 continue
             context, rest = about(value)
-            at = when(value.get("timestamp"), terms.zone) if isinstance(value, Mapping) else None
+            written = value.get("timestamp") if isinstance(value, Mapping) else None
             parts = [context.summary, *context.goals, *context.shared_knowledge]
             text = "\n".join(part for part in parts if part) or told(value)
             yield Taken(
                 Memory(
-                    id=known_id(at or TIMELESS, program, session.id, "context", name, spot.item or spot.line),
-                    at=at or session.opened_at,
+                    id=known_id(
+                        when(written, UTC) or TIMELESS, program, session.id, "context", name, spot.item or spot.line
+                    ),
+                    at=when(written, terms.zone) or session.opened_at,
                     type="episodic",
                     audience=session.channel.key,
                     subject=subject,

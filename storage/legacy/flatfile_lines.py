@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 
 from ..model import Attachment, Message, Role, Sender, Text, storable
@@ -116,6 +116,10 @@ class Lines:
     """The time of lines that come before any time is known."""
     before: datetime | None = None
     """The time of the latest line that had one; of the session itself at first."""
+    stood: datetime | None = None
+    """The same, with times that name no zone as UTC: ids are made from it."""
+    first: datetime | None = None
+    """The earliest of those."""
     wanted: set[str] = field(default_factory=set)
     """What other lines call those that they answer."""
 
@@ -137,11 +141,13 @@ class Lines:
         legacy = words(value.get("message_id")) or words(value.get("id"))
         found = when(value.get("timestamp"), self.zone)
         self.before = found or self.before
+        if stands := when(value.get("timestamp"), UTC):
+            self.stood, self.first = stands, min(stands, self.first or stands)
         own = {} if found or not value.get("timestamp") else {"legacy_timestamp": told(value["timestamp"])}
         answers = words(value.get("response_to"))
         rest = [*_OWN] if more or not value.get("metadata") else [name for name in _OWN if name != "metadata"]
         message = Message(
-            id=known_id(self.before or TIMELESS, self.program, self.session, legacy or f"line {spot.line}", role, text),
+            id=known_id(self.stood or TIMELESS, self.program, self.session, legacy or f"line {spot.line}", role, text),
             session_id="",
             role=role,
             sender=sender,

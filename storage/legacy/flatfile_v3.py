@@ -228,6 +228,7 @@ class _Reading:
                     yield last
                 last = found
         yield from once.refused()
+        yield from once.copied()
         if last is None and notes:
             last = self._said(session, "insights", before or session.opened_at, (Note(text="Insights:"),), folder)
         if last is not None and isinstance(last.item, Message):

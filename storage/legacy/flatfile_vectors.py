@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zipfile import BadZipFile
 
@@ -72,7 +72,7 @@ def _memory(
     where = place(value)
     row = next((value[key] for key in _ROW if type(value.get(key)) is int), number)
     values = rows.row(row) if rows else None
-    at = when(of.get("timestamp"), terms.zone) or when(value.get("timestamp"), terms.zone)
+    at, stands = (when(of.get("timestamp"), zone) or when(value.get("timestamp"), zone) for zone in (terms.zone, UTC))
     vector = None
     try:
         if rows and values is not None:
@@ -83,7 +83,7 @@ def _memory(
         return Refused(spot, f"Row {row} of its vectors has numbers that are none, or too large.")
     return Taken(
         Memory(
-            id=known_id(at or TIMELESS, program, spot.file, _first(value, _ID) or f"line {spot.line}", text),
+            id=known_id(stands or TIMELESS, program, spot.file, _first(value, _ID) or f"line {spot.line}", text),
             at=at or where.at or terms.at,
             type="semantic",
             audience=where.audience,

@@ -9,13 +9,13 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from . import Refused, Spot
-from .reading import Places, entries, items, outline
+from .reading import Places, entries, is_snowflake, items, outline
 from .source import Source
 
 FOLDER = "multi_bot_conversations"
 _SHARED = {FOLDER, "data", "conversations"}
 """Folders that are named after no bot."""
-_NAME = re.compile(r"(?:channel_)?(\d+)_(?:user_)?(\d+)")
+_NAME = re.compile(r"(?:channel_)?([0-9]+)_(?:user_)?([0-9]+)")
 _TOGETHER = "shared_conversations"
 _ENDS = (".json", ".tmp")
 """A `.tmp` is what the program was writing when it ended; it may know more than the file that it was to replace."""
@@ -134,7 +134,7 @@ def _part(
 ) -> Conversation:
     own = any(key.casefold() == bot.casefold() for key in keys)
     named = next((match for key in keys if (match := _NAME.fullmatch(key))), None)
-    bare = [key for key in keys if key.isdecimal()]
+    bare = [key for key in keys if is_snowflake(key)]
     channel, user = (named[1], named[2]) if named else (*bare, "", "")[:2]
     where = ".".join(keys).replace(".[", "[")
 

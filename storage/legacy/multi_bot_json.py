@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,7 +22,7 @@ from .cutting import cut
 from .multi_bot_files import FOLDER, Conversation, Home, candidates, channel_of, conversations
 from .multi_bot_owners import Owners
 from .once import Once
-from .reading import attempted, flat, known_id, surely, told, when, words
+from .reading import attempted, flat, is_snowflake, known_id, surely, told, when, words
 from .sorting import Sorted
 from .source import Source
 
@@ -45,6 +45,9 @@ _NAMES = ("username", "author_name", "display_name", "user_name")
 _PLACED = ("message_id", "channel_id", "user_id", *_NAMES, "channel_name", "guild_id", "guild_name")
 
 
+_MEANWHILE = "It was written to while it was read, and nothing of it is taken now: do the same again."
+
+
 def recognise(source: Source) -> bool:
     """Whether there are files named after a channel and a person, or shared ones, with lines that have a role."""
     for name, _ in islice(candidates(source, None), _LOOKED_AT):
@@ -60,12 +63,17 @@ def read(source: Source, terms: Terms, channel_id: str | None = None) -> Iterato
     """The bot's own sessions and messages, those of all or of one channel."""
     with Sorted(terms.scratch) as held:
         known: dict[str, _Known] = {}
-        for found in _everything(source, terms, channel_id):
-            if isinstance(found, Refused):
-                yield found
-            elif channel_id is None or found.channel_id == channel_id:
-                known.setdefault(found.channel_id, _Known(found.channel_id)).hear(found)
-                held.add(found.channel_id, found.message, found.spot)
+        for name, home in candidates(source, terms.bot, channel_id):
+            before = source.stamp(name)
+            for found in _of_file(source, name, home, terms):
+                if isinstance(found, Refused):
+                    yield found
+                elif channel_id is None or found.channel_id == channel_id:
+                    known.setdefault(found.channel_id, _Known(found.channel_id)).hear(found)
+                    held.add(found.channel_id, found.message, found.spot)
+            if source.stamp(name) != before:
+                held.drop(name)
+                yield Refused(Spot(name), _MEANWHILE)
         for id in known:
             yield from known[id].sessions(held.of(id), terms.gap)
 
@@ -88,11 +96,6 @@ class _Line:
     channel_id: str
     about: Mapping[str, Any]
     conversation: Conversation
-
-
-def _everything(source: Source, terms: Terms, channel_id: str | None) -> Iterator[_Line | Refused]:
-    for name, home in candidates(source, terms.bot, channel_id):
-        yield from _of_file(source, name, home, terms)
 
 
 def _of_file(source: Source, name: str, home: Home, terms: Terms) -> Iterator[_Line | Refused]:
@@ -161,6 +164,8 @@ class _Reading:
     terms: Terms
     at: datetime | None = None
     """When the line before was said."""
+    stood: datetime | None = None
+    """The same, with times that name no zone as UTC: ids are made from it."""
     asked: dict[tuple[str, str], str] = field(default_factory=dict)
     """By channel and person the id of the last line that was no answer."""
     asked_by_id: OrderedDict[str, str] = field(default_factory=OrderedDict)
@@ -186,15 +191,19 @@ class _Reading:
             if self.at is None:
                 return "It has no timestamp, and neither has one before it."
             at = self.at + timedelta(microseconds=1)
-        self.at = at
+        stands = when(written, UTC, self.stood) or (self.stood or at) + timedelta(microseconds=1)
+        self.at, self.stood = at, stands
         metadata = {"from": NAME, **flat(value, *_HERE, *_PLACED), **flat(_mapping(value.get("metadata")), *_PLACED)}
         if written in (None, ""):
             metadata["time"] = "not known: just after the line before it"
-        message = self._message(role, text, at, channel_id, user_id, str(value.get("bot_name") or ""), about, metadata)
+        id = known_id(stands, NAME, channel_id, user_id, role, text, stands.isoformat())
+        voice = str(value.get("bot_name") or "")
+        message = self._message(id, role, text, at, channel_id, user_id, voice, about, metadata)
         return _Line(message, spot, channel_id, about, self.conversation)
 
     def _message(
         self,
+        id: str,
         role: Role,
         text: str,
         at: datetime,
@@ -205,10 +214,10 @@ class _Reading:
         metadata: dict[str, str],
     ) -> Message:
         foreign = _snowflake(about.get("message_id"))
-        origin = f"discord:{channel_id}:{foreign}" if foreign.isdecimal() else None
+        origin = f"discord:{channel_id}:{foreign}" if is_snowflake(foreign) else None
         if foreign and origin is None:
             metadata["legacy_id"] = foreign
-        id, reply_to = known_id(at, NAME, channel_id, user_id, role, text, at.isoformat()), None
+        reply_to: str | None = None
         if role == "assistant":
             answers, before = _answers(about), self.asked.get((channel_id, user_id))
             reply_to = self.asked_by_id.get(answers, before)
@@ -235,6 +244,7 @@ class _Reading:
             parts=(Text(text=text),) if text else (),
             at=at,
             reply_to=reply_to,
+            asker=user_id or None if role == "assistant" and reply_to is None else None,
             receipts=(Receipt(origin=origin, page=0),) if role == "assistant" and origin else (),
             metadata=metadata,
         )
@@ -288,6 +298,7 @@ class _Known:
                 parts.append(_part(taken.spot))
             yield taken
         yield from once.refused()
+        yield from once.copied()
 
     def _entitled(self, session: Session, parts: list[str]) -> Session:
         """A complete session with what its files say of it."""

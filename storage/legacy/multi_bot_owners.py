@@ -68,7 +68,9 @@ class Owners:
                 self._marks[number] |= mark
 
     def mine(self, number: int) -> bool | None:
-        """Whether a line is the bot's; None where nobody can tell whose it is."""
+        """Whether a line is the bot's; None where nobody can tell whose it is. One that was not told is nobody's."""
+        if number >= len(self._marks):
+            return False
         mark = self._marks[number]
         if mark & _NOBODY and not mark & _ANSWERED:
             return None

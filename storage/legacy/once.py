@@ -13,15 +13,15 @@ _LATELY = 10_000
 
 
 class Once:
-    """Told the messages of a channel or session, it lets each through once, by its id and its origin."""
+    """Told the messages of a channel or session, it lets each through once, by its id and its origin.
 
-    def __init__(self, copies: Iterable[str] = ()) -> None:
-        """`copies` are files in which a program keeps a second copy of what stands elsewhere: what comes again there is
-        told of in one sentence for each file."""
-        self._copies = frozenset(copies)
-        self._lately: OrderedDict[str, Spot] = OrderedDict()
+    What comes again from another file, such as a second export or a copy that a program keeps, is told of in one
+    sentence for each file; what comes again from the same one, or says something else, with its place."""
+
+    def __init__(self) -> None:
+        self._lately: OrderedDict[str, tuple[Spot, int]] = OrderedDict()
         self._again: list[Refused] = []
-        self._copied: Counter[str] = Counter()
+        self._copied: Counter[tuple[str, str]] = Counter()
 
     def lines(self, lines: Iterable[Taken]) -> Iterator[Taken]:
         """Those that come for the first time."""
@@ -35,23 +35,31 @@ class Once:
         yield from again
 
     def copied(self) -> Iterator[Refused]:
-        """What came again in copies, once everything was read."""
-        for file, many in self._copied.items():
-            yield Refused(Spot(file), f"{many} of its messages were taken already, from the session's other files.")
+        """How many came again from other files, once everything was read."""
+        for (file, first), many in self._copied.items():
+            they = "message of it stands" if many == 1 else "messages of it stand"
+            yield Refused(Spot(file), f"{many:,} {they} in {_place(Spot(first))} already.", again=True)
 
     def _met(self, message: Message, spot: Spot) -> bool:
         names = [name for name in (message.id, message.origin) if name]
-        first = next((self._lately[name] for name in names if name in self._lately), None)
+        met = next((self._lately[name] for name in names if name in self._lately), None)
+        said = hash(message.words)
         for name in names:
-            self._lately[name] = first or spot
+            self._lately[name] = met or (spot, said)
             self._lately.move_to_end(name)
         while len(self._lately) > 2 * _LATELY:
             self._lately.popitem(last=False)
-        if first is not None and spot.file in self._copies and first.file != spot.file:
-            self._copied[spot.file] += 1
-        elif first is not None:
-            self._again.append(Refused(spot, f"The message was taken already, from {_place(first)}."))
-        return first is not None
+        if met is None:
+            return False
+        first, words = met
+        if words != said:
+            why = f"A message of the same id was taken already, from {_place(first)}, and this one says something else."
+            self._again.append(Refused(spot, why))
+        elif first.file != spot.file:
+            self._copied[spot.file, first.file] += 1
+        else:
+            self._again.append(Refused(spot, f"The message was taken already, from {_place(first)}.", again=True))
+        return True
 
 
 def _place(spot: Spot) -> str:

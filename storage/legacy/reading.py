@@ -152,7 +152,8 @@ def chance(*parts: object) -> int:
 
 
 def known_id(at: datetime, *parts: object) -> str:
-    """The id of a message that was said at a time and is told from others by these parts."""
+    """The id of a message that was said at a time and is told from others by these parts. A time that names no zone is
+    to be read as UTC for it, so that the id is the same in whatever zone it is read otherwise."""
     return message_id(at, chance(*parts))
 
 
@@ -162,6 +163,11 @@ def told(value: object) -> str:
         return storable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True))
     except RecursionError:
         return "(nested too deeply to be kept)"
+
+
+def is_snowflake(text: str) -> bool:
+    """Whether it is an id as Discord writes it."""
+    return text.isascii() and text.isdecimal()
 
 
 def flat(values: object, *leave_out: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property, partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -171,6 +171,9 @@ class _Heard:
     opened_at: datetime
     last_at: datetime
     before: datetime
+    opened: datetime
+    stood: datetime
+    """The same as `opened_at` and `before`, with times that name no zone as UTC: ids are made from them."""
     asked: str | None = None
     people: dict[str, Sender] = field(default_factory=dict)
     same: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -203,10 +206,10 @@ class _Chat:
                 yield found
                 continue
             if heard is None:
-                heard = _Heard(line.at, line.at, line.at)
+                heard = _Heard(line.at, line.at, line.at, line.stands, line.stands)
                 yield Taken(dated(self._session(heard, over=False), self._terms.at), spot)
             heard.same[_moment(line, record)] += 1
-            heard.before = line.at
+            heard.before, heard.stood = line.at, line.stands
             heard.people[line.sender.id] = line.sender
             if found.role == "user":
                 heard.last_at, heard.asked = found.at, found.id
@@ -235,13 +238,15 @@ class _Chat:
         at = timed(given, self._terms.zone)
         if at is None and given not in (None, ""):
             return Refused(spot, f"Its send_date is no time: {shown(given)}.")
-        at = after(at or (heard.before if heard else self._created), heard.before if heard else None)
-        return Line(self._name, record, at, self._sender(record), self._user, self._find)
+        at = after(at or (heard.before if heard else self._created[0]), heard.before if heard else None)
+        stands = timed(given, UTC) or (heard.stood if heard else self._created[1])
+        stands = after(stands, heard.stood if heard else None)
+        return Line(self._name, record, at, stands, self._sender(record), self._user, self._find)
 
     def _message(self, line: Line, record: Mapping[str, Any], spot: Spot, heard: _Heard | None) -> Message | Refused:
         moment = _moment(line, record)
         key = (*moment, str(heard.same[moment] if heard else 0))
-        session = self._session_id(heard.opened_at if heard else line.at)
+        session = self._session_id(heard.opened if heard else line.stands)
         return attempted(spot, lambda: line.message(key, session, heard.asked if heard else None))
 
     def _sender(self, record: Mapping[str, Any]) -> Sender:
@@ -260,7 +265,7 @@ class _Chat:
         personas = [each.id for each in heard.people.values() if each.type == "persona"]
         group = words(self._group.get("name"))
         return Session(
-            id=self._session_id(heard.opened_at),
+            id=self._session_id(heard.opened),
             channel=self._account.room(_TITLE),
             title=f"{group}: {self._path.stem}" if group else self._path.stem,
             persona=personas[0] if len(personas) == 1 and not self._group else None,
@@ -272,8 +277,8 @@ class _Chat:
             metadata={**flat(self._header, "chat_metadata"), **flat(more), "from": PROGRAM, "legacy_id": self._name},
         )
 
-    def _session_id(self, opened_at: datetime) -> str:
-        return opening_id(opened_at, PROGRAM, self._name)
+    def _session_id(self, opened: datetime) -> str:
+        return opening_id(opened, PROGRAM, self._name)
 
     def _parent(self, main: str | None) -> str | None:
         """The session of the chat that this one was branched from, where that is at hand."""
@@ -287,13 +292,15 @@ class _Chat:
         for spot, record in self._records():
             line = record if isinstance(record, Refused) else self._line(record, spot, None)
             if isinstance(line, Line):
-                return self._session_id(line.at)
+                return self._session_id(line.stands)
         return None
 
     @cached_property
-    def _created(self) -> datetime:
-        """When it began, as it says or its first line that has a time."""
-        zone = self._terms.zone
+    def _created(self) -> tuple[datetime, datetime]:
+        """When it began, as it says or its first line that has a time; and that with a time of no zone as UTC."""
+        return self._began(self._terms.zone), self._began(UTC)
+
+    def _began(self, zone: tzinfo) -> datetime:
         lines = (timed(mapping(record).get("send_date"), zone) for _, record in self._records())
         told_of = timed(self._header.get("create_date"), zone) or timed(self._path.stem, zone)
         return told_of or next(filter(None, lines), TIMELESS)

@@ -19,20 +19,21 @@ _MORE = ("reasoning", "media", "image", "image_swipes", "video", "file", "files"
 
 class Line:
     """One line of a chat with `user`, said by `sender` at a time. `find` gives the file of the source for a path of the
-    program."""
+    program. `stands` is the time with one that names no zone as UTC."""
 
     def __init__(
         self,
         chat: str,
         record: Mapping[str, Any],
         at: datetime,
+        stands: datetime,
         sender: Sender,
         user: str,
         find: Callable[[str], str | None],
     ) -> None:
         self._chat, self._record, self._user, self._find = chat, record, user, find
         self._more = mapping(record.get("extra"))
-        self.at, self.sender = at, sender
+        self.at, self.stands, self.sender = at, stands, sender
         self.files: dict[str, str] = {}
         """Which files of the source hold the attachments, by their address."""
 
@@ -40,7 +41,7 @@ class Line:
         """The whole of it. `key` tells it from the other lines of the chat; `asked` is the line it may answer."""
         by_person = self.sender.type == "user"
         role: Role = "user" if by_person else "assistant" if self.sender.type == "persona" else "system"
-        id = known_id(self.at, "silly_tavern", self._chat, *key)
+        id = known_id(self.stands, "silly_tavern", self._chat, *key)
         return Message(
             id=id,
             session_id=session,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from ..errors import StorageError
 
 _NAMES = 2_000_000
 """The most files of one source: each takes up memory, a kilobyte of it in a zip."""
+
+
+_OUTSIDE = "It leads out of the source, or is no file: nothing outside of it is read. Name what it leads to by itself."
+_TWICE = "The zip has two files of this name: the later one is read, and this one is not."
 
 
 class BadSource(StorageError):
@@ -29,8 +34,8 @@ class Source:
         self.path = path
         self._held = ExitStack()
         self._zip: zipfile.ZipFile | None = None
-        self.left_out: list[str] = []
-        """Names, as they are written, of what is no file in the source: no reader is shown it."""
+        self.left_out: dict[str, str] = {}
+        """By their names, as they are written, why something is not read: no reader is shown it."""
         try:
             if path.is_file() and zipfile.is_zipfile(path):
                 self._zip = self._held.enter_context(zipfile.ZipFile(path))
@@ -69,13 +74,25 @@ class Source:
         except (OSError, KeyError):
             return 0
 
+    def stamp(self, name: str) -> tuple[int, ...]:
+        """Another one as soon as a file was written to; empty where it is gone."""
+        if self._zip:
+            return (self._zip.getinfo(name).CRC,)
+        try:
+            now = self._files[name].stat()
+        except (OSError, KeyError):
+            return ()
+        return now.st_ino, now.st_size, now.st_mtime_ns
+
     def _found(self) -> Iterator[tuple[str, Path]]:
         if self._zip is not None:
             if len(self._zip.infolist()) > _NAMES:
                 raise BadSource(f"{self.path} has more than {_NAMES:,} files: unpack it and name a folder in it.")
             for info in self._zip.infolist():
                 if not _plain(info.filename):
-                    self.left_out.append(info.filename)
+                    self.left_out[info.filename] = _OUTSIDE
+                elif info is not self._zip.getinfo(info.filename):
+                    self.left_out[info.filename] = _TWICE
                 elif not info.is_dir():
                     yield info.filename, self.path
         elif self.path.is_dir():
@@ -85,7 +102,7 @@ class Source:
 
     def _walked(self) -> Iterator[tuple[str, Path]]:
         top = self.path.resolve()
-        for number, path in enumerate(self.path.rglob("*")):
+        for number, path in enumerate(_below(self.path)):
             if number >= _NAMES:
                 raise BadSource(f"{self.path} has more than {_NAMES:,} files: name a folder further down.")
             name = path.relative_to(self.path).as_posix()
@@ -93,7 +110,23 @@ class Source:
             if kind == "file":
                 yield name, path
             elif kind is None:
-                self.left_out.append(name)
+                self.left_out[name] = _OUTSIDE
+
+
+def _below(top: Path) -> Iterator[Path]:
+    """Everything in a folder, however deep; links are not followed."""
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as found:
+                inside = list(found)
+        except PermissionError:  # as `Path.rglob` does
+            continue
+        for each in inside:
+            yield folder / each.name
+            if each.is_dir(follow_symlinks=False):
+                waiting.append(folder / each.name)
 
 
 def _kind(path: Path, top: Path) -> Literal["file", "folder"] | None:

@@ -198,7 +198,7 @@ async def test_every_store_finds_just_what_is_meant(store: Store, kept: Generate
         meant = [each for each in messages if _meant(sought, sessions, each)]
         if sought != EVERYTHING:
             shown = await store.search("", sought=sought, limit=1000)
-            meant_first = sorted(reversed(meant), key=lambda each: each.at, reverse=True)
+            meant_first = sorted(meant, key=lambda each: each.at)[::-1]
             assert [each.message for each in shown] == meant_first
         a = lexicon.parse("a")
         shown = await store.search("a", sought=sought, limit=1000)

@@ -20,6 +20,7 @@ from storage.rehearsal import prove
 from storage.rootlock import RootLock
 from storage.tiers import Tiers
 
+from . import moved
 from .errors import TroupeError
 from .jobs import Job
 from .settings import BotSettings
@@ -94,10 +95,11 @@ async def make(
 
 @asynccontextmanager
 async def source(bot: BotSettings) -> AsyncIterator[Snapshots | Freezes]:
-    """What a bot's store is backed up from by another process than the bot's. Raises `StorageError`; `RootInUse`
-    where only the bot itself can do it."""
+    """What a bot's store is backed up from by another process than the bot's. Raises `ConfigError` where nobody can
+    say where its talk lives, and `StorageError`; `RootInUse` where only the bot itself can do it."""
     if not bot.storage.enabled:
         raise StorageError(f"{bot.name} keeps everything in memory only: there is nothing to back up.")
+    bot = moved.again(bot, os.environ)
     if bot.storage.type == "sqlite":
         yield Beside(bot.root / "conversations.db")
         return

@@ -19,7 +19,14 @@ from .status import BotStatus
 
 _WIDE = 110
 """Columns from which on a hint stands on one line."""
-STYLES = {"ready": "green", "starting": "yellow", "stopping": "yellow", "backing off": "yellow", "not started": "dim"}
+STYLES = {
+    "ready": "green",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "backing off": "yellow",
+    "not started": "dim",
+    "stopped": "dim",
+}
 
 
 def show_fleet(console: Console, settings: Troupe, statuses: list[BotStatus]) -> None:

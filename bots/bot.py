@@ -330,6 +330,7 @@ class Bot:
         not answered."""
         self._leaving = True
         self._lanes.cut_all()
+        await self.privacy.close()
         await self.fetching.close()
 
     async def settle(self) -> None:

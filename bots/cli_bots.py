@@ -68,14 +68,18 @@ def bots_meant(settings: Troupe, name: str | None, every: bool = False) -> tuple
 
 @asynccontextmanager
 async def opened(bot: BotSettings) -> AsyncIterator[Store]:
-    """The bot's store, held so that the bot does not start meanwhile. Raises `StorageError`."""
+    """The bot's store, held so that the bot does not start meanwhile, wherever its talk lives by then. Raises
+    `StorageError` and `ConfigError`."""
     import storage
     from storage.errors import StorageError
+
+    from . import moved
 
     if not bot.storage.enabled:
         raise StorageError(f"{bot.name} keeps everything in memory only: there is nothing to open.")
     lock = hold(bot)
     try:
+        bot = moved.again(bot, os.environ)
         store = await storage.connect(bot.name, bot.root, type=bot.storage.type, url=bot.storage.address)
         try:
             yield store

@@ -244,6 +244,7 @@ def _foreign(file: Path) -> str:
     """The format of another program that a file, which is no export, has; empty where it has none that is known."""
     from storage.archive import MANIFEST
     from storage.errors import StorageError
+    from storage.legacy import UnknownFormat
     from storage.legacy.source import Source
     from storage.migration import recognised
 
@@ -256,7 +257,7 @@ def _foreign(file: Path) -> str:
     try:
         with Source(file) as source:
             return recognised(source)[0]
-    except StorageError:
+    except (StorageError, UnknownFormat):
         return ""
 
 

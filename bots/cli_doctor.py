@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .cli_bots import bots_meant, config_folder, progress, read_settings, utc_now
+from .cli_bots import bots_meant, config_folder, hold, progress, read_settings, utc_now
 
 if TYPE_CHECKING:
     from storage.diagnosis import Finding
@@ -121,17 +122,19 @@ def storage(folder: Path, name: str | None, every: bool, fix: bool, deep: bool, 
 
 
 def _looked_over(bot: BotSettings, tell: Tell, *, fix: bool, deep: bool) -> Diagnosis:
-    """Raises `StorageError`, `RootInUse` among them where a running bot stands in the way of mending."""
+    """Raises `StorageError`, also where a running bot stands in the way of mending, and `ConfigError`."""
     from storage.doctor import Diagnosis, examine
-    from storage.rootlock import RootLock, holder
+    from storage.rootlock import holder
 
+    from . import moved
     from .backing import attachments
 
     kept = bot.storage.enabled and (bot.root.exists() or bot.storage.type == "postgres")
     if not kept:
         return Diagnosis(bot.name, (), 0, 0)
-    lock = RootLock.take(bot.root) if fix else None
+    lock = hold(bot) if fix else None
     try:
+        bot = moved.again(bot, os.environ)
         running = lock is None and holder(bot.root) is not None
         stale = [] if running else _stale(bot, fix)
         type, url = bot.storage.type, bot.storage.address

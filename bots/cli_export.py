@@ -72,7 +72,7 @@ def export(
 
     A file is there whole or not at all. `troupe import` reads json back; with --complete and --with-files nothing is
     missing then. v3 is a zip of the folders that `troupe migrate` and other tools read, of at most a million files: it
-    takes 2 kB of memory for each message, while the other forms take none, but for pdf and docx.
+    takes 1 kB of memory for each message, while the other forms take none, but for pdf and docx.
 
     \b
     Examples:

@@ -24,7 +24,8 @@ _LOOK_EVERY = 0.1
 _FOUND = {
     "nothing": "nothing is there yet",
     "copy": "an earlier copy of this talk with {there:,} messages is there, of which only what differs is written",
-    "ahead": "an earlier copy with {there:,} messages is there, in which things were said that would be removed",
+    "ahead": "an earlier copy with {there:,} messages is there, which holds things that this one does not have: they "
+    "would be removed",
     "other": "other talk is there ({there:,} messages), which would be removed",
 }
 
@@ -83,8 +84,8 @@ async def _look(bot: BotSettings, aim: str) -> dict[str, Any]:
 
     there = moving.aimed(bot, aim)
     if not holder(bot.root):
-        async with moving.at_rest(bot) as store:
-            return moving.told(await moving.look(bot, there, store))
+        async with moving.at_rest(bot) as (here, store):
+            return moving.told(await moving.look(here, moving.aimed(here, aim), store))
     found: list[dict[str, Any]] = []
 
     async def hear(line: str) -> None:
@@ -95,13 +96,21 @@ async def _look(bot: BotSettings, aim: str) -> dict[str, Any]:
 
 
 async def _move(bot: BotSettings, to: str, tell: Tell) -> None:
-    """Has the running bot do it, or does it here."""
+    """Has the running bot do it, or does it here. Raises `TroupeError`, also where somebody breaks it off."""
     from storage.rootlock import holder
 
     from . import moving
+    from .errors import TroupeError
 
+    given_up = TroupeError(
+        f"The move is given up: {bot.name}'s talk stays where it was. What was copied is left there, and the next "
+        f"`troupe transfer {bot.name} --to {to}` goes on from it."
+    )
     if not holder(bot.root):
-        await moving.move(bot, to, now=utc_now, tell=tell)
+        try:
+            await moving.move(bot, to, now=utc_now, tell=tell)
+        except asyncio.CancelledError:
+            raise given_up from None
         return
 
     async def hear(line: str) -> None:
@@ -109,9 +118,18 @@ async def _move(bot: BotSettings, to: str, tell: Tell) -> None:
         if "step" in said:
             tell(said["step"], said["done"], said["of"])
 
-    await told_to(bot, {"do": "transfer", "to": to, "dry": "no"}, hear)
+    try:
+        await told_to(bot, {"do": "transfer", "to": to, "dry": "no"}, hear)
+    except asyncio.CancelledError:  # the bot gives it up when nobody hears it any more
+        raise given_up from None
     tell("going over", 0, 0)
-    await _gone_over(bot, to)
+    try:
+        await _gone_over(bot, to)
+    except asyncio.CancelledError:
+        raise TroupeError(
+            f"{bot.name} is going over to {to} by now, and does so to the end: `troupe status {bot.name}` tells when "
+            "it is back."
+        ) from None
 
 
 async def _gone_over(bot: BotSettings, to: str) -> None:

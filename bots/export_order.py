@@ -176,7 +176,8 @@ async def counted(request: Request, store: Store, bot: str) -> dict[str, int]:
 def order(store: Store, blobs: Blobs, bot: str, now: Callable[[], datetime]) -> Order:
     """What a running bot does when it is told to export: tells `{"piece": base64}` again and again, in between
     `{"done": many, "of": many}`, then a `{"note": sentence}` for each thing that the file lacks, and last
-    `{"told": {"sessions": many, "messages": many, "files": many}}`; asked with `"dry": "yes"` only `{"sessions": many, "messages": many}`."""
+    `{"told": {"sessions": many, "messages": many, "files": many}}`; asked with `"dry": "yes"` only
+    `{"sessions": many, "messages": many}`."""
 
     async def export(asked: Answer, say: Say) -> None:
         try:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import ConfigError
 from .findings import Schema, findings, shown, unknown
-from .moved import settled
+from .moved import Unreadable, settled
 from .settings import BotSettings, FleetSettings, PersonaSettings, Troupe
 from .storage_settings import StorageSettings
 from .values import REFERENCE, Filled
@@ -205,6 +205,8 @@ def _bot(
     bot = bot.model_copy(update={"storage": storage, "knowledge": knowledge})
     try:
         return settled(bot, variables)
+    except Unreadable:  # the others go on: whoever opens this one's store is told
+        return bot
     except ConfigError as error:
         found += error.findings
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage import durable
+from storage.forgetting import LIST
 from storage.model import Counts
 
 from .errors import ConfigError
@@ -17,6 +18,8 @@ from .storage_settings import Type
 from .values import Secret
 
 FILE = "moved.json"
+LEFT = "left.lock"
+"""Held in a root by whoever writes to a place that the talk does not live in: one at a time."""
 _RECORDS = ("settings.jsonl", "templates.jsonl", "tombstones.jsonl")
 _ENTRIES: dict[Type, tuple[str, ...]] = {
     "sqlite": ("conversations.db*",),
@@ -24,6 +27,10 @@ _ENTRIES: dict[Type, tuple[str, ...]] = {
     "postgres": (),
 }
 """What each type of storage keeps of the talk in a root, and no other part of the program uses."""
+
+
+class Unreadable(ConfigError):
+    """A marker that nobody can read: where that one bot's talk lives is not known."""
 
 
 class Moved(BaseModel):
@@ -43,16 +50,18 @@ class Moved(BaseModel):
 
 
 def read(root: Path) -> Moved | None:
-    """The marker of a root. Raises `ConfigError` for one that nobody can read: guessing could split the talk."""
+    """The marker of a root. Raises `Unreadable` for one that nobody can read: guessing could split the talk."""
     try:
         return Moved.model_validate_json((root / FILE).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        raise ConfigError(
+        raise Unreadable(
             [
                 f"{root / FILE}: it says where this bot's talk lives, and cannot be read ({type(error).__name__}); "
-                "bring it back from a backup, or, if you are sure that storage.type in the settings is right, remove it"
+                "stop the bot, write the type of storage that the talk lives in into the settings as storage.type "
+                '(status.json beside the file names it as "storage" if the bot has run there since), remove the file, '
+                "and start the bot"
             ]
         ) from error
 
@@ -100,6 +109,12 @@ def settled(bot: BotSettings, variables: Mapping[str, str]) -> BotSettings:
     return bot.model_copy(update={"storage": kept.living(marker.type, url)})
 
 
+def again(bot: BotSettings, environ: Mapping[str, str]) -> BotSettings:
+    """`settled` for settings that were read before the root was held: the talk may have been moved since."""
+    url = bot.storage.url
+    return settled(bot, {**environ, **({url.variable: url.value} if url else {})})
+
+
 def told(bot: BotSettings) -> str:
     """A sentence where the files of the configuration still name the place that the talk has left."""
     kept = bot.storage
@@ -123,6 +138,19 @@ def left_there(bot: BotSettings, type: Type) -> str:
         f"{bot.root} still holds the talk as {type} kept it until {_shown(marker.at)}, in {_entries(bot.root, type)}: "
         f"`troupe transfer {bot.name} --back` goes back to it with all that was said since. Once nobody wants to, move "
         "these away, and nothing else: the attachments, the backups and the rest are in use."
+    )
+
+
+def forgotten_since(bot: BotSettings) -> str:
+    """A sentence where people were forgotten since the talk left a server, which still tells of them."""
+    marker, kept = read(bot.root), bot.root / LIST
+    if marker is None or "postgres" not in marker.left or not kept.exists():
+        return ""
+    if kept.stat().st_mtime < marker.at.timestamp():
+        return ""
+    return (
+        f"People were forgotten since {bot.name}'s talk left PostgreSQL at {_shown(marker.at)}, and what the server "
+        "still keeps may tell of them: have whoever runs it drop this bot's schema there, and its old backups."
     )
 
 

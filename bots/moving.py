@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import storage
 from storage.backend import Store
 from storage.copying import Contents
 from storage.durable import in_thread
-from storage.errors import StorageError
+from storage.errors import RootInUse, StorageError
 from storage.model import Counts
 from storage.presence import present
 from storage.progress import Tell, silent
@@ -42,14 +42,14 @@ _TELL_EVERY = 0.5
 
 
 def at_home(bot: BotSettings, folder: Path | None) -> BotSettings:
-    """The settings of a bot that is about to start, with storage where its talk lives by now. Raises `ConfigError`."""
+    """The settings of a bot that is about to start and holds its root, with storage where its talk lives by now.
+    Raises `ConfigError`."""
     marker = moved.read(bot.root)
     if marker is None or marker.type == bot.storage.type or not bot.storage.enabled:
         return bot
     if folder is not None and (found := load(folder, os.environ).bot(bot.name)) is not None:
         return bot.model_copy(update={"storage": found.storage})
-    url = bot.storage.url
-    return moved.settled(bot, {**os.environ, **({url.variable: url.value} if url else {})})
+    return moved.again(bot, os.environ)
 
 
 def aimed(bot: BotSettings, target: str) -> BotSettings:
@@ -90,8 +90,8 @@ class Look:
     bytes: int
     """Of words."""
     found: str
-    """What the target holds: `nothing`, `copy` (an earlier state of this talk), `ahead` (one in which something was
-    said that this one does not have), or `other` talk."""
+    """What the target holds: `nothing`, `copy` (an earlier state of this talk), `ahead` (one that holds things which
+    this one does not have), or `other` talk."""
     there: int
     """Messages in the target."""
     attachments: str
@@ -119,22 +119,42 @@ async def look(bot: BotSettings, there: BotSettings, store: Store) -> Look:
 async def move(bot: BotSettings, target: str, *, now: Callable[[], datetime], tell: Tell = silent) -> Contents:
     """Moves the talk of a bot that is not running, and holds its root meanwhile. Raises `TroupeError` or
     `StorageError`: then the talk lives where it did."""
-    there = aimed(bot, target)
-    async with at_rest(bot) as store, _opened(there) as other:
-        done = await copied(store, other, tell=tell)
-    await in_thread(moved.note, bot, there, now(), done.counts, done.digest)
+    async with at_rest(bot) as (here, store):
+        there = aimed(here, target)
+        async with _opened(there) as other:
+            done = await copied(store, other, tell=tell)
+        # Whoever holds the root next must find it.
+        await in_thread(moved.note, here, there, now(), done.counts, done.digest)
     return done
 
 
 @asynccontextmanager
-async def at_rest(bot: BotSettings) -> AsyncIterator[Store]:
-    """The store of a bot that is not running. Raises `RootInUse` for one that is."""
+async def at_rest(bot: BotSettings) -> AsyncIterator[tuple[BotSettings, Store]]:
+    """A bot that is not running, with its storage where the talk lives, and its store. Raises `RootInUse` for one that
+    is, and `ConfigError`."""
     lock = RootLock.take(bot.root)
     try:
-        async with _opened(bot) as store:
-            yield store
+        here = moved.again(bot, os.environ)
+        async with _opened(here) as store:
+            yield here, store
     finally:
         lock.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A copy that a bot may go over to."""
+
+    here: BotSettings
+    there: BotSettings
+    target: Store
+    transfer: Transfer
+    compared: Contents
+
+    async def leave(self) -> None:
+        """Lets go of it; the talk goes on where it is."""
+        self.transfer.leave()
+        await self.target.close()
 
 
 class Moving:
@@ -161,19 +181,22 @@ class Moving:
         self._folder = folder
         self._hide = hide
         self._busy = False
-        self._ready: tuple[tuple[BotSettings, BotSettings], Store, Transfer, Contents] | None = None
+        self._ready: _Ready | None = None
+        self._lock: RootLock | None = None
+        """On the target: nobody is forgotten in it meanwhile."""
         self._due = asyncio.Event()
 
     async def order(self, asked: Answer, say: Say) -> None:
         """`to` is a target as `aimed` takes it, and `dry` asks only what a move would do. Tells a line of JSON each:
-        `look`, or how far it is, and `ready` when the bot is about to go over. Raises `TroupeError` and
-        `StorageError`: then the talk lives where it did."""
+        `look`, or how far it is, and `ready` when the bot is about to go over; where `say` raises before that, the
+        move is given up. Raises `TroupeError` and `StorageError`: then the talk lives where it did."""
         if self._busy:
             raise TroupeError(f"{self.settings().name}'s talk is being moved already.")
         self._busy = True
         try:
             here = await asyncio.to_thread(self._read)
             there = aimed(here, asked.get("to", ""))
+            self._lock = _alone(here)
             if asked.get("dry") != "no":
                 await say(json.dumps({"look": told(await look(here, there, self._store))}))
                 return
@@ -181,6 +204,8 @@ class Moving:
             await self._follow(here, there, say)
         finally:
             self._busy = self._ready is not None
+            if not self._busy:
+                self._release()
 
     async def due(self) -> None:
         """Returns once the bot may pause to go over."""
@@ -190,13 +215,13 @@ class Moving:
         """Brings the rest over and writes down where the talk lives now. Where that fails, it lives where it did, and
         the report says why. Nobody is answered meanwhile."""
         assert self._ready is not None
-        (here, there), target, transfer, compared = self._ready
-        self._ready = None
+        ready, self._ready = self._ready, None
+        here, there = ready.here, ready.there
         try:
-            counts = await transfer.finish()
-            await in_thread(moved.note, here, there, self._now(), counts, compared.digest)
+            counts = await ready.transfer.finish()
+            await in_thread(moved.note, here, there, self._now(), counts, ready.compared.digest)
         except (StorageError, OSError) as error:
-            transfer.leave()
+            ready.transfer.leave()
             trouble = (
                 f"{here.name}'s talk stays in {here.storage.type}, for the move to {there.storage.type} failed: "
                 f"{error} The copy is left for a look; `troupe transfer {here.name} --to {there.storage.type}` tries "
@@ -208,36 +233,65 @@ class Moving:
             self.settings = lambda: there
             log.warning("transfer.done", to=there.storage.type, messages=counts.messages)
         finally:
-            await target.close()
+            await ready.target.close()
+            self._release()
 
     async def close(self) -> None:
         """Lets go of a target that the bot was to go over to, and did not."""
-        if self._ready is not None:
-            _, target, transfer, _ = self._ready
-            self._ready = None
-            transfer.leave()
-            await target.close()
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            await ready.leave()
+        self._release()
 
     async def _follow(self, here: BotSettings, there: BotSettings, say: Say) -> None:
-        """Opens the target and brings over what there is, until the bot may pause for the rest."""
+        """Opens the target and brings over what there is, until the bot may pause for the rest. Whoever asked hears
+        of it every now and then, be it the same: so it is known that they are still there."""
         self._hide(there)
-        target = await storage.connect(**_where(there))
+        last = ("opening", 0, 0)
+
+        def tell(step: str, done: int, of: int) -> None:
+            nonlocal last
+            last = (step, done, of)
+
+        work = asyncio.create_task(self._brought(here, there, tell))
         try:
-            async with _progress(say) as tell:
-                transfer = Transfer(here.name, here.root, self._store, target, tell)
-                try:
-                    compared = await transfer.begin()
-                    await transfer.catch_up()
-                except BaseException:
-                    transfer.leave()
-                    raise
-            self._ready = (here, there), target, transfer, compared
+            while not (await asyncio.wait([work], timeout=_TELL_EVERY))[0]:
+                step, done, of = last
+                await say(json.dumps({"step": step, "done": done, "of": of}))
+            self._ready = await work
             await say(json.dumps({"ready": True}))
         except BaseException:
-            self._ready = None
-            await target.close()
+            work.cancel()
+            await asyncio.wait([work])
+            await self._give_up(work)
             raise
         self._due.set()
+
+    async def _brought(self, here: BotSettings, there: BotSettings, tell: Tell) -> _Ready:
+        target = await storage.connect(**_where(there))
+        try:
+            transfer = Transfer(here.name, here.root, self._store, target, tell)
+            try:
+                compared = await transfer.begin()
+                await transfer.catch_up()
+            except BaseException:
+                transfer.leave()
+                raise
+        except BaseException:
+            await target.close()
+            raise
+        return _Ready(here, there, target, transfer, compared)
+
+    async def _give_up(self, work: asyncio.Task[_Ready]) -> None:
+        self._ready = None
+        log.info("transfer.given_up")
+        if not work.cancelled() and work.exception() is None:
+            await work.result().leave()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _read(self) -> BotSettings:
         """The bot as the files have it by now: it will be built by that."""
@@ -265,28 +319,14 @@ def told(found: Look) -> dict[str, Any]:
     }
 
 
-@asynccontextmanager
-async def _progress(say: Say) -> AsyncIterator[Tell]:
-    """Tells how far it is every now and then: not every step is worth a line."""
-    last: list[tuple[str, int, int]] = []
-
-    def tell(step: str, done: int, of: int) -> None:
-        last[:] = [(step, done, of)]
-
-    async def tick() -> None:
-        while True:
-            if last:
-                step, done, of = last.pop()
-                await say(json.dumps({"step": step, "done": done, "of": of}))
-            await asyncio.sleep(_TELL_EVERY)
-
-    ticking = asyncio.create_task(tick())
+def _alone(bot: BotSettings) -> RootLock:
+    """The right to write to the places in the root that the talk does not live in. Raises `TroupeError`."""
     try:
-        yield tell
-    finally:
-        ticking.cancel()
-        with suppress(asyncio.CancelledError):
-            await ticking
+        return RootLock.take(bot.root, moved.LEFT)
+    except RootInUse as error:
+        raise TroupeError(
+            f"Somebody is being forgotten in the places that {bot.name}'s talk has left: try again in a moment."
+        ) from error
 
 
 @asynccontextmanager

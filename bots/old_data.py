@@ -30,7 +30,7 @@ from .settings import BotSettings
 
 log = structlog.get_logger()
 
-_FILE = re.compile(r"(?:channel_)?(\d+)_(?:user_)?\d+\.json")
+_FILE = re.compile(r"(?:channel_)?([0-9]+)_(?:user_)?[0-9]+\.json")
 _LOOKED_AT = 50
 """Files of which the first line is looked up at start-up."""
 _BYTES, _SECONDS = 16 << 20, 5.0
@@ -72,10 +72,12 @@ class OldData:
         for path, first in await asyncio.to_thread(self._first_lines):
             known = await self._store.message(first.id) or (first.origin and await self._store.find(first.origin))
             if not known:
+                key = str(self._zone)  # a zone without a name is called "local", and is what that command takes anyway
+                zone = "" if key == "local" else f" --timezone {key}"
                 return (
                     f"{path} holds talk of {self._bot} from before, which its storage does not have: take it in with "
-                    f"`troupe migrate {path} --to {self._bot}`. Until then the talk of a channel is read when somebody "
-                    "speaks there for the first time."
+                    f"`troupe migrate {path} --to {self._bot}{zone}`. Until then the talk of a channel is read when "
+                    "somebody speaks there for the first time."
                 )
         return None
 
@@ -151,6 +153,8 @@ class OldData:
                     raise TooMuch(f"There is more of it than {_BYTES >> 20} MiB.")
                 for each in multi_bot_json.read(source, self._terms(scratch), channel.id):
                     self._hurry(until)
+                    if isinstance(each, Refused) and each.again:
+                        continue
                     if isinstance(each, Taken) and isinstance(each.item, Session):
                         each = replace(each, item=each.item.model_copy(update={"channel": channel}))
                     found.append(each)

@@ -37,6 +37,7 @@ from storage.rewriting import rewrite_without
 
 from .cleaning import ARCHIVES
 from .handing_over import packed
+from .left_places import LeftPlaces
 
 log = structlog.get_logger()
 
@@ -98,6 +99,8 @@ class Privacy:
         self._now, self._stop = now, stop
         self._forget_session, self._changed, self._change_session = forget_session, changed, change_session
         self._one = asyncio.Lock()
+        self.left = LeftPlaces(root) if root is not None else None
+        """Where people are forgotten, too."""
 
     async def start(self) -> None:
         """Finishes what a crash, or a place for backups that was out of reach, left undone. Raises `StorageError`."""
@@ -108,6 +111,13 @@ class Privacy:
             for done in (await forget_listed(self._store, people, self._blobs)).values():
                 log.info("privacy.finished", **done.all())
         await self._tell_backups(people)
+        if self.left is not None:
+            self.left.forget(people)
+
+    async def close(self) -> None:
+        """Cuts off what goes on in the background."""
+        if self.left is not None:
+            await self.left.close()
 
     async def about(self, user_id: str) -> About:
         """How much there is, by kind. Raises `StorageError`."""
@@ -138,7 +148,7 @@ class Privacy:
     async def forget(self, user_id: str) -> Forgotten:
         """Removes a person for good, as `storage.forgetting` says, from archives too, and notes it in the root and
         where backups go. What is being said to them is cut short first. Where it was cut off, the next `start`
-        finishes it. Raises `StorageError`."""
+        finishes it. In the places that the talk has left it is done in the background. Raises `StorageError`."""
         async with self._one:
             await self._stop_talk(user_id)
             at = await self._until_now(user_id)
@@ -165,6 +175,8 @@ class Privacy:
                 details={**done.all()},
             )
             await self._store.keep(entry)
+        if self.left is not None:
+            self.left.forget({user_id: at})
         log.info("privacy.forgotten", **done.all())
         return done
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from storage.errors import RootInUse, Unavailable
 from storage.rootlock import RootLock, holder
 
-from .errors import TroupeError
-from .moved import left_there, told
+from .errors import ConfigError, TroupeError
+from .moved import forgotten_since, left_there, told
 from .settings import BotSettings, Troupe
 from .storage_settings import Type
 
@@ -65,9 +65,9 @@ class BotStatus(BaseModel):
     """What another type of storage keeps in the root, or where the talk lives if not where it is written: worked out
     when the status is read."""
     storage: str = ""
-    """The type of storage that it talks into."""
+    """The type of storage that it talks into, or has talked into last."""
     transfer_trouble: str = ""
-    """Why the last move to another type of storage was not made."""
+    """Why the last move to another type of storage was not made, or why nobody can say where the talk lives."""
     version: str = ""
     models: tuple[str, ...] = ()
 
@@ -94,16 +94,19 @@ def read_without_config(folder: Path) -> list[BotStatus]:
 
 
 def left_behind(bot: BotSettings) -> str:
-    """A sentence where the talk lives elsewhere than is written, or where the root also holds what another type of
-    storage kept: the bot does not know of it. Raises `ConfigError` where nobody can say where the talk lives."""
-    if moved := told(bot):
-        return moved
+    """What to know where the talk lives elsewhere than is written, where the root also holds what another type of
+    storage kept, of which the bot does not know, and where a server that the talk has left may tell of people who were
+    forgotten. Raises `ConfigError` where nobody can say where the talk lives."""
+    return " ".join(filter(None, (told(bot) or _beside(bot), forgotten_since(bot)))) if bot.storage.enabled else ""
+
+
+def _beside(bot: BotSettings) -> str:
     root, type = bot.root, bot.storage.type
     others: dict[Type, tuple[Path, ...]]
     others = {"sqlite": (root / "conversations.db",), "file": (root / "channels", root / "dms")}
     for other, paths in others.items():
         found = [path.name for path in paths if path.exists() and (path.is_dir() or path.stat().st_size)]
-        if other != type and found and bot.storage.enabled:
+        if other != type and found:
             return left_there(bot, other) or (
                 f"{root} also holds what storage of the type {other} kept ({', '.join(found)}), and {bot.name} does "
                 f"not read it: set storage.type back to {other}, and take it along with `troupe transfer {bot.name} "
@@ -115,7 +118,10 @@ def left_behind(bot: BotSettings) -> str:
 def alarmed(bot: BotSettings, status: BotStatus, at: datetime) -> BotStatus:
     """The status with an alarm, when the newest proven backup is older than the settings allow, and with what was left
     behind."""
-    status = status.model_copy(update={"left_behind": left_behind(bot)})
+    try:
+        status = status.model_copy(update={"left_behind": left_behind(bot)})
+    except ConfigError as error:
+        status = status.model_copy(update={"transfer_trouble": str(error)})
     settings = bot.storage.backup
     since = status.last_backup or status.first_started or status.started
     if not (settings.enabled and bot.storage.enabled) or since is None:
@@ -157,8 +163,8 @@ def carried(root: Path, status: BotStatus) -> BotStatus:
     said = _filed(root)
     if said is None:
         return status
-    first, backup = status.first_started or said.first_started, status.last_backup or said.last_backup
-    return status.model_copy(update={"first_started": first, "last_backup": backup})
+    kept = ("first_started", "last_backup", "storage")
+    return status.model_copy(update={name: getattr(status, name) or getattr(said, name) for name in kept})
 
 
 def claim(settings: Troupe) -> list[RootLock]:

@@ -37,8 +37,8 @@ Answer = dict[str, str]
 Say = Callable[[str], Awaitable[None]]
 Order = Callable[[Answer, Say], Awaitable[None]]
 """Does what a request asks, and says how it goes in lines of JSON. Raises `StorageError` or `TroupeError`."""
-_FOR_WHO_READS = frozenset({"export"})
-"""Orders that are of no use to anybody but the one who reads what they tell, and wait for that."""
+_FOR_WHO_READS = frozenset({"export", "transfer"})
+"""Orders that wait for the one who reads what they tell, and are given up when that one has gone."""
 _LINE_LIMIT = 1 << 20
 _SOCKET_PATH_LIMIT = 100
 """Bytes; the kernel's own limit is 104 to 108."""

@@ -94,7 +94,9 @@ class Writing:
     async def take(self, items: list[Taken | Refused]) -> None:
         """Writes a page, and returns once all of it would survive a power cut."""
         for each in items:
-            if isinstance(each, Refused):
+            if isinstance(each, Refused) and each.again:
+                self._tally.note(each.spot, each.reason)
+            elif isinstance(each, Refused):
                 self._tally.refuse(each)
         page = [each for each in items if isinstance(each, Taken)]
         await self._names.learn(page)

@@ -187,7 +187,8 @@ class Message(Value):
     reply_to: str | None = None
     """For a person's line the origin it replies to; for an answer the id of the message it answers."""
     asker: str | None = None
-    """The id of the one who was answered, told by a store once the question is removed for good; until then None."""
+    """The id of the one who was answered: told by a store once the question is removed for good, until then None; or by
+    a reader of old data that does not hold the question."""
     outcome: Outcome = "whole"
     usage: Usage | None = None
     receipts: tuple[Receipt, ...] = ()

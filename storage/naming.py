@@ -82,7 +82,7 @@ class Naming:
         return _with(
             message,
             sender=self.sender(message.sender),
-            asker=self.people[message.asker].id if message.asker in self.people else message.asker,
+            asker=found.id if (found := self.people.get(message.asker or "")) else message.asker,
             reactions=tuple(map(self._signed, message.reactions)),
             annotations=tuple(map(self._signed, message.annotations)),
         )

@@ -124,6 +124,9 @@ class Touched:
         return sum(map(len, talk)) + len(self.records)
 
     def note(self, change: Change) -> None:
+        """Remembers what a change touches, as long as not everything is to be looked at anyway."""
+        if self.everything:
+            return
         match change:
             case Append(session, message):
                 self._said(session)
@@ -149,6 +152,8 @@ class Touched:
 
     def add(self, other: Touched) -> None:
         """Notes what another has noted."""
+        if self.everything:
+            return
         for name in ("channels", "sessions", "messages", "gone_sessions", "gone_messages", "records"):
             getattr(self, name).update(getattr(other, name))
         self.everything = self.everything or other.everything or len(self) > NOTED

@@ -271,7 +271,13 @@ def _own(value: Mapping[str, Any], kind: type[Model], shown: Any) -> Model | Non
         found = kind.model_validate(plain(ours))
     except ValidationError:
         return None
-    return found if shown(found) == dict(value) else None
+    return found if is_placed(found) and shown(found) == dict(value) else None
+
+
+def is_placed(item: BaseModel) -> bool:
+    """Whether its times say where they are, in years that a store takes."""
+    times = [value for _, value in item if isinstance(value, datetime)]
+    return all(each.utcoffset() is not None and 2 < each.year < 9998 for each in times)
 
 
 def _content(part: Part) -> dict[str, Any] | None:

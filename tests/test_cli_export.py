@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,6 +31,8 @@ from tests.test_export_json import SESSION, line, talk
 
 from .generating import NOON, SENDERS
 from .world import world
+
+TROUPE = f"PYTHONPATH={Path(__file__).parents[1]} {sys.executable} -m bots export sage -o - --config config"
 
 
 @pytest.fixture
@@ -57,7 +62,8 @@ def run(house: House, *args: str) -> Result:
 
 def test_the_whole_bot_goes_into_one_file(house: House, tmp_path: Path) -> None:
     done = run(house, "-o", "all.md")
-    assert (done.exit_code, done.output) == (0, f"all.md: {(tmp_path / 'all.md').stat().st_size:,} bytes\n")
+    size = (tmp_path / "all.md").stat().st_size
+    assert (done.exit_code, done.output) == (0, f"all.md: 3 messages in 1 session, {size:,} bytes\n")
     told = (tmp_path / "all.md").read_text()
     assert told.startswith("# A trip\n")
     assert "> line 1" in told
@@ -72,6 +78,9 @@ def test_the_whole_bot_goes_into_one_file(house: House, tmp_path: Path) -> None:
         (("--tag", "other"), 0),
         (("--starred",), 0),
         (("--user", "8"), 1),
+        (("--user", "@ann"), 2),
+        (("--since", "2024-01-08", "--until", "2024-01-08"), 3),
+        (("--until", "2024-01-07"), 0),
         (("--since", "2024-01-08T12:02"), 2),
         (("--until", "2024-01-08T13:02", "--timezone", "Europe/Berlin"), 1),
         (("--session", "s1", "--until", "2024-01-08T14:02", "--timezone", "Asia/Tokyo"), 0),
@@ -95,10 +104,18 @@ def test_a_file_that_is_there_is_not_written_over(house: House, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (("--session", "nope"), "There is no session 'nope'"),
-        (("--channel", "nope"), "There is no channel 'nope'; there are: général"),
+        (("--session", "nope"), "There is no session 'nope': `troupe sessions list sage` shows those that there are."),
+        (("--channel", "nope"), "there are: général"),
+        (("--user", "Nobody"), "Nobody called 'Nobody' is known here"),
+        (("--user", "99"), "Nothing that sage keeps matches all that was asked for"),
+        (("--persona", "nope", "-o", "-"), "Nothing that sage keeps matches all that was asked for"),
+        (("--tag", "nope", "--form", "json"), "Nothing that sage keeps matches all that was asked for"),
+        (("--since", "1.3.2024"), "'1.3.2024' is no day: write it as 2026-03-02"),
+        (("--header-level", "2", "--form", "pdf"), "--header-level does nothing for pdf: it goes with md, docx."),
+        (("--no-timestamps", "--form", "json"), "--no-timestamps does nothing for json"),
+        (("-o", "config", "--force"), "config is a folder: name a file in it."),
         (("--timezone", "Mars/Olympus"), "There is no time zone 'Mars/Olympus'"),
-        (("--complete", "--form", "html"), "--complete goes with json and v3"),
+        (("--complete", "--form", "html"), "--complete does nothing for html: it goes with json, v3."),
         (("--code-language", "a b"), "--code-language: "),
         (("-o", "no/such/folder.md"), "no/such/folder.md cannot be written"),
     ],
@@ -111,6 +128,72 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(
     assert done.exit_code == 1
     assert sentence in done.output
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_is_no_file_is_written_into_and_a_link_is_followed(house: House, tmp_path: Path) -> None:
+    assert run(house, "-o", "/dev/null", "--force").exit_code == 0
+    assert Path("/dev/null").is_char_device()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "real.md").write_text("old")
+    (tmp_path / "all.md").symlink_to("kept/real.md")
+    assert run(house, "-o", "all.md", "--force").exit_code == 0
+    assert (tmp_path / "all.md").is_symlink()
+    assert "line 1" in (tmp_path / "kept" / "real.md").read_text()
+
+
+def test_drafts_of_those_who_were_killed_are_cleared_away(house: House, tmp_path: Path) -> None:
+    (tmp_path / ".all.md.abcd_123").write_text("half")
+    (tmp_path / ".all.md.mine").write_text("mine")
+    with (tmp_path / ".all.md.wr1tten_").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert run(house, "-o", "all.md").exit_code == 0
+    assert sorted(each.name for each in tmp_path.glob(".all*")) == [".all.md.mine", ".all.md.wr1tten_"]
+
+
+def test_a_zip_by_another_name_is_said_to_be_one(house: House) -> None:
+    done = run(house, "--form", "v3", "--with-files", "-o", "all.v3", "--json")
+    assert json.loads(done.stdout) | {"bytes": 0} == {
+        "bot": "sage",
+        "form": "v3",
+        "file": "all.v3",
+        "sessions": 1,
+        "messages": 3,
+        "files": 1,
+        "bytes": 0,
+    }
+    assert done.stderr == "all.v3 is a zip: name it all.zip for programs that go by names.\n"
+    back = house.run(import_, "all.v3", "--to", "sage")
+    assert (back.exit_code, back.stderr) == (
+        1,
+        "Error: all.v3 looks like flatfile_v3: `troupe migrate all.v3 --to sage` takes that in.\n",
+    )
+
+
+def in_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = ["bash", "-c", f"set -o pipefail; {line}"]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False, text=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "said"),
+    [("> /dev/full", 1, "Error: The standard output cannot be written: No space left on device.\n"), ("| true", 1, "")],
+)
+def test_a_standard_output_that_takes_no_more_is_said_or_obeyed(
+    target: str, code: int, said: str, house: House, tmp_path: Path
+) -> None:
+    done = in_shell(f"{TROUPE} --form html {target}", tmp_path)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_an_import_says_which_lines_differ_and_that_a_file_is_empty(house: House, tmp_path: Path) -> None:
+    assert run(house, "--form", "json", "-o", "all.json").exit_code == 0
+    told = (tmp_path / "all.json").read_text()
+    (tmp_path / "all.json").write_text(told.replace("line 2", "line two"))
+    done = house.run(import_, "all.json", "--to", "sage")
+    says = "3 messages were there already, and 1 of them says something else than the file, and stayed as kept"
+    assert f"{says}: messages[1], m2" in done.stdout
+    (tmp_path / "none.json").write_bytes(b"")
+    assert "none.json is empty (0 bytes)" in house.run(import_, "none.json", "--to", "sage").stderr
 
 
 def test_what_was_exported_whole_is_imported_whole(house: House, tmp_path: Path) -> None:
@@ -172,11 +255,13 @@ async def test_a_running_bot_exports_through_its_door(tmp_path: Path) -> None:
             assert done.exit_code == 0, done.output
             assert len(json.loads((tmp_path / "all.json").read_text())["messages"]) == 300
             dry = await asyncio.to_thread(CliRunner().invoke, export, [*args, "--dry-run"])
-            assert "300 messages in 1 sessions" in dry.output
+            assert "300 messages in 1 session\n" in dry.output
             await broken(w.store, house.root)
             drawn = [*args[:2], "docx", "-o", str(tmp_path / "all.docx"), *args[-2:]]
             done = await asyncio.to_thread(CliRunner().invoke, export, drawn)
             assert (done.exit_code, done.stderr) == (0, f"{BROKEN}\n")
+            piped = await asyncio.to_thread(in_shell, f"{TROUPE} --form html | true", tmp_path)
+            assert (piped.returncode, piped.stderr) == (1, "")
             wrong = await asyncio.to_thread(CliRunner().invoke, export, [*args, "--force", "--session", "nope"])
             assert "There is no session 'nope'" in wrong.output
         finally:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from bots.conversations import Conversations
+from bots.taking_along import Taken
 from storage.amendments import Deleted, Edited
-from storage.exports import Form, Options
+from storage.exports import Export, Form, Options
+from storage.exports.exported import exported as pieces_of
 from storage.exports.exported import file_name
 from storage.model import Attachment, Message, Session, Text
 
+from .generating import NOON, SENDERS
+from .test_export_json import SESSION, line, talk
 from .world import ANA, Person, World, world
 
 _NUMBERS = itertools.count(1)
@@ -41,7 +47,8 @@ def conversations(w: World) -> Conversations:
 
 async def exported(w: World, form: Form, **options: Any) -> str:
     session = await w.room().session()
-    return (await conversations(w).export(session.id, form, bot="sage", options=Options(**options))).decode()
+    taken = await conversations(w).export(session.id, form, bot="sage", asker="1", options=Options(**options))
+    return taken.data.decode()
 
 
 async def test_markdown_has_names_and_times_and_nobody_poses_as_another(w: World) -> None:
@@ -66,8 +73,8 @@ async def test_plain_text_indents_what_was_said(w: World) -> None:
 
 async def test_json_is_the_model_itself_without_what_was_taken_back(w: World) -> None:
     room = w.room()
-    for line in ("my tea is Lapsang", "my tea is Assam", "forget this"):
-        await room.say(ANA, line, answer=False)
+    for said in ("my tea is Lapsang", "my tea is Assam", "forget this"):
+        await room.say(ANA, said, answer=False)
     first, _, last = await w.store.messages((await room.session()).id)
     await w.store.amend(first.id, Edited(parts=(Text(text="my tea is green"),), at=w.clock.now()))
     await w.store.amend(last.id, Deleted(at=w.clock.now()))
@@ -112,8 +119,51 @@ async def test_what_the_file_lacks_is_told(w: World) -> None:
     notes: list[str] = []
     await w.room().say(ANA, "a letter of mine: \U000f1234", answer=False)
     session = await w.room().session()
-    assert (await conversations(w).export(session.id, "pdf", bot="sage", noted=notes.append)).startswith(b"%PDF")
+    taken = await conversations(w).export(session.id, "pdf", bot="sage", asker="1", noted=notes.append)
+    assert taken.data.startswith(b"%PDF")
     assert "U+F1234" in notes[0]
+
+
+async def test_one_person_has_one_export_made_at_a_time_and_hears_what_is_in_it(w: World) -> None:
+    room = w.room()
+    for words in ("one", "two"):
+        await room.say(ANA, words, answer=False)
+    session, kept = await room.session(), conversations(w)
+    await w.store.amend((await w.store.messages(session.id))[0].id, Deleted(at=w.clock.now()))
+    going = [asyncio.create_task(kept.export(session.id, "json", bot="sage", asker=asker)) for asker in ("1", "1", "2")]
+    first, second, other = await asyncio.gather(*going, return_exceptions=True)
+    assert isinstance(first, Taken)
+    assert (first.messages, str(second)) == (
+        1,
+        "The export that you asked for before is still being made: wait until it is there.",
+    )
+    assert isinstance(other, Taken)
+    assert await kept.export(session.id, "md", bot="sage", asker="1")
+
+
+async def test_a_branch_says_of_what_and_stands_behind_it(w: World) -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    await talk(w.store, line(1))
+    branch = SESSION.model_copy(update={"id": "b", "parent_id": "s1", "title": "Twig", "opened_at": start})
+    twig = branch.model_copy(update={"id": "c", "parent_id": "b", "title": "Leaf *x*"})
+    for each in (twig, branch):
+        early = each.model_copy(update={"last_at": start})
+        await w.store.append(early, line(2 + len(each.title), session_id=each.id, at=start))
+    told = {form: await everything(w, form) for form in ("md", "txt", "html")}
+    assert [row for row in told["md"].splitlines() if row.startswith("# ")] == ["# line 1", "# Twig", "# Leaf \\*x\\*"]
+    assert "\nBranch of *line 1*  \n" in told["md"]
+    assert "\nBranch of line 1\n" in told["txt"]
+    assert 'Branch of <i dir="auto">Twig</i>' in told["html"]
+
+
+async def everything(w: World, form: Form) -> str:
+    return b"".join([piece async for piece in pieces_of(Export(w.store, None, form, "sage", NOON))]).decode()
+
+
+async def test_somebody_without_a_name_is_told_by_their_id(w: World) -> None:
+    await talk(w.store, line(1, sender=SENDERS[0].model_copy(update={"name": ""})))
+    assert "**7** (" in await everything(w, "md")
+    assert " 7:\n" in await everything(w, "txt")
 
 
 async def test_the_files_name_is_safe_anywhere(w: World) -> None:

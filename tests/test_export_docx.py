@@ -64,7 +64,7 @@ async def test_markdown_becomes_words_own_lists_tables_links_and_styles() -> Non
     ]
     code = next(paragraph for paragraph in document.paragraphs if paragraph.style.name == "ChatCode")
     assert len({run.font.color.rgb for run in code.runs}) > 2
-    assert "Sage  [persona]\t2024-01-08 12:01:00" in (
+    assert "Sage  [AI]\t2024-01-08 12:01:00" in (
         paragraph.text.replace("\u200e", "") for paragraph in document.paragraphs
     )
 

@@ -22,12 +22,13 @@ from storage.blobs import Blobs
 from storage.copying import contents
 from storage.exports import Export, Form, Options
 from storage.exports.exported import exported
-from storage.exports.json_back import import_json, is_export
-from storage.exports.json_reading import BadExport
+from storage.exports.json_back import _checked, _Taking, import_json, is_export
+from storage.exports.json_reading import BadExport, Opened
 from storage.exports.zip import zip_of
 from storage.forgetting import forget
 from storage.model import Annotation, Message, Reaction, Session, Text
 from storage.place import Folder
+from storage.progress import silent
 from storage.records import Tombstone
 from storage.sought import EVERYTHING, Sought
 from tests.postgres import fresh_name, postgres_url
@@ -213,6 +214,31 @@ async def test_whoever_asked_to_be_forgotten_does_not_come_back(
     assert await there[0].record(Tombstone, "7") is not None
 
 
+async def test_whoever_asked_to_be_forgotten_is_not_even_there_when_an_import_is_cut_off(
+    here: tuple[Store, Blobs], there: tuple[Store, Blobs], tmp_path: Path
+) -> None:
+    await talk(
+        here[0], line(1), line(2, role="assistant", sender=SENDERS[2], reply_to="m1"), line(3, sender=SENDERS[1])
+    )
+    path = await as_json(here[0], tmp_path / "all.json")
+    await forget(there[0], "7", NOON + timedelta(days=1))
+    reader = Opened(path)
+    try:
+        forgotten, _ = await _checked(reader, there[0], silent)
+        await _Taking(reader, there[0], forgotten, silent).all()
+    finally:
+        reader.close()
+    assert [message.id for message in (await there[0].read(deleted=True)).items] == ["m3"]
+
+
+async def test_somebodys_own_export_has_no_line_of_others_that_replies_to_theirs(here: tuple[Store, Blobs]) -> None:
+    answer = line(3, role="assistant", sender=SENDERS[2], reply_to="m1")
+    await talk(here[0], line(1), line(2, sender=SENDERS[1], reply_to="m1"), answer)
+    pieces = exported(Export(*here, "json", "sage", NOON, person="7"))
+    told = json.loads(b"".join([piece async for piece in pieces]))
+    assert [each["id"] for each in told["messages"]] == ["m1", "m3"]
+
+
 async def test_a_dry_run_says_what_would_come_and_keeps_nothing(
     here: tuple[Store, Blobs], there: tuple[Store, Blobs], tmp_path: Path
 ) -> None:
@@ -242,6 +268,7 @@ def message(**fields: Any) -> dict[str, Any]:
         ({"messages": [message(), message(role="god")]}, r"at messages\[1\] \(role: "),
         ({"messages": [message(at="yesterday")]}, r"at messages\[0\] \(at: "),
         ({"messages": [message(at="2024-01-08T12:00:00")]}, r"at messages\[0\] a time without its zone"),
+        ({"messages": [message(at="9999-12-31T23:59:59Z")]}, r"at messages\[0\] 9999-12-31 .*, and years go from 2"),
         ({"messages": [message(session_id="elsewhere")]}, r"messages\[0\] is of the session elsewhere, which is not"),
         ({"messages": ["words"]}, r"at messages\[0\]"),
         ({"messages": {}}, "something else than the lists"),

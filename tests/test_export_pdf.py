@@ -15,7 +15,7 @@ from PIL import Image
 
 from storage.errors import StorageError
 from storage.exports import Options
-from storage.exports.apart import apart
+from storage.exports.apart import _ended_by, apart
 from storage.exports.document import MOST
 from storage.exports.pdf import pdf
 from storage.model import Attachment
@@ -172,6 +172,28 @@ async def test_without_the_library_the_extra_is_named(monkeypatch: pytest.Monkey
 async def test_work_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="not made within 0 seconds"):
         await apart("pdf", tmp_path, seconds=0)
+
+
+async def test_one_document_is_made_at_a_time() -> None:
+    def made() -> asyncio.Future[bytes]:
+        talk = transcript((session(), [said(ANA, "x")]))
+        return asyncio.ensure_future(whole(pdf(talk, None, Options(), title="t", at=NOON)))
+
+    making, most = [made(), made(), made()], 0
+    async with asyncio.timeout(60):
+        while not all(each.done() for each in making):
+            await asyncio.wait(making, timeout=0.001)
+            lines = [" ".join(each.cmdline()) for each in psutil.Process().children() if each.status() != "zombie"]
+            most = max(most, sum("storage.exports.pdf" in line for line in lines))
+    assert most == 1
+    assert all(each.startswith(b"%PDF") for each in await asyncio.gather(*making))
+
+
+@pytest.mark.parametrize(
+    ("code", "why"), [(-24, "10 seconds of processor time"), (-9, "was killed from outside"), (0, "3 GiB of memory")]
+)
+def test_what_ended_it_is_said(code: int, why: str) -> None:
+    assert why in _ended_by(code, 5)
 
 
 async def test_whoever_gives_up_leaves_nothing_behind() -> None:

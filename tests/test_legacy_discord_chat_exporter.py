@@ -127,9 +127,24 @@ def test_parts_of_a_channel_are_one_and_what_was_exported_twice_is_there_once(tm
     assert len(sessions(found)) == 2
     assert sessions(found)[0].channel.name == "plaza"
     assert sessions(found)[0].channel.past_names == ("general",)
-    assert len(refused(found)) == 1
-    assert "taken already" in refused(found)[0]
+    assert refused(found) == ["1 message of it stands in Town - general [100] [part 2].json already."]
     assert reading(tmp_path / "a") == found
+
+
+def test_a_second_export_of_a_channel_is_told_of_in_one_sentence(tmp_path: Path) -> None:
+    for name in ("first.json", "second.json"):
+        put(tmp_path / "a" / name, export(*(line(number, f"line {number}") for number in range(1, 30))))
+    found = reading(tmp_path / "a")
+    assert len(said(found)) == 29
+    assert refused(found) == ["29 messages of it stand in first.json already."]
+
+
+def test_of_two_messages_of_one_id_the_second_is_refused_where_it_says_something_else(tmp_path: Path) -> None:
+    put(tmp_path / "a.json", export(line(1, "one"), line(1, "other")))
+    found = reading(tmp_path / "a.json")
+    assert [each.text for each in said(found)] == ["one"]
+    (reason,) = refused(found)
+    assert "says something else" in reason
 
 
 def test_media_beside_an_export_are_found_and_nothing_outside_it(tmp_path: Path) -> None:

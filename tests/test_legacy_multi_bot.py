@@ -205,7 +205,45 @@ def test_copies_in_shared_and_own_files_are_one_message(program: Program, tmp_pa
     content["messages"] *= 2
     write(own, content)
     write(own.with_suffix(".tmp"), content)
-    assert read(program.folder, tmp_path).words == ["Hello", "Hi"]
+    found = read(program.folder, tmp_path)
+    assert found.words == ["Hello", "Hi"]
+    assert len(found.refused) == 2  # a sentence for each file
+    assert all(each.again for each in found.refused)
+
+
+def test_of_two_lines_of_one_id_the_second_is_refused_where_it_says_something_else(tmp_path: Path) -> None:
+    same = [line(text, metadata={"message_id": 345}) for text in ("first", "second")]
+    found = read(one(tmp_path / "x", same), tmp_path)
+    assert found.words == ["first"]
+    assert "says something else" in found.reasons[0]
+    assert not found.refused[0].again
+
+
+def test_an_id_in_other_digits_than_discords_is_none(tmp_path: Path) -> None:
+    found = read(one(tmp_path / "x", [line("hi", metadata={"message_id": "٣٤٥"})]), tmp_path)
+    assert [(each.origin, each.metadata["legacy_id"]) for each in found.messages] == [(None, "٣٤٥")]
+
+
+def test_an_answer_before_any_question_is_one_to_the_files_person(tmp_path: Path) -> None:
+    talk = [line("SECRET is safe.", role="assistant"), line("Hello"), line("Hi", role="assistant")]
+    found = read(one(tmp_path / "x", talk), tmp_path)
+    assert [each.asker for each in found.messages] == ["2", None, None]
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused_whole(tmp_path: Path) -> None:
+    folder = one(tmp_path / "x", [1, line("hi")]) / "multi_bot_conversations"
+    other = folder / "sage" / "2_2.json"
+    write(other, {"messages": [line("elsewhere")]})
+    (folder / "sage" / "1_2.json").rename(folder / "1_2.json")
+    grown = [1, *[line("hi", bot_name="sage", role="assistant")] * 9]
+    with Source(folder) as source:
+        found = multi_bot_json.read(source, terms(tmp_path))
+        first = next(found)  # that the 1 is no message: the file is being read
+        write(folder / "1_2.json", {"messages": grown})
+        rest = sorted_out(found)
+    assert isinstance(first, Refused)
+    assert rest.words == ["elsewhere"]
+    assert "written to while it was read" in rest.reasons[-1]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,26 @@ def test_a_zip_gives_its_files_but_none_that_leads_out_of_it(tmp_path: Path) -> 
             source.open("../evil.json")
 
 
+def test_of_two_files_of_one_name_in_a_zip_the_last_counts_and_the_first_is_listed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as packed:
+        packed.writestr("a.json", "first")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            packed.writestr("a.json", "second")
+    with Source(tmp_path / "old.zip") as source:
+        assert source.open("a.json").read() == b"second"
+        assert ["two files of this name" in each.reason for each in unopened(source)] == [True]
+
+
+def test_folders_are_read_however_deep(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(1_500):
+        deep /= "d"
+        deep.mkdir()
+    (deep / "a.json").write_text("1")
+    with Source(tmp_path) as source:
+        assert len(source.names) == 1
+
+
 def test_a_damaged_zip_is_refused_file_by_file(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "old.zip", "w") as made:
         made.writestr("a.json", json.dumps(["x" * 100]))

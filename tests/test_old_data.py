@@ -78,7 +78,7 @@ async def test_at_start_up_a_warning_names_the_command_until_all_was_migrated(tm
     write(old / "sage", 1, "Hello", "Hi")
     async with house(tmp_path) as (there, data):
         warning = await data.found() or ""
-        assert f"`troupe migrate {old} --to sage`" in warning
+        assert f"`troupe migrate {old} --to sage --timezone UTC`" in warning
         await migrate(there.store, old, tmp_path / "scratch")
         assert await data.found() is None
 
@@ -96,7 +96,7 @@ async def test_files_of_the_programs_first_life_stand_in_the_root_itself(tmp_pat
     told = [{"role": "user", "content": "Hello", "timestamp": THEN.isoformat()}]
     (tmp_path / "sage" / "1_7.json").write_text(json.dumps(told))
     async with house(tmp_path) as (there, data):
-        assert f"`troupe migrate {tmp_path / 'sage'} --to sage`" in (await data.found() or "")
+        assert f"`troupe migrate {tmp_path / 'sage'} --to sage --timezone UTC`" in (await data.found() or "")
         await data.bring(room(there).channel)
         assert await room(there).transcript() == ["7: Hello"]
 
@@ -186,6 +186,31 @@ async def test_damaged_files_never_stop_anybody(tmp_path: Path, content: bytes) 
         await data.found()
         await data.bring(room(there).channel)
         assert await room(there).transcript() == ["Ana: Good"]
+
+
+async def test_an_answer_to_somebody_forgotten_stays_away_though_its_question_is_not_there(tmp_path: Path) -> None:
+    old = tmp_path / "multi_bot_conversations"
+    write(old / "sage", 1, "Hello", user=8)
+    write(old / "sage", 1, "x", "You said: secret", topic="Ana's secret")
+    content = json.loads((old / "sage" / "1_7.json").read_text())
+    (old / "sage" / "1_7.json").write_text(json.dumps({**content, "messages": content["messages"][1:]}))
+    async with house(tmp_path) as (there, data):
+        await there.store.keep(Tombstone(id="7", at=there.clock.now()))
+        await data.bring(room(there).channel)
+        assert await room(there).transcript() == ["Ana: Hello"]
+        assert "secret" not in "".join([each.model_dump_json() for each in await room(there).sessions()])
+
+
+async def test_copies_of_what_was_said_are_no_reason_for_warnings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "multi_bot_conversations"
+    write(old / "sage", 1, "Hello", "Hi")
+    write(old, 1, "Hello", "Hi")
+    async with house(tmp_path) as (there, data):
+        await data.bring(room(there).channel)
+        assert await room(there).transcript() == ["Ana: Hello", "sage: Hi"]
+    assert "old_data.refused" not in capsys.readouterr().out
 
 
 async def test_what_takes_too_long_is_left_to_the_command(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ async def import_json(
     twice is doing it once. A complete export makes an empty store equal to the one it was made of.
 
     Whoever asked to be forgotten stays so, also where this is cut off. All of it is read and found good before anything
-    is kept; with `dry_run` that is all. Raises `BadExport`, with the place of what is wrong; or `Unavailable`: then some of it may be there,
-    and the same call finishes."""
+    is kept; with `dry_run` that is all. Raises `BadExport`, with the place of what is wrong; or `Unavailable`: then
+    some of it may be there, and the same call finishes."""
     reader = await in_thread(Opened, path)
     try:
         forgotten, counted = await _checked(reader, store, tell)

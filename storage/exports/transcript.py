@@ -81,7 +81,7 @@ async def holds(store: Store, wanted: Wanted) -> bool:
 
 
 def branch_of(session: Session) -> str:
-    """The title of the session that one of a transcript with titles was branched from; empty where that is not known."""
+    """The title of the session that one of a transcript with titles was branched from; empty where none is known."""
     return session.metadata.get(_BRANCH, "")
 
 

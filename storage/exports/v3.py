@@ -27,7 +27,7 @@ Member = tuple[str, AsyncIterable[bytes]]
 """A file's name, and its bytes."""
 _OURS = "system/troupe"
 MOST = 1_000_000
-"""Files: what a zip has to remember of each until its end takes two kilobytes of memory."""
+"""Files: what a zip has to remember of each until its end takes a kilobyte of memory."""
 _INDEX = 1 << 20
 """Bytes of a session's index that are held in memory."""
 

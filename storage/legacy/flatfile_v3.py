@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..model import Annotation, Attachment, Channel, Message, Note, Part, Sender, Session, storable
 from ..records import RECORDS, Memory, Profile, Run
-from ..v3 import blob_name, files_of, foreign_id, memory_from_v3, message_from_v3, session_from_v3
+from ..v3 import blob_name, files_of, foreign_id, is_placed, memory_from_v3, message_from_v3, session_from_v3
 from . import Refused, Spot, Taken, Terms
 from .flatfile_v3_agents import persona
 from .once import Once
@@ -354,8 +354,12 @@ class _Reading:
                 yield found
                 continue
             try:
-                yield Taken(kinds[found[1]["kind"]].validate_python(plain(found[1]["record"])), found[0])
+                record = kinds[found[1]["kind"]].validate_python(plain(found[1]["record"]))
             except (ValidationError, KeyError, TypeError):
+                record = None
+            if record is not None and is_placed(record):
+                yield Taken(record, found[0])
+            else:
                 yield Refused(found[0], "It is no record as Troupe writes it.")
 
     def _agents(self) -> Iterator[Item]:

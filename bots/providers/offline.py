@@ -6,7 +6,9 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from ..errors import ProviderError
 from ..knowledge import Found, Knowledge
@@ -31,6 +33,13 @@ _ROOM_FOR_EVERYTHING = 7_600
 _TOPICS_NAMED = 8
 
 
+class Notes(Protocol):
+    """What personas may quote from."""
+
+    def of(self, persona: str) -> Knowledge:
+        """What one of them may quote from, by its name."""
+
+
 class Offline:
     """The provider that is always there. It says nothing that is not in the bot's notes, in the session, in the
     calendar or in arithmetic, and answers the same question with the same words."""
@@ -40,20 +49,21 @@ class Offline:
 
     def __init__(
         self,
-        knowledge: Knowledge | None,
+        notes: Notes | None,
         *,
         now: Callable[[], datetime],
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`chance` gives numbers from 0 up to 1, for dice and coins."""
-        self._knowledge = knowledge
+        self._notes = notes
         self._now = now
         self._chance = chance
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         try:
             # Reading the notes at the first question and searching a long session both take a while.
-            answer = await asyncio.to_thread(self._answer, prompt)
+            knowledge = self._notes.of(prompt.persona) if self._notes else None
+            answer = await asyncio.to_thread(_Answering(knowledge, self._now, self._chance).answer, prompt)
             if prompt.announced:
                 answer = answer.removesuffix(CLOSING).rstrip()
         except Exception as error:  # the contract: a provider fails with ProviderError or not at all
@@ -66,7 +76,16 @@ class Offline:
     async def close(self) -> None:
         """Nothing is held open."""
 
-    def _answer(self, prompt: Prompt) -> str:
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """One answer, by what its persona may quote from."""
+
+    _knowledge: Knowledge | None
+    _now: Callable[[], datetime]
+    _chance: Callable[[], float]
+
+    def answer(self, prompt: Prompt) -> str:
         question = prompt.question.strip()
         name = _persona(prompt.system)
         asked = _unaddressed(question, name)

@@ -14,7 +14,7 @@ from . import Chunk, Image, Line, Prompt, in_turns
 from .failures import Temper, provider_error, told
 
 if TYPE_CHECKING:
-    from openai import AsyncAPIResponse
+    from openai import AsyncAPIResponse, AsyncOpenAI
 
 _HOME = "https://api.openai.com/v1"
 _KEYLESS = "none"
@@ -35,22 +35,13 @@ class OpenAI:
         is shown no images.
 
         Imports the SDK, which takes about half a second: to be called before a bot is open to people."""
-        import httpx2
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
         self.model = model
         self._key = api_key
         self._vision = vision
         # OpenAI's newer models know only the one name, most other servers only the other.
         self._longest = "max_completion_tokens" if base_url is None else "max_tokens"
         self._temper = Temper()
-        self._client = AsyncOpenAI(
-            # Never None: the SDK would take both from the environment, and send OpenAI's key anywhere.
-            api_key=api_key or _KEYLESS,
-            base_url=base_url or _HOME,
-            max_retries=0,
-            http_client=DefaultAsyncHttpxClient(limits=httpx2.Limits(max_connections=None, keepalive_expiry=_IDLE)),
-        )
+        self._client = client(api_key, base_url)
         # The SDK's own reading of the stream builds a tree of objects for every piece, ten times the work of taking
         # the two or three fields wanted: at a hundred answers at once that was most of the time a bot took.
         # Looked up now, so that what it imports is loaded before the first answer.
@@ -112,6 +103,20 @@ class OpenAI:
             tokens_out=_count(usage, "completion_tokens"),
             cache_read=_count(_field(usage, "prompt_tokens_details"), "cached_tokens"),
         )
+
+
+def client(api_key: str, base_url: str | None, *, retries: int = 0) -> AsyncOpenAI:
+    """The SDK's client for OpenAI or the server at `base_url`. Imports the SDK, which takes about half a second."""
+    import httpx2
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    return AsyncOpenAI(
+        # Never None: the SDK would take both from the environment, and send OpenAI's key anywhere.
+        api_key=api_key or _KEYLESS,
+        base_url=base_url or _HOME,
+        max_retries=retries,
+        http_client=DefaultAsyncHttpxClient(limits=httpx2.Limits(max_connections=None, keepalive_expiry=_IDLE)),
+    )
 
 
 def _data_url(image: Image) -> str:

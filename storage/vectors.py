@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .records import Vector
@@ -87,3 +87,83 @@ class Neighbours:
             new = np.empty((size, *old.shape[1:]), old.dtype)
             new[: self._count] = old[: self._count]
             setattr(self, name, new)
+
+
+def half(values: Sequence[float]) -> bytes:
+    """A vector of length 1 as 16-bit floats: half the room, and the same neighbours."""
+    import numpy as np
+
+    vector = np.asarray(values, np.float32)
+    return bytes((vector / (float(np.linalg.norm(vector)) or 1.0)).astype("<f2").tobytes())
+
+
+def whole(vectors: Sequence[bytes]) -> np.ndarray:
+    """Vectors of one length, as `half` writes them, as the rows of a matrix."""
+    import numpy as np
+
+    return np.frombuffer(b"".join(vectors), "<f2").reshape(len(vectors), -1).astype(np.float32)
+
+
+class Sketches:
+    """One bit a dimension of many vectors of one embedder, by number: those that may be near are found among them
+    quickly; how near they are, the vectors themselves say."""
+
+    def __init__(self, embedder: str, dimensions: int) -> None:
+        import numpy as np
+
+        self.embedder = embedder
+        self.dimensions = dimensions
+        self._bits = np.zeros(((dimensions + 63) // 64, _FIRST), np.uint64)
+        """Column by column, 64 dimensions in a number."""
+        self._numbers = np.zeros(_FIRST, np.int64)
+        self._count = 0
+        self._row: dict[int, int] = {}
+
+    def add(self, vectors: Sequence[tuple[int, bytes]]) -> None:
+        """Takes in vectors as `half` writes them; those of another length are left out."""
+        import numpy as np
+
+        fitting = [(number, data) for number, data in vectors if len(data) == 2 * self.dimensions]
+        if not fitting:
+            return
+        while self._count + len(fitting) > len(self._numbers):
+            self._bits = np.concatenate([self._bits, np.zeros_like(self._bits)], axis=1)
+            self._numbers = np.concatenate([self._numbers, np.zeros_like(self._numbers)])
+        new = np.frombuffer(b"".join(data for _, data in fitting), "<f2").reshape(len(fitting), -1)
+        where = slice(self._count, self._count + len(fitting))
+        self._bits[:, where] = self._sketched(new)
+        self._numbers[where] = [number for number, _ in fitting]
+        for row, (number, _) in enumerate(fitting, self._count):
+            self.forget(number)
+            self._row[number] = row
+        self._count += len(fitting)
+
+    def forget(self, number: int) -> None:
+        """Leaves a vector out from now on."""
+        if (row := self._row.pop(number, None)) is not None:
+            self._numbers[row] = 0
+
+    def near(self, vector: Sequence[float], allowed: Callable[[np.ndarray], np.ndarray], limit: int) -> list[int]:
+        """The numbers of those that may be nearest, in no order. `allowed` says of numbers (0: none) which may be
+        compared at all; it is asked first."""
+        import numpy as np
+
+        numbers = self._numbers[: self._count]
+        rows = np.flatnonzero(allowed(numbers))
+        if len(vector) != self.dimensions or not len(rows):
+            return []
+        apart = np.zeros(self._count, np.uint16)
+        for column, bits in zip(self._bits, self._sketched(np.asarray([vector], np.float32)), strict=True):
+            apart += np.bitwise_count(column[: self._count] ^ bits)
+        apart = apart[rows]
+        if len(rows) > limit:
+            rows = rows[np.argpartition(apart, limit)[:limit]]
+        return [int(number) for number in numbers[rows]]
+
+    def _sketched(self, vectors: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        bits = np.packbits(vectors > 0, axis=1)
+        padded = np.zeros((len(vectors), len(self._bits) * 8), np.uint8)
+        padded[:, : bits.shape[1]] = bits
+        return np.ascontiguousarray(padded.view(np.uint64).T)

@@ -56,6 +56,7 @@ class Admission:
             default=self._guilds.of(channel.guild_id).persona,
             personas=grant.personas,
             models=models,
+            roles=tuple(roles),
             faces=faces,
             declined=verdict.declined,
             notice=verdict.notice,

@@ -46,13 +46,16 @@ class Afterwards:
         doors: Doors,
         sessions: Sessions,
         keep: Callable[[Session, Message], Awaitable[bool]],
+        unlearn: Callable[[Message], Awaitable[None]],
     ) -> None:
+        """`unlearn` takes back what was learned from words that are gone."""
         self._store = store
         self._recent = recent
         self._lanes = lanes
         self._doors = doors
         self._sessions = sessions
         self._keep = keep
+        self._unlearn = unlearn
 
     async def edited(self, origin: str, text: str, files: Sequence[Attachment], at: datetime) -> Message | None:
         """A person's line got other words, or lost files; `files` are those beside it now. An answer under way is
@@ -197,6 +200,7 @@ class Afterwards:
                     await follow(self._store, other)
             if changed is not None:
                 await follow(self._store, changed)
+                await self._unlearn(changed)
         return changed
 
 

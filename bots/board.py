@@ -47,7 +47,8 @@ def show_statuses(console: Console, statuses: list[BotStatus], at: datetime) -> 
         pid = str(status.pid) if status.running else "-"
         told = [status.discord or "-", str(status.live_sessions)] if status.running else ["-", "-"]
         table.add_row(status.bot, _state(status), pid, up, str(status.restarts), memory, *map(Text, told))
-    _print(console, table, _troubles(statuses))
+    remembered = [Text(f"{each.bot} memory: {each.memory}", style="dim") for each in statuses if each.memory]
+    _print(console, table, [*_troubles(statuses), *remembered])
 
 
 def _table(console: Console, *columns: str) -> Table:

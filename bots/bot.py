@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import structlog
 
@@ -19,16 +20,20 @@ from storage.place import Place
 from .access import Access
 from .admission import Admission
 from .afterwards import Afterwards, asked_by
+from .casting import Casting
 from .conversations import Conversations
 from .doors import Doors
 from .errors import TroupeError
+from .explaining import Explaining
 from .fetching import Fetching, Replied
 from .guilds import Guilds
 from .incoming import Incoming, Origins, is_stop
+from .joined_answers import is_joined
 from .keeping import Keeping
 from .lanes import Lanes, Turn
+from .long_memory import LongMemory, Means
 from .media import Media
-from .pieces import Done, Piece
+from .pieces import Piece
 from .places import Places
 from .privacy import Privacy
 from .prompt import Prompts
@@ -36,16 +41,15 @@ from .providers import Provider
 from .quotas import Quotas
 from .recall import Recent
 from .remembering import Remembering
-from .router import ContextRouter
 from .sessions import Sessions
 from .settings import BotSettings
+from .showing import ANEW, Showing
 from .summing import asked
 from .turn import Turns
 
 log = structlog.get_logger()
 
 _STOPPED_WITHIN = 2.0
-_ANEW = "That answer is gone meanwhile, or was given anew."
 
 
 class Bot:
@@ -63,15 +67,19 @@ class Bot:
         chance: Callable[[], int],
         blobs: Blobs,
         backups: Place | None = None,
+        means: Means | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
+        self._now = now
         self.guilds = Guilds(settings, store, now=now)
         self.places = Places(store)
         self.quotas = Quotas(self.guilds.budgets, store, self.places.home_name, now=now)
         self.sessions = Sessions(store, settings, chance=chance, guild_gap=self.guilds.own_gap)
         self.doors = Doors()
-        self._recent = Recent(store, settings.storage.max_history)
+        root = settings.root if settings.storage.enabled else None
+        self.memory = self._remembering(means or Means(), root)
+        self._recent = Recent(store, settings.storage.max_history, self.memory)
         self.remembering = Remembering(store, now=now, voices=lambda: self.sessions.voices)
         self.conversations = Conversations(
             store,
@@ -88,32 +96,49 @@ class Bot:
         self.privacy = Privacy(
             store,
             blobs,
-            settings.root if settings.storage.enabled else None,
+            root,
             now=now,
+            forgotten=self.memory.forgotten,
             forget_session=self.forget,
-            changed=self._recent.forget,
+            changed=self._reread,
             change_session=self.sessions.change,
             stop=self.stop,
             backups=backups,
         )
-        self.keeping = Keeping(store, self._recent, self.sessions.latest)
+        self.keeping = Keeping(store, self._recent, self.sessions.latest, self.sessions.answered)
         self._lanes = Lanes(settings.sessions.burst)
         self.at_work = self._lanes.at_work
-        self.afterwards = Afterwards(store, self._recent, self._lanes, self.doors, self.sessions, self.keeping.keep)
-        self._now = now
+        self.explaining = Explaining(store, self.sessions)
+        unlearn = self.memory.memories.follow
+        shared = (store, self._recent, self._lanes, self.doors, self.sessions)
+        self.afterwards = Afterwards(*shared, self.keeping.keep, unlearn)
         self._ticks = ticks
         self._chance = chance
-        self._showing: dict[str, Turn] = {}
+        self._showing = Showing(
+            store,
+            self._lanes,
+            self.afterwards.left_sight,
+            run=lambda turn: self._turns.run(turn),
+            unheard=self._unheard,
+        )
+        self.delivered = self._showing.delivered
         self._heard = Origins()
         self._leaving = False
         self._think(settings, provider)
+
+    def _remembering(self, means: Means, folder: Path | None) -> LongMemory:
+        given, provider = (self.store, self.settings.memory, means, folder), lambda: self.provider
+        voices, busy = lambda: self.sessions.voices, lambda: bool(self._showing)
+        return LongMemory(*given, provider=provider, now=self._now, voices=voices, busy=busy)
 
     async def start(self) -> None:
         """Reads what it must know before it speaks. Raises `StorageError`."""
         await self.guilds.start()
         await self.quotas.start()
         await self.conversations.start()
+        await self.casting.start()
         await self.privacy.start()
+        await self.memory.start()
 
     def adopt(self, settings: BotSettings, provider: Provider) -> Provider:
         """Goes by other settings from now on; a turn under way ends as it began. Returns the provider before, which
@@ -124,24 +149,30 @@ class Bot:
         self.media.adopt(settings.media)
         self._recent.adopt(settings.storage.max_history)
         self._lanes.burst = settings.sessions.burst
+        casting = self.casting
         self._think(settings, provider)
+        self.casting.begin(casting)
         return before
 
     def _think(self, settings: BotSettings, provider: Provider) -> None:
         """What answers, made of settings."""
         self.provider = provider
-        self.router = ContextRouter(settings, self.places.home_name)
+        chosen = self.conversations.personas.of
+        given = (settings, self.places, self.store, provider)
+        self.casting = Casting(*given, chosen=chosen, now=self._now, embedder=self.memory.embedder)
+        self.router = self.casting.router
         self.admission = Admission(Access(settings.access, self.places.home_name), self.quotas, self.guilds)
         ready = [model for model in settings.models if model.ready] or settings.models
         prompts = Prompts(ready, settings.storage.max_history, self.sessions.voices)
         self._turns = Turns(
             settings,
             self.sessions,
-            self.router,
+            self.casting,
             prompts,
             provider,
             self._recent,
             self.fetching,
+            self.memory,
             known=self.remembering.known,
             keep=self.keeping.keep,
             after=self._after,
@@ -161,7 +192,7 @@ class Bot:
                 await self.keeping.try_again()
             turn = await self._accept(incoming)
             if turn is not None:
-                async with aclosing(self._answered(turn)) as pieces:
+                async with aclosing(self._showing.pieces(turn)) as pieces:
                     async for piece in pieces:
                         yield piece
         except StorageError:
@@ -188,7 +219,7 @@ class Bot:
         replied = [Replied(origin, await self.store.find(origin)) for origin in origins]
         if replaces is not None and self._lanes.replacing(replaces.id):
             raise TroupeError("I am answering that anew already.")
-        persona = replaces.persona if replaces else None
+        persona = replaces.persona if replaces and not is_joined(replaces) else None
         # From here to where the turn begins nothing may wait: what is counted has to be settled.
         terms = self.admission.terms(session.channel, asker, roles, faces=faces, persona=persona)
         if terms is None:
@@ -197,7 +228,7 @@ class Bot:
         kept.set_result(True)
         turn = Turn(self.new_id(), session, list(lines), self._ticks(), kept, replied, terms, replaces)
         self._lanes.add(turn)
-        async with aclosing(self._answered(turn)) as pieces:
+        async with aclosing(self._showing.pieces(turn)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -214,47 +245,10 @@ class Bot:
         if not lines:
             raise TroupeError("The question to that answer was deleted: ask again.")
         if answer.deleted_at is not None and await self.afterwards.answer_to(lines[-1]):
-            raise TroupeError(_ANEW)
+            raise TroupeError(ANEW)
         async with aclosing(self.again(lines, asker, roles, faces=faces, replaces=answer)) as answered:
             async for piece in answered:
                 yield piece
-
-    async def _answered(self, turn: Turn) -> AsyncGenerator[Piece, None]:
-        structlog.contextvars.bind_contextvars(turn=turn.id, session=turn.session.id)
-        try:
-            async with self._lanes.floor(turn):
-                if turn.replaces is not None and await self.afterwards.left_sight(turn.replaces):
-                    raise TroupeError(_ANEW)
-                running = asyncio.ensure_future(self._turns.run(turn))
-                self._showing[turn.id] = turn
-                try:
-                    while (piece := await turn.pieces.get()) is not None:
-                        yield piece
-                        if isinstance(piece, Done):
-                            turn.shown.set()
-                finally:
-                    turn.shown.set()
-                    await running
-                    del self._showing[turn.id]
-        finally:
-            if not turn.over.is_set():  # nobody waited for its turn to come
-                self.admission.settle(turn.session.channel, turn.terms, None)
-        if turn.refused is not None:
-            raise turn.refused
-
-    async def delivered(self, message_id: str, receipts: tuple[Receipt, ...]) -> None:
-        """Records where an answer's pages stand, so that replies to any of them are understood."""
-        turn = self._showing.get(message_id)
-        if turn is not None and not turn.keeping:
-            turn.receipts = receipts
-            turn.shown.set()
-            return
-        if turn is not None:
-            await turn.over.wait()
-        try:
-            await self.store.keep_receipts(message_id, receipts)
-        except StorageError as error:
-            log.error("receipts.unkept", message=message_id, error=str(error))
 
     async def stop(self, channel: Channel, asker: str | None = None, *, everybody: bool = False) -> bool:
         """Ends the asker's own answers under way in a channel at once, keeping what was said; with `everybody`, those
@@ -280,7 +274,9 @@ class Bot:
         async with self.doors.of(channel.key):
             now = self._now()
             channel = await self.places.known(channel)
-            session = await self.sessions.current(channel) or await self.sessions.begin(channel, now)
+            session = await self.sessions.current(channel, by.id if by else None) or await self.sessions.begin(
+                channel, now
+            )
             message = Message(
                 id=self.new_id(),
                 session_id=session.id,
@@ -293,25 +289,19 @@ class Bot:
             await self.keeping.keep(session, message)
             return message
 
-    async def begin(self, channel: Channel) -> Session:
-        """Starts a new session in a channel: `/new`."""
+    async def begin(self, channel: Channel, person_id: str | None = None) -> Session:
+        """Starts a new session in a channel, after the one that a person is in: `/new`."""
         async with self.doors.of(channel.key):
-            return await self.sessions.begin(await self.places.know(channel), self._now())
-
-    async def history(self, channel: Channel, limit: int = 100) -> list[Message]:
-        """The newest lines of a channel's session, oldest first: `/history`."""
-        session = await self.sessions.current(channel)
-        return await self.store.messages(session.id, limit=limit) if session else []
-
-    async def why(self, channel: Channel) -> str:
-        """Why the last answer in a channel came from whom it did: `/why`."""
-        last = next((m for m in reversed(await self.history(channel)) if m.role == "assistant"), None)
-        return last.metadata.get("why", "") if last else ""
+            return await self.sessions.begin(await self.places.know(channel), self._now(), person_id=person_id)
 
     def forget(self, session_id: str) -> None:
         """Told when a session, or something in it, was removed for good: it is in nobody's mind any more."""
         self._recent.forget(session_id)
         self.sessions.forget(session_id)
+
+    def _reread(self, session_id: str) -> None:
+        self._recent.forget(session_id)
+        self.sessions.reread(session_id)
 
     async def upkeep(self) -> None:
         """What is due now: what storage refused is tried again, silent sessions are closed, and what
@@ -319,6 +309,7 @@ class Bot:
         await self.keeping.try_again()
         await self.sessions.expire(self._now())
         await self.quotas.refresh()
+        await self.memory.upkeep()
 
     async def pause(self, within: float) -> None:
         """Lets the answers under way come to their end, for so many seconds. Lines that still come, and what is cut off
@@ -330,7 +321,9 @@ class Bot:
         not answered."""
         self._leaving = True
         self._lanes.cut_all()
+        self.casting.close()
         await self.privacy.close()
+        await self.memory.close()
         await self.fetching.close()
 
     async def settle(self) -> None:
@@ -347,18 +340,19 @@ class Bot:
         async with self.doors.of(incoming.channel.key):
             channel = await self.places.known(incoming.channel)
             replied = await self.store.find(incoming.reply_to) if incoming.reply_to else None
-            session, closed = await self.sessions.place(channel, incoming.sender, incoming.at, replied)
             welcome = self.admission.welcome(channel, incoming.sender, incoming.roles)
             if not welcome:
                 incoming = replace(incoming, answer=False)
-            line = incoming.line(message_id(incoming.at, self._chance()), session.id, fetched=welcome)
+            heard_line = incoming.line(message_id(incoming.at, self._chance()), "", fetched=welcome)
+            placed = await self.sessions.place(channel, heard_line, replied)
+            session, line = placed.session, placed.line
             kept = asyncio.ensure_future(self.keeping.keep(session, line))
             self.doors.coming(incoming.origin, kept)
             if welcome:
                 self.fetching.begin(line, kept)
-            if closed is not None:
+            if placed.closed is not None:
                 await kept
-                await self.store.save_session(closed)
+                await self.store.save_session(placed.closed)
             reply = Replied(incoming.reply_to, replied, incoming.shown) if incoming.reply_to else None
             stops = is_stop(incoming.text)
             if not incoming.answer or stops or self._lanes.busy_with(session, line.sender):
@@ -394,6 +388,9 @@ class Bot:
         if replaced is not None and replaced.deleted_at is None and answer is not None and answer.words:
             with suppress(StorageError):  # two answers to one question then, which is not worse than none
                 await self.afterwards.remove(replaced, self._now())
+
+    def _unheard(self, turn: Turn) -> None:
+        self.admission.settle(turn.session.channel, turn.terms, None)
 
     def new_id(self) -> str:
         """An id for a message that is said now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -16,6 +17,10 @@ import aiohttp
 from storage.retention import amount
 from storage.rootlock import holder
 
+from .embedding import Choice
+from .errors import ProviderError
+from .library import Library
+from .providers import Embedder
 from .settings import BotSettings, ModelSettings
 from .status import FLEET, BotStatus
 
@@ -26,6 +31,10 @@ Answer = tuple[int | str, Any]
 _HOMES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 _LEAST_FREE, _LITTLE_FREE = 256 << 20, 2 << 30
 """Bytes of a disk below which something is wrong, or worth a note."""
+_WITHIN = 15.0
+"""Seconds that an embedder may take."""
+_NAMED = 3
+"""Files left out that are named."""
 _SKEW = 5.0
 """Seconds by which a clock may be off: Discord's ids tell times that sessions are cut by."""
 
@@ -63,6 +72,36 @@ async def providers(settings: BotSettings, session: aiohttp.ClientSession) -> As
             if key not in known:
                 known[key] = await _asked(model, session)
             yield _judged(model, where, *known[key])
+
+
+async def embedder(choice: Choice, made: Embedder | None) -> Check:
+    """Has a text embedded, where anything is there to do it."""
+    if made is None:
+        state: State = "wrong" if choice.wrong else "off"
+        return Check(state, "embedder", choice.kind, choice.sentence, choice.remedy)
+    try:
+        async with asyncio.timeout(_WITHIN):
+            [vector] = await made.embed(["Is anybody there?"])
+    except (ProviderError, TimeoutError) as error:
+        why = error.detail if isinstance(error, ProviderError) else f"no answer in {_WITHIN:g} s"
+        remedy = "Install it again (`make embed`)." if choice.folder else "Check its key, `model` and `base_url`."
+        return Check("wrong", "embedder", choice.kind, f"{choice.sentence} It fails ({why}).", remedy)
+    return Check("ok", "embedder", choice.kind, f"{choice.sentence} A text gets {len(vector)} numbers.")
+
+
+def knowledge(settings: BotSettings) -> Iterator[Check]:
+    """Reads what the personas may quote from."""
+    library = Library.of_bot(settings)
+    for whose in ("", *(persona.name for persona in settings.personas if persona.knowledge)):
+        contents = library.of(whose).contents()
+        if not contents.passages and not contents.skipped:
+            continue
+        sentence = f"Passages that can be quoted: {len(contents.passages):,}."
+        if left := contents.skipped:
+            sentence += (
+                f" Left out: {'; '.join(left[:_NAMED])}{f' and {len(left) - _NAMED} more' * (len(left) > _NAMED)}."
+            )
+        yield Check("note" if left else "ok", "knowledge", whose or settings.name, sentence)
 
 
 def place(settings: BotSettings) -> Iterator[Check]:
@@ -115,6 +154,8 @@ def process(settings: BotSettings, status: BotStatus, *, known: bool = False) ->
             yield Check("wrong", "status", name, trouble)
     if status.model_trouble:
         yield Check("note", "status", name, f"When last asked: {status.model_trouble}.")
+    if status.memory:
+        yield Check("ok", "memory", name, f"When last counted: {status.memory}.")
     if status.left_behind:
         yield Check("note", "status", name, status.left_behind)
 

@@ -35,7 +35,8 @@ _BREATH = 0.05
 class Cleaner:
     """Cleans up one bot's storage, once at a time.
 
-    `latest` gives a session as the bot knows it now; `gone` hears the id of each that is not whole any more."""
+    `latest` gives a session as the bot knows it now; `gone` hears the id of each that is not whole any more,
+    `unlearned` that of each memory that was removed."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Cleaner:
         blobs: Blobs,
         latest: Callable[[Session], Session] = lambda session: session,
         gone: Callable[[str], None] = lambda session_id: None,
+        unlearned: Callable[[str], None] = lambda memory_id: None,
         breath: float = _BREATH,
     ) -> None:
         self._settings = settings
@@ -56,7 +58,7 @@ class Cleaner:
         self._blobs = blobs
         self._leftovers = Leftovers(blobs, settings.root)
         self._latest = latest
-        self._gone = gone
+        self._gone, self._unlearned = gone, unlearned
         self._breath = breath
         self._one = asyncio.Lock()
 
@@ -92,6 +94,11 @@ class Cleaner:
         await say(json.dumps(summary))
 
     async def _sweep(self, told: Callable[[Due], Awaitable[None]], *, dry_run: bool) -> Swept:
+        async def counted(due: Due) -> None:
+            if due.kind == "memory" and not dry_run:
+                self._unlearned(due.id)
+            await told(due)
+
         async with self._one:
             now = self._now()
             swept = await sweep(
@@ -101,7 +108,7 @@ class Cleaner:
                 leftovers=self._leftovers,
                 archive=self._archive(now),
                 dry_run=dry_run,
-                tell=told,
+                tell=counted,
                 pause=self._pause,
                 latest=self._latest,
                 gone=self._gone,

@@ -185,18 +185,29 @@ def _nothing(bot: BotSettings, dry_run: bool) -> dict[str, Any]:
 
 
 async def _here(bot: BotSettings, say: Say, *, dry_run: bool) -> None:
+    from .index_files import take_out
+
+    sessions, memories = set[str](), set[str]()
     async with opened(bot) as store:
-        await _cleaner(bot, store).tell(say, dry_run=dry_run)
+        await _cleaner(bot, store, gone=sessions.add, unlearned=memories.add).tell(say, dry_run=dry_run)
+        await take_out(bot.root, sessions, memories)
 
 
-def _cleaner(bot: BotSettings, store: Store) -> Cleaner:
+def _nobody(id: str) -> None:
+    """Told of what goes, where nobody has it in mind."""
+
+
+def _cleaner(
+    bot: BotSettings, store: Store, *, gone: Callable[[str], None] = _nobody, unlearned: Callable[[str], None] = _nobody
+) -> Cleaner:
     from importlib import metadata
 
     from .backing import attachments
     from .cleaning import Cleaner
 
     program = metadata.version("troupe")
-    return Cleaner(bot, store, now=utc_now, program=program, blobs=attachments(bot), breath=0)
+    blobs = attachments(bot)
+    return Cleaner(bot, store, now=utc_now, program=program, blobs=blobs, breath=0, gone=gone, unlearned=unlearned)
 
 
 async def _import(bot: BotSettings, file: Path, dry_run: bool) -> tuple[dict[str, Any], str]:

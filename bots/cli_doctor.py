@@ -217,28 +217,37 @@ def _look_over(folder: Path, name: str | None, as_json: bool) -> None:
 
 
 async def _asked(bot: BotSettings) -> list[Check]:
-    """What others say: Discord and the providers."""
+    """What others say: Discord, the providers and the embedder."""
     import aiohttp
 
-    from .checkup import providers
+    from .checkup import embedder, providers
     from .discord.checkup import Account
+    from .embedding import chosen
+    from .providers.embedding import made
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_WITHIN)) as session:
         account = Account(bot, session, now=utc_now)
         found = [each async for each in account.checks()]
-        return found + [each async for each in providers(bot, session)]
+        found += [each async for each in providers(bot, session)]
+    choice = chosen(bot.embedder)
+    model = made(choice, bot.embedder)
+    try:
+        return [*found, await embedder(choice, model)]
+    finally:
+        if model is not None:
+            await model.close()
 
 
 def _here(bot: BotSettings, said: BotStatus, known: bool) -> list[Check]:
-    """What this machine says: the process, the disk, the storage. `known` is whether it was said already what keeps
-    the bot down."""
+    """What this machine says: the process, the disk, the files to quote from, the storage. `known` is whether it was
+    said already what keeps the bot down."""
     from storage.errors import StorageError
 
     from . import status
-    from .checkup import Check, place, process
+    from .checkup import Check, knowledge, place, process
     from .errors import TroupeError
 
-    found = [*process(bot, status.alarmed(bot, said, utc_now()), known=known), *place(bot)]
+    found = [*process(bot, status.alarmed(bot, said, utc_now()), known=known), *place(bot), *knowledge(bot)]
     if not bot.storage.enabled:
         return found
     try:

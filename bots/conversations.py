@@ -18,10 +18,12 @@ from storage.sought import EVERYTHING, Sought
 from .comparing import Comparison, compared
 from .errors import TroupeError
 from .outlook import Outlook
+from .place_personas import PlacePersonas
 from .prompt import tokens
 from .providers import Prompt
 from .remembering import Remembering
-from .sessions import CLEARED, KEPT, UNSET, Sessions, Unset, short, summary, without
+from .session_marks import CLEARED, KEPT, without
+from .sessions import UNSET, Sessions, Unset, short, summary
 from .spans import LONGEST, SHORTEST
 from .summing import LINES, by_model
 from .surgery import MADE_AS, TAGS, Merged, Surgery
@@ -80,6 +82,7 @@ class Conversations:
         self._remembering = remembering
         self._surgery = Surgery(store, sessions, now=now, chance=chance)
         self.templates = Templates(store, sessions, now=now, chance=chance)
+        self.personas = PlacePersonas(store, remembering.settings, now=now, chance=chance)
 
     async def start(self) -> None:
         """Brings what people have decided for single places back into force."""
@@ -91,6 +94,7 @@ class Conversations:
                 if place == "channel":
                     self._sessions.rule(key, _gap(setting))
                     self._remembering.adopt(key, setting)
+                    self.personas.adopt(key, setting)
             cursor = page.older
             if cursor is None:
                 return
@@ -143,11 +147,11 @@ class Conversations:
             return []
         return await self._store.search(query, channel_keys=keys, limit=limit, sought=sought)
 
-    async def context(self, channel: Channel) -> Outlook:
-        """What a model would be shown with the next line in a channel, in numbers and names."""
-        session = await self._current(channel)
+    async def context(self, channel: Channel, person_id: str | None = None) -> Outlook:
+        """What a model would be shown with the next line in a channel, or with that person's, in numbers and names."""
+        session = await self._current(channel, person_id)
         gap, decided = self._sessions.gap(channel)
-        over = self._sessions.over(session, self._now())
+        over = self._sessions.over(session, self._now(), person_id)
         lines = [] if over else await self._store.messages(session.id, limit=self._sessions.max_history)
         words = [line.words for line in lines if line.words.strip()]
         before = "" if over else await self._sessions.carry_over(session)
@@ -187,9 +191,10 @@ class Conversations:
         self._tell_changed(resumed.id)
         return resumed
 
-    async def keep(self, channel: Channel) -> Session:
-        """Lets the next line in a channel continue its session, however long the silence; once."""
-        session = await self._current(channel)
+    async def keep(self, channel: Channel, person_id: str | None = None) -> Session:
+        """Lets the next line in a channel continue its session, or the one that person is in, however long the silence;
+        once."""
+        session = await self._current(channel, person_id)
         return await self._change(session.id, _kept)
 
     async def policy(self, channel: Channel, gap: float | Literal["off"] | None, by: Sender) -> None:
@@ -217,13 +222,12 @@ class Conversations:
             await self._store.keep(setting, entry)
         self._sessions.rule(channel.key, _gap(setting))
 
-    async def speak_as(self, channel: Channel, persona: str | None) -> Session:
-        """Lets a persona speak in a channel's session from now on, a new one where there is none to go on with; None
-        leaves it to whoever fits."""
-        session = await self._sessions.current(channel)
-        if session is None or self._sessions.over(session, self._now()):
-            session = await self._sessions.begin(channel, self._now())
-        return await self._change(session.id, lambda now: now.model_copy(update={"persona": persona}))
+    async def speak_as(self, channel: Channel, persona: str | None, by: Sender) -> None:
+        """Lets a persona speak in a place from now on, in the session under way and those after it; None leaves it to
+        whoever fits."""
+        await self.personas.choose(channel, persona, by)
+        if session := await self._sessions.current(channel, by.id):
+            await self._change(session.id, lambda now: now.model_copy(update={"persona": persona}))
 
     async def tag(self, session_id: str, add: Collection[str] = (), remove: Collection[str] = ()) -> Session:
         """Gives a session tags, and takes others away: at most 20, each of at most 40 letters and without a comma."""
@@ -253,22 +257,27 @@ class Conversations:
         """A closed session with all that was said in another one, and its tags, beside it; without its star."""
         return await self._titled(await self._surgery.duplicate(await self._kept(source_id)))
 
-    async def merge(self, channel: Channel, other_id: str, *, busy: Callable[[str], bool] = _idle) -> Merged:
-        """Makes one session of a channel's current one and another of its sessions, the lines of both in the order of
-        time, each once; it is the current one from then on, and the two are archived. Refuses while an answer is under
-        way in one of them, as `busy` tells of the id of it or of a line."""
-        into = await self._current(channel)
+    async def merge(
+        self, channel: Channel, other_id: str, person_id: str | None = None, *, busy: Callable[[str], bool] = _idle
+    ) -> Merged:
+        """Makes one session of a channel's current one, or the one that person is in, and another of its sessions, the
+        lines of both in the order of time, each once; it is the current one from then on, and the two are archived.
+        Refuses while an answer is under way in one of them, as `busy` tells of the id of it or of a line."""
+        into = await self._current(channel, person_id)
         other = await self._kept((await self.show(other_id, {channel.key})).id)
         if other.id == into.id:
             raise TroupeError("That is the session under way here: choose another one to bring into it.")
-        return await self.merge_two(into.id, other.id, busy=busy)
+        return await self.merge_two(into.id, other.id, busy=busy, goes_on=True)
 
-    async def merge_two(self, first_id: str, second_id: str, *, busy: Callable[[str], bool] = _idle) -> Merged:
-        """The same for any two sessions of one channel; what they become is the current one if one of them was."""
+    async def merge_two(
+        self, first_id: str, second_id: str, *, busy: Callable[[str], bool] = _idle, goes_on: bool = False
+    ) -> Merged:
+        """The same for any two sessions of one channel; what they become is the current one if one of them was, or if
+        it `goes_on`."""
         for each in (first_id, second_id):
             if any(busy(line.id) for line in await self._store.messages(each, limit=LINES)):
                 raise TroupeError("I am still answering there: try again once I am done.")
-        merged = await self._surgery.merge(await self._kept(first_id), await self._kept(second_id))
+        merged = await self._surgery.merge(await self._kept(first_id), await self._kept(second_id), goes_on=goes_on)
         self._tell_changed(merged.session.id)
         return merged
 
@@ -281,12 +290,12 @@ class Conversations:
         first, second = await self._kept(first_id), await self._kept(second_id)
         return await compared(self._store, await self._titled(first), await self._titled(second))
 
-    async def clear(self, channel: Channel) -> Session:
-        """Takes the current session out of sight and begins a new one that knows nothing of it. Returns the old one:
-        resuming it brings it back, until retention removes it."""
-        at, session = self._now(), await self._current(channel)
+    async def clear(self, channel: Channel, person_id: str | None = None) -> Session:
+        """Takes the current session, or the one that person is in, out of sight and begins a new one that knows nothing
+        of it. Returns the old one: resuming it brings it back, until retention removes it."""
+        at, session = self._now(), await self._current(channel, person_id)
         # The new one first: should the second step fail, nothing is taken away, and nothing old is shown either.
-        await self._sessions.begin(channel, at, carry_over=False)
+        await self._sessions.begin(channel, at, carry_over=False, person_id=person_id)
 
         def cleared(now: Session) -> Session:
             return now.model_copy(update={"deleted_at": at, "metadata": {**now.metadata, CLEARED: "yes"}})
@@ -333,8 +342,8 @@ class Conversations:
         found, take = (await self._kept(session_id)).id, self._taking_along.file
         return await take(found, form, bot=bot, zipped=zipped, options=options, noted=noted, asker=asker)
 
-    async def _current(self, channel: Channel) -> Session:
-        session = await self._sessions.current(channel)
+    async def _current(self, channel: Channel, person_id: str | None) -> Session:
+        session = await self._sessions.current(channel, person_id)
         if session is None:
             raise TroupeError(_NOTHING_YET)
         return session

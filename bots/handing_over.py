@@ -11,11 +11,13 @@ from pydantic import BaseModel
 
 from storage.backend import OLDEST, Store
 from storage.blobs import Blobs, Damaged
-from storage.forgetting import is_theirs, memories_of, pages, records_of, sessions_of
+from storage.forgetting import is_private, is_theirs, memories_of, pages, records_of, sessions_of, stems_from
 from storage.model import Annotation, Attachment, Message, Reaction, Sender
 from storage.place import Missing
-from storage.records import AuditEntry, Profile, Setting, Spent, Template
+from storage.records import AuditEntry, Memory, Profile, Setting, Spent, Template
 from storage.zipping import zipped
+
+from .audiences import BOT, asker, private
 
 _PAGE = 200
 _README = """\
@@ -28,7 +30,7 @@ messages.md     what you said and what was answered, for reading
 messages.json   the same with every detail, for programs
 sessions.json   where and when you took part in a conversation
 marks.json      your reactions and notes on what others said
-memories.json   what is remembered about you, or from what you said
+memories.json   what is remembered about you in your own words, or for you alone; what was true before as well
 records.json    what you have set, the log entries that name you, and what answers to you cost that are gone
 profile.json    your profile, if there is one
 attachments/    the files beside the messages{files}
@@ -53,7 +55,7 @@ async def _members(
     yield "messages.json", _array(_talk(store, user_id))
     yield "sessions.json", _array(_sessions(store, user_id))
     yield "marks.json", _array(_marks(store, user_id))
-    yield "memories.json", _array(memories_of(store, user_id))
+    yield "memories.json", _array(_memories(store, user_id))
     yield "records.json", _array(_records(store, user_id))
     profile = await store.record(Profile, user_id)
     if profile is not None:
@@ -118,6 +120,22 @@ async def _sessions(store: Store, user_id: str) -> AsyncIterator[list[_Attended]
             )
             for session in sessions
         ]
+
+
+async def _memories(store: Store, user_id: str) -> AsyncIterator[list[Memory]]:
+    """Those that are for them or for everybody, or were drawn from their own words alone: others stand in the rest."""
+    async with aclosing(memories_of(store, user_id)) as found:
+        async for memories in found:
+            yield [memory for memory in memories if await _their_own(store, memory, user_id)]
+
+
+async def _their_own(store: Store, memory: Memory, user_id: str) -> bool:
+    if memory.audience in (BOT, private(user_id), asker(user_id)):
+        return True
+    place = await store.channel(memory.audience)
+    if place is not None and is_private(place, user_id):
+        return True
+    return set(memory.people) <= {user_id} and await stems_from(store, memory.source, user_id)
 
 
 class _Named(BaseModel):

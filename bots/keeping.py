@@ -31,18 +31,28 @@ class _Waiting:
 
 
 class Keeping:
-    """What one bot keeps, and what storage would not take yet. `latest` gives a session as it stands now."""
+    """What one bot keeps, and what storage would not take yet. `latest` gives a session as it stands now; `answered`
+    hears what the bot says in one."""
 
-    def __init__(self, store: Store, recent: Recent, latest: Callable[[Session], Session]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recent: Recent,
+        latest: Callable[[Session], Session],
+        answered: Callable[[Session, Message], None],
+    ) -> None:
         self._store = store
         self._recent = recent
         self._latest = latest
+        self._answered = answered
         self._waiting: deque[_Waiting] = deque()
         self._one = asyncio.Lock()
 
     async def keep(self, session: Session, message: Message) -> bool:
         """Keeps a message; False when it was there before. Raises `StorageError`: an answer is then tried again later,
         a line is its hearer's affair."""
+        if message.role == "assistant":
+            self._answered(session, message)
         try:
             return await self._keep(session, message)
         except StorageError:

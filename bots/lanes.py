@@ -36,6 +36,8 @@ class Terms:
     """Those that may answer; None is all."""
     models: frozenset[str] | None = None
     """Those that may be asked; None is all."""
+    roles: tuple[str, ...] = ()
+    """The ids and names of the asker's roles."""
     faces: bool = False
     """Whether the front shows the persona's own name, so that it need not stand in the answer."""
     declined: str = ""

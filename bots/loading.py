@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import ConfigError
 from .findings import Schema, findings, shown, unknown
+from .loading_files import missing_model, missing_notes
 from .moved import Unreadable, settled
 from .settings import BotSettings, FleetSettings, PersonaSettings, Troupe
 from .storage_settings import StorageSettings
@@ -45,7 +46,8 @@ def load(folder: Path, environ: Mapping[str, str]) -> Troupe:
     found: list[str] = []
     files = Files(folder.parent, environ, found)
     fleet, listed, defaults = _shared(files, folder / "troupe.yaml")
-    personas = {name: _persona(name, entry, found) for name, entry in _named(files, folder / "personas").items()}
+    cast = _named(files, folder / "personas")
+    personas = {name: _persona(name, entry, folder.parent, found) for name, entry in cast.items()}
     written = _chosen(fleet, listed, _named(files, folder / "bots"), found)
     drafts = [
         _Draft(name, _overridden(name, entry.over(defaults) if defaults else entry, files.variables), folder.parent)
@@ -171,8 +173,14 @@ def _theirs(entry: Entry | None, found: list[str]) -> Entry | None:
     return entry
 
 
-def _persona(name: str, entry: Entry | None, found: list[str]) -> PersonaSettings | None:
-    return None if entry is None else _checked(PersonaSettings, entry, entry.plain | {"name": name}, found)
+def _persona(name: str, entry: Entry | None, project: Path, found: list[str]) -> PersonaSettings | None:
+    if entry is None:
+        return None
+    persona = _checked(PersonaSettings, entry, entry.plain | {"name": name}, found)
+    if persona is None:
+        return None
+    found += missing_notes(entry.at("knowledge").children, project, lambda path: _absolute(path, project))
+    return persona.model_copy(update={"knowledge": tuple(_absolute(path, project) for path in persona.knowledge)})
 
 
 def _overridden(name: str, entry: Entry, variables: Mapping[str, str]) -> Entry:
@@ -194,7 +202,7 @@ def _bot(
         stand_in = PersonaSettings(name="a", display="a", description="a", prompt="a")
         plain["personas"] = [personas.get(name) or stand_in for name in draft.names]
     bot = _checked(BotSettings, draft.entry, plain, found)
-    found += [*_strangers(draft, personas), *_namesakes(draft, personas), *_missing_knowledge(draft)]
+    found += [*_strangers(draft, personas), *_namesakes(draft, personas), *_missing(draft)]
     if bot is None:
         return None
     kept = bot.storage
@@ -202,7 +210,9 @@ def _bot(
     places = {"path": _absolute(kept.path, draft.project), "attachments": _place(kept.attachments, draft.project)}
     storage = kept.model_copy(update={**places, "backup": backup})
     knowledge = bot.knowledge and draft.absolute(bot.knowledge)
-    bot = bot.model_copy(update={"storage": storage, "knowledge": knowledge})
+    model = bot.embedder.path and draft.absolute(bot.embedder.path)
+    embedder = bot.embedder.model_copy(update={"path": model})
+    bot = bot.model_copy(update={"storage": storage, "knowledge": knowledge, "embedder": embedder})
     try:
         return settled(bot, variables)
     except Unreadable:  # the others go on: whoever opens this one's store is told
@@ -269,13 +279,9 @@ def _namesakes(draft: _Draft, personas: Mapping[str, PersonaSettings | None]) ->
                 )
 
 
-def _missing_knowledge(draft: _Draft) -> Iterator[str]:
-    entry = draft.entry.at("knowledge")
-    if isinstance(entry.value, str) and entry.value and not os.path.isdir(draft.absolute(entry.value)):
-        yield (
-            f"{entry.place}: found {shown(entry.value)}, where there is no folder; make it or remove the line "
-            f"(paths count from {draft.project})"
-        )
+def _missing(draft: _Draft) -> Iterator[str]:
+    yield from missing_notes([draft.entry.at("knowledge")], draft.project, draft.absolute)
+    yield from missing_model(draft.entry.at("embedder", "path"), draft.project, draft.absolute)
 
 
 def _same_tokens(drafts: list[_Draft]) -> Iterator[str]:

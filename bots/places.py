@@ -25,7 +25,9 @@ class Places:
         """Told of a channel in which nothing was heard lately, before anything is kept of it."""
         self._known: OrderedDict[str, Channel] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
-        """Of guilds' channels, by id, whether anybody was heard there or not."""
+        """Of guilds' channels and categories, by id, whether anybody was heard there or not."""
+        self._categories: OrderedDict[str, str] = OrderedDict()
+        """The ids of the categories that guilds' channels are in, by the channels' ids."""
 
     async def know(self, channel: Channel) -> Channel:
         """Keeps a channel's names up to date; renames are recorded."""
@@ -48,13 +50,19 @@ class Places:
         """The channel under `front:id`, if anything was heard there lately."""
         return self._known.get(key)
 
-    def named(self, channel_id: str, name: str) -> None:
-        """Told what a guild's channel is called now, so that rules for it hold in its threads."""
+    def named(self, channel_id: str, name: str, category_id: str | None = None) -> None:
+        """Told what a guild's channel or category is called now, so that rules for it hold in what hangs on it, and
+        which category a channel is in."""
         _put(self._names, channel_id, name, _MOST_NAMES)
+        if category_id is not None:
+            _put(self._categories, channel_id, category_id, _MOST_NAMES)
+        else:
+            self._categories.pop(channel_id, None)
 
     def unnamed(self, channel_id: str) -> None:
-        """Told that a guild's channel is gone."""
+        """Told that a guild's channel or category is gone."""
         self._names.pop(channel_id, None)
+        self._categories.pop(channel_id, None)
 
     def home_name(self, channel: Channel) -> str:
         """What a place is called, a thread by the channel it hangs on; empty where nobody has said that channel's
@@ -67,6 +75,16 @@ class Places:
             return name
         heard_in = self._known.get(f"{channel.front}:{parent}")
         return heard_in.name if heard_in else ""
+
+    def category(self, channel: Channel) -> tuple[str, ...]:
+        """The id and the name of the category a place is in, a thread by the channel it hangs on; empty where it is in
+        none, or nobody has said so."""
+        home = channel.parent_id if channel.kind == "thread" else channel.id
+        category = self._categories.get(home or "")
+        if category is None:
+            return ()
+        self._categories.move_to_end(home or "")
+        return category, self._names.get(category, "")
 
 
 def _put(known: OrderedDict[str, Known], key: str, value: Known, most: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,7 +80,8 @@ class Privacy:
     """What one bot keeps about people; `root` is None where it keeps everything in memory only, `backups` where its
     backups go. `stop` cuts short what is being said to somebody in a channel; `forget_session` hears the id of each
     session that was removed, `changed` that of each other one of which something was; `change_session` alters a
-    session, as `Sessions.change` does."""
+    session, as `Sessions.change` does; `forgotten` takes somebody out of what is derived from the store, and hears the
+    ids of the memories that went."""
 
     def __init__(
         self,
@@ -93,11 +94,13 @@ class Privacy:
         changed: Callable[[str], None],
         change_session: Change,
         stop: Callable[[Channel, str], Awaitable[object]],
+        forgotten: Callable[[Sequence[str]], Awaitable[None]] | None = None,
         backups: Place | None = None,
     ) -> None:
         self._store, self._blobs, self._root, self._backups = store, blobs, root, backups
         self._now, self._stop = now, stop
         self._forget_session, self._changed, self._change_session = forget_session, changed, change_session
+        self._forgotten = forgotten
         self._one = asyncio.Lock()
         self.left = LeftPlaces(root) if root is not None else None
         """Where people are forgotten, too."""
@@ -157,6 +160,7 @@ class Privacy:
             await self._tell_backups({user_id: at})
             if self._root is not None:
                 await self._clear_archives(self._root, user_id, at)
+            memories = list[str]()
             done = await forget(
                 self._store,
                 user_id,
@@ -165,7 +169,10 @@ class Privacy:
                 gone=self._forget_session,
                 changed=self._changed,
                 change=self._change_session,
+                unlearned=memories.extend,
             )
+            if self._forgotten is not None:
+                await self._forgotten(memories)
             entry = AuditEntry(
                 id=f"forget {at.isoformat()}",
                 at=at,

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
 from storage.backend import ManyWriters, Store
 from storage.model import Message
+
+
+class Follows(Protocol):
+    """Somebody who follows what becomes of what is kept."""
+
+    def heard(self, message: Message) -> None:
+        """A message was kept."""
+
+    def changed(self, message: Message) -> None:
+        """Something has become of a message."""
+
+    def forget(self, session_id: str) -> None:
+        """A session is gone, or is not what it was."""
+
 
 _CHARACTERS = 8_000_000
 """The most that is held over all sessions; the session longest unused goes first."""
@@ -15,11 +30,12 @@ class Recent:
     """What a prompt may need, without a trip to the store for every turn.
 
     True as long as this process alone writes to the store and tells every message it has kept (`heard`); where others
-    write too, the store is asked every time."""
+    write too, the store is asked every time. `also` is told what it is told."""
 
-    def __init__(self, store: Store, limit: int) -> None:
+    def __init__(self, store: Store, limit: int, also: Follows | None = None) -> None:
         self._store = store
         self._limit = limit
+        self._also = also
         self._alone = not isinstance(store, ManyWriters)
         self._lists: OrderedDict[str, list[Message]] = OrderedDict()
         self._held = 0
@@ -30,10 +46,12 @@ class Recent:
         if limit != self._limit:
             self._limit = limit
             for session_id in (*self._lists, *self._meanwhile):
-                self.forget(session_id)
+                self._drop(session_id)
 
     def heard(self, message: Message) -> None:
         """Takes in a message that has just been kept."""
+        if self._also is not None:
+            self._also.heard(message)
         if message.session_id in self._meanwhile:
             self._meanwhile[message.session_id].append(message)
         known = self._lists.get(message.session_id)
@@ -44,8 +62,10 @@ class Recent:
 
     def changed(self, message: Message) -> None:
         """Takes in what has become of a message that was kept before: it is read as it is now, or no more."""
+        if self._also is not None:
+            self._also.changed(message)
         if message.session_id in self._meanwhile:
-            self.forget(message.session_id)  # read too early: once more
+            self._drop(message.session_id)  # read too early: once more
         known = self._lists.get(message.session_id, [])
         for at, old in enumerate(known):
             if old.id == message.id:
@@ -81,6 +101,11 @@ class Recent:
 
     def forget(self, session_id: str) -> None:
         """Lets go of a session of which something was removed: what is left of it is read again."""
+        if self._also is not None:
+            self._also.forget(session_id)
+        self._drop(session_id)
+
+    def _drop(self, session_id: str) -> None:
         self._meanwhile.pop(session_id, None)
         forgotten = self._lists.pop(session_id, [])
         self._held -= sum(len(message.text) for message in forgotten)

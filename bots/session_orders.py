@@ -23,7 +23,8 @@ from .doors import Doors
 from .errors import TroupeError
 from .remembering import Remembering
 from .seeking import one_place, places, sought
-from .sessions import MERGED, Sessions
+from .session_marks import MERGED
+from .sessions import Sessions
 from .settings import BotSettings
 from .templates import EVERYWHERE
 

@@ -68,6 +68,8 @@ class BotStatus(BaseModel):
     """The type of storage that it talks into, or has talked into last."""
     transfer_trouble: str = ""
     """Why the last move to another type of storage was not made, or why nobody can say where the talk lives."""
+    memory: str = ""
+    """How much it remembers and what of it was ever recalled, as it was some minutes ago."""
     version: str = ""
     models: tuple[str, ...] = ()
 

@@ -13,7 +13,8 @@ from storage.model import Channel, Session, SessionContext, session_id
 
 from .carrying import Carrying, by_time, carried_to, carrying, lines_of, may_carry, stands
 from .errors import TroupeError
-from .sessions import KEPT, MERGED, Sessions, short, without
+from .session_marks import KEPT, MERGED, without
+from .sessions import Sessions, short
 
 _BRANCH, _COPY = "Branch", "Copy"
 MADE_AS = "made_as"
@@ -77,9 +78,10 @@ class Surgery:
         made_as = await self._numbered(source)
         return await self._filled(self._made(source, source.channel, at, made_as, **fields), source, last)
 
-    async def merge(self, first: Session, second: Session) -> Merged:
+    async def merge(self, first: Session, second: Session, *, goes_on: bool = False) -> Merged:
         """A session with the lines of both in the order of time, each once, and notes of where they come from. Both
-        are archived and point to it; where one of them is the current one of its channel, it becomes that."""
+        are archived and point to it; where one of them is the current one of its channel, or `goes_on`, it becomes
+        that."""
         _may_merge(first, second)
         current = await self._sessions.current(first.channel)
         at, sources = self._now(), sorted((first, second), key=lambda each: (each.opened_at, each.id))
@@ -96,7 +98,7 @@ class Surgery:
             await carried.take(line)
         await carried.finish()
         merged = await self._shown(merged, carried)
-        if current is not None and current.id in taken:
+        if goes_on or (current is not None and current.id in taken):
             merged = await self._sessions.resume(merged.channel, merged.id, at) or merged
         await self._put_away(sources, merged, at)
         return Merged(merged, carried.kept, carried.kept - taken[first.id])

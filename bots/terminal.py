@@ -2,7 +2,7 @@
 
 A Unix socket, open to the owner of the root alone. One JSON object a line, either way. In: `{"say": text}` or
 `{"do": "new" | "why" | "stop" | "history"}`, or an order of the one who runs the bot, `{"do": "backup" | "cleanup" |
-"transfer" | "sessions" | "export" | "end"}`.
+"transfer" | "sessions" | "memory" | "export" | "end"}`.
 Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" | "end", …}`, and what an order tells under the
 order's own name, `{"is": "cleanup", "json": text}`; every request ends with `end`. A request may carry `"id": text`:
 all that is told because of it carries the same `id`, so that a client with several requests under way, such as an
@@ -223,13 +223,13 @@ class Door:
                 session = await self._bot.begin(channel)
                 return [{"is": "note", "text": f"A new session: {session.id}. What was said before is kept."}]
             case "why":
-                why = await self._bot.why(channel)
+                why = await self._bot.explaining.told(channel, self._bot.settings)
                 return [{"is": "note", "text": why or "Nobody has answered in this session yet."}]
             case "stop":
                 stopped = await self._bot.stop(channel, everybody=True)
                 return [] if stopped else [{"is": "note", "text": "There is no answer under way."}]
             case "history":
-                messages = await self._bot.history(channel, limit=20)
+                messages = await self._bot.explaining.history(channel, limit=20)
                 nothing = {"is": "note", "text": "Nothing has been said in this session yet."}
                 return [_line(message) for message in messages] or [nothing]
         return [{"is": "note", "text": f"There is no command {wanted!r}; `/help` lists them."}]

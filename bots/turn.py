@@ -11,18 +11,22 @@ from datetime import datetime
 import structlog
 
 from storage.errors import StorageError
-from storage.model import Message, Note, Outcome, Part, Sender, Session, Text, Usage, storable
+from storage.model import Message, Note, Outcome, Part, Sender, Session, Usage, storable
 
 from .afterwards import answering
+from .casting import Cast, Casting
 from .errors import ProviderError
 from .fetching import Fetching
+from .joined_answers import Passage, alone, heading, summed, together
 from .lanes import Turn
+from .long_memory import LongMemory
 from .media import Glimpse
 from .pieces import Delta, Done, Left, Opened, Reset
 from .prompt import Prompts
 from .providers import Prompt, Provider, begun
 from .recall import Recent
-from .router import ContextRouter, Decision
+from .recollection import NOTHING, Recollected
+from .router import Decision
 from .sessions import Sessions
 from .settings import BotSettings, PersonaSettings
 
@@ -41,11 +45,20 @@ _BROKEN = "Something went wrong on my side; the log has it under turn {}."
 class _Answer:
     """What has been said so far in one asking."""
 
-    decision: Decision
+    cast: Cast
     persona: PersonaSettings
+    """Whose it is; of a reply of several, the first."""
+    voice: PersonaSettings
+    """Who is asked just now."""
     note: str
+    """What stands above the words."""
     words: list[str] = field(default_factory=list)
+    """Of the voice."""
+    before: list[Passage] = field(default_factory=list)
+    """What other voices have said before."""
     usage: Usage | None = None
+    spent: Usage | None = None
+    """What was asked before took."""
     full: bool = False
     """Whether the words end because an answer may not become longer."""
     failure: str = ""
@@ -54,8 +67,25 @@ class _Answer:
     notice: str = ""
     """What stands below the words."""
     message: Message | None = None
+    recalled: Recollected = NOTHING
     half: str = ""
     """The first half of a character that a server cut in two."""
+
+    @property
+    def decision(self) -> Decision:
+        return self.cast.decision
+
+    @property
+    def said(self) -> list[Passage]:
+        """All passages with words in them."""
+        words = "".join(self.words)
+        return [*self.before, (self.note, words)] if words.strip() else self.before
+
+    def hand_over(self, voice: PersonaSettings) -> None:
+        """Lets another voice go on."""
+        self.spent, self.usage = summed(self.spent, self.usage), None
+        self.before, self.words = self.said, []
+        self.voice, self.note = voice, heading(voice, self.before)
 
     def taken(self, text: str) -> str:
         """The words of a piece, fit to be shown and kept."""
@@ -72,11 +102,12 @@ class Turns:
         self,
         settings: BotSettings,
         sessions: Sessions,
-        router: ContextRouter,
+        casting: Casting,
         prompts: Prompts,
         provider: Provider,
         recent: Recent,
         files: Fetching,
+        memory: LongMemory,
         *,
         known: Callable[[str], Awaitable[str]],
         keep: Callable[[Session, Message], Awaitable[bool]],
@@ -85,11 +116,12 @@ class Turns:
     ) -> None:
         self._settings = settings
         self._sessions = sessions
-        self._router = router
+        self._casting = casting
         self._prompts = prompts
         self._provider = provider
         self._recent = recent
         self._files = files
+        self._memory = memory
         self._known = known
         self._keep = keep
         self._after = after
@@ -158,23 +190,26 @@ class Turns:
     def _begun(self, turn: Turn) -> _Answer:
         """An answer without a word yet, by the persona that the router picks."""
         session = self._sessions.latest(turn.session)
-        decision = self._router.decide(
-            "\n".join(message.words for message in turn.lines),
-            session.channel,
-            session_persona=session.persona,
-            replied_persona=next((each.persona for each in reversed(turn.replied) if each.persona), None),
-            asked=turn.terms.persona,
-            default=turn.terms.default,
-            among=turn.terms.personas,
-        )
-        turn.session = self._sessions.speak_as(session, decision.persona)
+        cast = self._casting.cast(turn, session)
+        persona, note = self._voice(turn, cast)
+        return _Answer(cast, persona, persona, note, notice=turn.terms.notice)
+
+    def _voice(self, turn: Turn, cast: Cast) -> tuple[PersonaSettings, str]:
+        """Whose the answer is, and what stands above it."""
+        turn.session = self._sessions.speak_as(turn.session, cast.decision.persona)
         default = self._settings.personas[0]
-        persona = self._settings.persona(decision.persona) or default
-        named = persona is default or turn.terms.faces
-        return _Answer(decision, persona, note="" if named else f"**{persona.display}**\n", notice=turn.terms.notice)
+        persona = self._settings.persona(cast.decision.persona) or default
+        named = (persona is default or turn.terms.faces) and not cast.decision.shares
+        return persona, "" if named else heading(persona)
 
     async def _ask(self, turn: Turn, answer: _Answer) -> None:
         """One asking, from its prompt to its last word. Raises `StorageError`."""
+        if self._casting.open(answer.cast):
+            if not await self._line_is_kept(turn):
+                return
+            answer.cast = cast = await self._casting.considered(answer.cast)
+            answer.persona, answer.note = self._voice(turn, cast)
+            answer.voice, answer.spent = answer.persona, cast.usage
         opened = Opened(turn.id, answer.persona.display, answer.decision, answer.persona.name)
         files = any(line.attachments for line in turn.lines) or any(each.files for each in turn.replied)
         if files:
@@ -187,12 +222,21 @@ class Turns:
         if not files:
             # It is read once the request has left, before a front gets ready to show anything.
             turn.pieces.put_nowait(opened)
-        await self._spoken(turn, prompt, answer)
+        if shares := answer.decision.shares:
+            await self._spoken(turn, alone(prompt, shares[0].text), answer, last=False)
+        else:
+            await self._spoken(turn, prompt, answer)
+        for share in shares[1:]:
+            answer.hand_over(self._settings.persona(share.persona) or answer.persona)
+            prompt = None if answer.failure else await self._prompted(turn, answer)
+            if prompt is None:
+                return
+            await self._spoken(turn, alone(prompt, share.text), answer, last=share is shares[-1])
 
     async def _prompted(self, turn: Turn, answer: _Answer) -> Prompt | None:
         """The prompt; None when it cannot be put together for a reason that only the log understands."""
         try:
-            return await self._prompt(turn, answer.persona)
+            return await self._prompt(turn, answer)
         except StorageError:
             raise
         except Exception:
@@ -200,7 +244,7 @@ class Turns:
             answer.failure = _BROKEN.format(turn.id)
             return None
 
-    async def _prompt(self, turn: Turn, persona: PersonaSettings) -> Prompt:
+    async def _prompt(self, turn: Turn, answer: _Answer) -> Prompt:
         files = self._files
         session = turn.session
         fresh = {line.id: line for line in await files.ready(turn.lines)}
@@ -224,14 +268,18 @@ class Turns:
         beside = [
             f for message in (*asked_now, *replied, *before[: -_LOOKED_BACK - 1 : -1]) for f in message.attachments
         ]
+        answer.recalled = await self._memory.for_turn(
+            turn, {message.id for message in before}, answer.voice.name, answer.recalled
+        )
         prompt = self._prompts.assemble(
-            persona,
+            answer.voice,
             session.channel,
             before,
             asked_now,
             carry_over="\n".join(filter(None, (known, carry_over))),
             now=self._now(),
             context=session.context,
+            recalled=answer.recalled.told,
             images=await files.images(
                 beside, {blob: image for each in glimpses for blob, image in each.images.items()}
             ),
@@ -242,8 +290,9 @@ class Turns:
         )
         return replace(prompt, models=turn.terms.models)
 
-    async def _spoken(self, turn: Turn, prompt: Prompt, answer: _Answer) -> None:
-        """The words of one asking go out as they come. Never raises but when cancelled."""
+    async def _spoken(self, turn: Turn, prompt: Prompt, answer: _Answer, *, last: bool = True) -> None:
+        """The words of one asking go out as they come; `last` is whether they are the answer's last. Never raises but
+        when cancelled."""
         try:
             async for chunk in self._provider.stream(prompt):
                 if chunk.notice:
@@ -263,7 +312,7 @@ class Turns:
         except Exception:
             log.exception("provider.broke")
             answer.failure = _BROKEN.format(turn.id)
-        if turn.undisturbed:
+        if turn.undisturbed and last:
             # Here rather than by whoever waits for this task: the fewer steps of the loop, the sooner it is shown.
             self._settled(turn, answer)
 
@@ -276,6 +325,8 @@ class Turns:
         parts = _parts(answer, turn.wish)
         if not parts:
             return None
+        if answer.said:
+            self._memory.used(answer.recalled)
         answer.message = Message(
             id=turn.id,
             session_id=turn.session.id,
@@ -287,7 +338,7 @@ class Turns:
             reply_to=turn.lines[-1].id,
             outcome=_outcome(answer, turn.wish),
             # Words that were cut off were paid for as well, and count.
-            usage=answer.usage or (begun(self._provider) if answer.words else None),
+            usage=summed(answer.spent, answer.usage or (begun(self._provider) if answer.words else None)),
             metadata=_metadata(turn, answer),
         )
         turn.pieces.put_nowait(Done(answer.message))
@@ -296,7 +347,14 @@ class Turns:
 
 def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
     full = FULL if answer.full else {}
-    return {"rule": answer.decision.rule, "why": str(answer.decision), **answering(turn.lines), **full}
+    return {
+        "rule": answer.decision.rule,
+        "why": str(answer.decision),
+        "decision": answer.decision.as_json,
+        **answering(turn.lines),
+        **full,
+        **(answer.recalled.metadata if answer.said else {}),
+    }
 
 
 def _with_files(turn: Turn, before: Sequence[Message], glimpses: Sequence[Glimpse]) -> list[Message]:
@@ -318,13 +376,10 @@ def _outcome(answer: _Answer, wish: str) -> Outcome:
 
 def _parts(answer: _Answer, wish: str) -> tuple[Part, ...]:
     """An answer's parts in the order in which people see them; nothing at all when nothing was said or is to be."""
-    words = "".join(answer.words)
-    parts: list[Part] = []
     if answer.declined:
         return (Note(text=f"-# {answer.declined}"),)
-    if words.strip():
-        parts += [Note(text=answer.note)] if answer.note else []
-        parts.append(Text(text=words))
+    parts = together(answer.said)
+    words = "".join(words for _, words in answer.said)
     end = ""
     if answer.failure:
         end = f"-# {'The answer broke off. ' if words else ''}{answer.failure}"
@@ -338,4 +393,4 @@ def _parts(answer: _Answer, wish: str) -> tuple[Part, ...]:
         end = f"{end}\n-# {answer.notice}" if end else f"-# {answer.notice}"
     if end:
         parts.append(Note(text=f"\n\n{end}" if words.strip() else end))
-    return tuple(parts)
+    return (*parts, *(answer.recalled.parts if words.strip() else ()))

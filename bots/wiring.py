@@ -21,23 +21,30 @@ from tzlocal import get_localzone
 import storage
 from storage.backend import Reports, Store
 from storage.blobs import Blobs
+from storage.durable import in_thread
 from storage.errors import StorageError
 from storage.manifest import Manifest
+from storage.memory_index import MemoryIndex
 from storage.place import Folder
 
-from . import backing, export_order
+from . import backing, export_order, upkeep
 from .bot import Bot
 from .cleaning import Cleaner
 from .costs import Metered
+from .index_files import FILE, discard
 from .jobs import Jobs
-from .knowledge import Knowledge
+from .library import Library
+from .long_memory import Means
+from .memory_orders import MemoryOrders
 from .moving import Moving
 from .operations import Operations, Say, model_states, model_trouble
 from .providers import Provider
 from .providers.chain import Chain
+from .providers.embedding import embedder
 from .providers.offline import Offline
 from .providers.patience import Patient
 from .reloading import Reloading
+from .routing_orders import RoutingOrders
 from .session_orders import SessionOrders
 from .settings import BotSettings, ModelSettings
 from .status import Report, alarmed, left_behind, models
@@ -46,7 +53,6 @@ from .terminal import Answer, Door, Order
 
 log = structlog.get_logger()
 
-UPKEEP_SECONDS = 15.0
 _ENDED_WITHIN = 30.0
 """Seconds that answers under way have when the bot goes over to another store; after that they are given anew there."""
 _LONGEST_TURN = 900.0
@@ -65,6 +71,7 @@ class House:
     blobs: Blobs
     asked: list[Patient]
     """The models that are asked, as they are now."""
+    library: Library
     now: Callable[[], datetime]
     chance: Callable[[], int]
     folder: Path | None = None
@@ -92,7 +99,8 @@ class House:
         moving = Moving(lambda: self.bot.settings, self.store, report, now=self.now, folder=self.folder, hide=self.hide)
         try:
             async with asyncio.TaskGroup() as doors:
-                doors.create_task(self._upkeep(report))
+                doors.create_task(self._looked_after(report))
+                doors.create_task(upkeep.learn(self.bot))
                 orders = {**_orders(operations), **self._talk_orders(), "transfer": moving.order}
                 self.door = door = self._opened(orders)
                 doors.create_task(door.serve())
@@ -111,6 +119,12 @@ class House:
         finally:
             await moving.close()
         return moving.settings()
+
+    async def _looked_after(self, report: Report) -> None:
+        def failing() -> str:
+            return model_trouble(model_states(self.bot.settings, self.asked))
+
+        await upkeep.look_after(self.bot, self.store, report, hears=lambda: self.hears(), failing=failing)
 
     def _opened(self, orders: Mapping[str, Order]) -> Door:
         if self.door is None:
@@ -139,8 +153,13 @@ class House:
     def _adopt(self, settings: BotSettings) -> None:
         """Goes by other settings from now on; the models before are let go of once nobody asks them any more."""
         self.hide(settings)
-        asked = patient(settings)
-        before = self.bot.adopt(settings, answering(settings, asked, self.now))
+        asked, memory = patient(settings), self.bot.memory
+        same = settings.embedder == self.bot.settings.embedder
+        unused = memory.adopt(settings.memory, memory.embedder if same else embedder(settings.embedder))
+        if unused is not None and not same:
+            asyncio.get_running_loop().call_later(_LONGEST_TURN, lambda: asyncio.ensure_future(unused.close()))
+        self.library.adopt(settings, memory.embedder)
+        before = self.bot.adopt(settings, answering(settings, asked, self.now, self.library))
         self.asked[:] = asked
         asyncio.get_running_loop().call_later(_LONGEST_TURN, lambda: asyncio.ensure_future(before.close()))
         self.looks()
@@ -165,7 +184,11 @@ class House:
         bot = self.bot
         sessions = SessionOrders(lambda: bot.settings, self.store, bot.conversations, bot.doors, busy=bot.at_work)
         exports = export_order.order(self.store, self.blobs, bot.settings.name, self.now)
-        return {"sessions": sessions.order, "export": exports}
+        memory = MemoryOrders(self.store, bot.memory.memories, bot.memory.indexing, bot.memory.rebuild)
+        route = RoutingOrders(
+            lambda: bot.settings, self.store, now=self.now, applied=lambda found: bot.router.calibrate(found)
+        )
+        return {"sessions": sessions.order, "memory": memory.order, "route": route.order, "export": exports}
 
     async def _discord(self, report: Report, operations: Operations) -> None:
         from .discord.client import Front  # a bot without Discord does not pay for discord.py
@@ -194,23 +217,6 @@ class House:
             report({"job_trouble": " ".join(f"{job}: {text}" for job, text in troubles.items() if text)})
 
         return Jobs(jobs, told, now=self.now, chance=lambda: (self.chance() & 0xFFFFF) / 0x100000)
-
-    async def _upkeep(self, report: Report) -> None:
-        trouble = ""
-        while True:
-            try:
-                self.hears()
-                await self.bot.upkeep()
-                failing = model_trouble(model_states(self.bot.settings, self.asked))
-                report({"live_sessions": (await self.store.counts()).open_sessions, "model_trouble": failing})
-                if trouble:
-                    trouble = ""
-                    report({"last_error": ""})
-            except StorageError as error:
-                trouble = str(error)
-                log.error("storage.refused", error=trouble)
-                report({"last_error": trouble})
-            await asyncio.sleep(UPKEEP_SECONDS)
 
 
 class _Leave(Exception):
@@ -269,7 +275,10 @@ async def _built(
     if left := left_behind(settings):
         log.warning("storage.left_behind", what=left)
     asked = patient(settings)
-    provider = answering(settings, asked, now)
+    index = await _index(settings)
+    meaning = embedder(settings.embedder)
+    library = Library.of_bot(settings, meaning)
+    provider = answering(settings, asked, now, library)
     bot = Bot(
         settings,
         store,
@@ -279,21 +288,44 @@ async def _built(
         chance=chance,
         blobs=blobs,
         backups=backing.destination(settings).place if kept.enabled else None,
+        means=Means(index, meaning, library),
     )
     program = metadata.version("troupe")
     cleaner = Cleaner(
-        settings, store, now=now, program=program, blobs=blobs, latest=bot.sessions.latest, gone=bot.forget
+        settings,
+        store,
+        now=now,
+        program=program,
+        blobs=blobs,
+        latest=bot.sessions.latest,
+        gone=bot.forget,
+        unlearned=bot.memory.unlearned,
     )
     try:
         if kept.enabled and _old_files(settings.root):
             await _mind_old_data(bot, store, now, ticks)
         await bot.start()
-        yield House(bot, store, cleaner, blobs, asked, now, chance)
+        yield House(bot, store, cleaner, blobs, asked, library, now, chance)
     finally:
         await bot.close()
         await bot.settle()
+        await bot.memory.end()
         await bot.provider.close()
         await store.close()
+
+
+async def _index(settings: BotSettings) -> MemoryIndex | None:
+    """What the bot finds memories by; None where it is to have none. A bot whose index cannot be opened talks all the
+    same."""
+    if not settings.storage.enabled:
+        return await MemoryIndex.open(None) if settings.memory.enabled else None
+    try:
+        if settings.memory.enabled:
+            return await MemoryIndex.open(settings.root / FILE)
+        await in_thread(discard, settings.root)
+    except StorageError as error:
+        log.warning("memory.no_index", why=str(error))
+    return None
 
 
 def _old_files(root: Path) -> bool:
@@ -329,10 +361,11 @@ def patient(settings: BotSettings) -> list[Patient]:
     return [Patient(Metered(_sdk(m), m.price, base_url=m.base_url), m.retries) for m in ready]
 
 
-def answering(settings: BotSettings, asked: Sequence[Provider], now: Callable[[], datetime]) -> Provider:
+def answering(
+    settings: BotSettings, asked: Sequence[Provider], now: Callable[[], datetime], library: Library | None = None
+) -> Provider:
     """Those models, one after the other; the offline one stands last."""
-    knowledge = Knowledge(Path(settings.knowledge)) if settings.knowledge else None
-    return Chain([*asked, Offline(knowledge, now=now)])
+    return Chain([*asked, Offline(library or Library.of_bot(settings), now=now)])
 
 
 def _sdk(model: ModelSettings) -> Provider:

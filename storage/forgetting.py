@@ -7,7 +7,7 @@ user's id and when. Whoever restores a backup from before that time reads it and
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -66,15 +66,16 @@ async def forget(
     gone: Callable[[str], None] = lambda session_id: None,
     changed: Callable[[str], None] = lambda session_id: None,
     change: Change | None = None,
+    unlearned: Callable[[Sequence[str]], None] = lambda ids: None,
 ) -> Forgotten:
     """Removes for good what is kept of a person up to a time, and leaves a `Tombstone`; nothing of it can be read off
     the disk afterwards, as far as `Store.scrub` goes.
 
     Of what is kept afterwards nothing is removed. `gone` hears the id of each session that was removed, `changed` that
-    of each other one that is not whole any more, once it is so. Sessions are altered by `change`, where somebody has
-    them in mind who would otherwise save them again as they were. Where it was cut off the same call finishes it; the
-    tombstone comes last. Raises `Unavailable`."""
-    forgetting = _Forgetting(store, user_id, at, blobs, gone, changed, change or _changing(store))
+    of each other one that is not whole any more, once it is so, `unlearned` the ids of memories. Sessions are altered
+    by `change`, where somebody has them in mind who would otherwise save them again as they were. Where it was cut off
+    the same call finishes it; the tombstone comes last. Raises `Unavailable`."""
+    forgetting = _Forgetting(store, user_id, at, blobs, gone, changed, change or _changing(store), unlearned)
     await forgetting.memories()
     await forgetting.sessions()
     await forgetting.messages()
@@ -82,22 +83,24 @@ async def forget(
     await forgetting.sessions()  # one that somebody was talking in may have been saved meanwhile
     await forgetting.channels()
     await forgetting.records()
+    await forgetting.memories()  # somebody may have learned from them meanwhile
     await store.keep(Tombstone(id=user_id, at=at))
     await store.scrub()
     return forgetting.done
 
 
 async def memories_of(store: Store, user_id: str) -> AsyncGenerator[list[Memory], None]:
-    """The memories about somebody, for nobody else, or drawn from what they said or from a session they were in."""
+    """The memories about somebody, for nobody else, or drawn from what they said or did, or from a session they were
+    in; those that others have superseded since as well."""
     there: set[str] = set()
     async for sessions in sessions_of(store, user_id):
         there.update(session.id for session in sessions)
-    told = {f"user:{user_id}", *await _rooms(store, user_id)}
+    told = {f"user:{user_id}", f"asker:{user_id}", *await _rooms(store, user_id)}
     async for memories in pages(lambda cursor: store.records(Memory, cursor=cursor, limit=_PAGE)):
         found = []
         for memory in memories:
-            theirs = not told.isdisjoint((memory.subject, memory.audience)) or memory.source in there
-            if theirs or await _said(store, memory.source, user_id):
+            theirs = not told.isdisjoint((memory.subject, memory.audience)) or user_id in memory.people
+            if theirs or memory.source in there or await stems_from(store, memory.source, user_id):
                 found.append(memory)
         if found:
             yield found
@@ -140,7 +143,7 @@ async def records_of(store: Store, user_id: str) -> AsyncIterator[list[Spent | A
         yield [each for each in templates if is_theirs(each.by, user_id)]
 
 
-async def _said(store: Store, source: str | None, user_id: str) -> bool:
+async def stems_from(store: Store, source: str | None, user_id: str) -> bool:
     """Whether a message is somebody's, or an answer to theirs."""
     message = await store.message(source) if source else None
     if message is None or message.asker == user_id or is_theirs(message.sender, user_id):
@@ -183,9 +186,10 @@ class _Forgetting:
         gone: Callable[[str], None],
         changed: Callable[[str], None],
         change: Change,
+        unlearned: Callable[[Sequence[str]], None],
     ) -> None:
         self._store, self._user, self._at, self._blobs = store, user_id, at, blobs
-        self._gone, self._changed, self._change = gone, changed, change
+        self._gone, self._changed, self._change, self._unlearned = gone, changed, change, unlearned
         self._emptied: set[str] = set()
         """The ids of sessions that have been emptied of what may quote them."""
         self.done = Forgotten()
@@ -195,6 +199,7 @@ class _Forgetting:
             async for memories in found:
                 old = [memory.id for memory in memories if memory.at <= self._at]
                 self.done.memories += await self._store.remove_records(Memory, old)
+                self._unlearned(old)
 
     async def sessions(self) -> None:
         """Private ones go; others lose the person, and what may quote them."""

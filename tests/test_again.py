@@ -10,7 +10,7 @@ from bots.errors import TroupeError
 from storage.model import Receipt, Text
 
 from .test_turn import asked, first_words
-from .world import ANA, BEN, Heard, Room, persona, settings
+from .world import ANA, BEN, Heard, Room, by_clock, persona, settings
 
 VOICES = settings(personas=[persona("sage"), persona("marcus")])
 
@@ -75,14 +75,14 @@ async def test_a_new_line_is_no_part_of_an_answer_given_anew() -> None:
 
 
 async def test_a_line_that_joins_brings_whom_it_replies_to() -> None:
-    async with asked(VOICES) as (w, server):
+    async with asked(by_clock(personas=VOICES.personas)) as (w, server):
         room = w.room()
         server.answer("I am Marcus.")
         where = f"{room.channel.key}:page"
         async for piece in w.bot.receive(room.line(BEN, "Marcus, who are you?")):
             answer = piece
         await w.bot.delivered(answer.message.id, (Receipt(origin=where, page=0),))  # type: ignore[union-attr]
-        await w.bot.conversations.speak_as(room.channel, "sage")
+        await w.bot.conversations.speak_as(room.channel, "sage", ANA.sender)
         heard = Heard()
         server.hold(after_pieces=1, text="one two three")
         answering = await first_words(room, heard, "so")

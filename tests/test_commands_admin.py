@@ -24,7 +24,7 @@ from storage.manifest import Manifest
 from storage.model import Channel, Counts, Message, Sender, Session, Text
 from storage.records import AuditEntry
 
-from .world import World, persona, settings, world
+from .world import CAI, World, persona, settings, world
 
 if TYPE_CHECKING:
     from bots.discord.client import Front
@@ -175,6 +175,11 @@ async def test_an_admin_sees_how_the_bot_is_and_its_owner_what_concerns_others()
 async def test_settings_are_shown_set_completed_and_undone() -> None:
     async with stage() as s:
         assert "`session_gap`: 5 minutes (the bot's file)" in await s.ask("config show")
+        assert "in this channel" not in await s.ask("config show")
+        here = Channel(front="discord", id=str(s.hall.id), kind="channel", name="hall", guild_id=str(s.guild.id))
+        await s.w.bot.conversations.speak_as(here, "marcus", CAI.sender)
+        told = "`persona` in this channel: marcus (chosen by Cai on 2026-03-02 09:00 UTC); `/persona default` takes it"
+        assert told in await s.ask("config show")
         choices = await s.ana.autocomplete(s.hall, "admin config set", "value", "m", key="persona")
         assert [each["value"] for each in choices] == ["marcus"]
         done = await s.ask("config set", key="session_gap", value="10m")

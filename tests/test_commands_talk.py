@@ -117,10 +117,17 @@ async def test_a_persona_is_chosen_for_the_session_and_left_open_again(tmp_path:
         assert "Speaking here: Sage, because it is the default" in shown
         assert "**Marcus** marcus for tests" in shown
         result = await ana.slash(channel, "persona", name="Marcus")
-        assert "From now on Marcus speaks here." in told(result)
+        assert "From now on Marcus speaks here, in new sessions too." in told(result)
         assert spoken(channel)[-1].content == "-# ana has asked Marcus to speak here."
         await ana.slash(channel, "chat", text="what is 6 * 7?")
         (session,) = await w.store.sessions()
+        assert (await w.store.messages(session.id))[-1].persona == "marcus"
+        assert "Speaking here: Marcus, because Marcus was chosen to speak here. It was chosen by ana" in told(
+            await ana.slash(channel, "persona")
+        )
+        await ana.slash(channel, "new")
+        await ana.slash(channel, "chat", text="what is 6 * 6?")
+        session = (await w.store.sessions())[0]
         assert (await w.store.messages(session.id))[-1].persona == "marcus"
         await ana.slash(channel, "persona", name="default")
         await ana.slash(channel, "chat", text="what is 6 * 8?")
@@ -250,6 +257,8 @@ async def test_what_is_in_view_and_what_it_is_about_is_told_to_the_asker_alone(t
         assert "I see 2 messages" in told(await ana.slash(channel, "context"))
         assert "what is 6" in told(await ana.slash(channel, "summary"))
         assert "Sage, because" in told(await ana.slash(channel, "why"))
+        assert "Your last line is part of the session" in told(await ana.slash(channel, "why", about="session"))
+        assert "Nothing was recalled" in told(await ana.slash(channel, "why", about="memory"))
         assert told(await ana.slash(channel, "stop")) == "I am not saying anything to you here."
         assert len(spoken(channel)) == before
 

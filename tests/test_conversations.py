@@ -15,9 +15,16 @@ from storage.backend import Page
 from storage.model import Session
 from storage.records import AuditEntry
 
-from .world import ANA, BEN, World, world
+from .world import ANA, BEN, World, by_clock, world
 
 _NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+async def clocked() -> AsyncIterator[World]:
+    """A world whose sessions silence alone cuts."""
+    async with world(by_clock()) as w:
+        yield w
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def titles(page: Page[Session]) -> list[str]:
 
 
 async def test_an_older_session_is_taken_up_again_whatever_the_gap_and_after_a_restart_too(tmp_path: Path) -> None:
-    async with world(root=tmp_path) as w:
+    async with world(by_clock(), root=tmp_path) as w:
         room = w.room()
         await room.say(ANA, "my tea is Lapsang")
         old = await room.session()
@@ -58,7 +65,7 @@ async def test_an_older_session_is_taken_up_again_whatever_the_gap_and_after_a_r
         w.clock.advance(4000)
         await w.bot.upkeep()
         later = w.clock.at
-    async with world(root=tmp_path) as w:
+    async with world(by_clock(), root=tmp_path) as w:
         w.clock.at = later
         w.clock.advance(4000)
         room = w.room()
@@ -69,23 +76,25 @@ async def test_an_older_session_is_taken_up_again_whatever_the_gap_and_after_a_r
         assert (await room.session()).id != old.id, "it is kept for one line, not for ever"
 
 
-async def test_kept_once_the_session_goes_on_after_any_silence_and_a_bots_line_does_not_use_that_up(w: World) -> None:
-    room = w.room()
+async def test_kept_once_the_session_goes_on_after_any_silence_and_a_bots_line_does_not_use_that_up(
+    clocked: World,
+) -> None:
+    room = clocked.room()
     await room.say(ANA, "hello")
-    await talk(w).keep(room.channel)
-    w.clock.advance(9000)
-    await w.bot.upkeep()
+    await talk(clocked).keep(room.channel)
+    clocked.clock.advance(9000)
+    await clocked.bot.upkeep()
     other = ANA.sender.model_copy(update={"id": "b", "type": "bot"})
     await room.say(other, "beep", answer=False)
     await room.say(ANA, "still here")
     assert len(await room.sessions()) == 1
-    w.clock.advance(301)
+    clocked.clock.advance(301)
     await room.say(ANA, "gone again")
     assert len(await room.sessions()) == 2
 
 
 async def test_a_channels_own_gap_is_in_force_at_once_and_after_a_restart_and_can_be_taken_back(tmp_path: Path) -> None:
-    async with world(root=tmp_path) as w:
+    async with world(by_clock(), root=tmp_path) as w:
         room, other = w.room(), w.room("other")
         for place in (room, other):
             await place.say(ANA, "one")
@@ -98,7 +107,7 @@ async def test_a_channels_own_gap_is_in_force_at_once_and_after_a_restart_and_ca
         changes = (await w.store.records(AuditEntry)).items
         assert [(e.actor.name, e.details["before"]) for e in changes] == [("Ben", "off"), ("Ana", None)]
         later = w.clock.at
-    async with world(root=tmp_path) as w:
+    async with world(by_clock(), root=tmp_path) as w:
         w.clock.at = later
         room = w.room()
         assert w.bot.sessions.gap(room.channel) == (600, "channel")
@@ -255,20 +264,20 @@ async def test_a_session_is_seen_and_resumed_only_from_its_own_place(w: World) -
             await talk(w).show(id, {room.channel.key})
 
 
-async def test_sessions_are_listed_by_title_or_first_words_page_by_page_and_found_by_them(w: World) -> None:
-    room = w.room()
+async def test_sessions_are_listed_by_title_or_first_words_page_by_page_and_found_by_them(clocked: World) -> None:
+    room = clocked.room()
     for number in range(60):
         await room.say(ANA, f"question number {number}", answer=False)
-        w.clock.advance(400)
-    first = await talk(w).listing(room.channel.key)
+        clocked.clock.advance(400)
+    first = await talk(clocked).listing(room.channel.key)
     assert titles(first)[:2] == ["question number 59", "question number 58"]
     assert first.older, "there are more"
-    assert titles(await talk(w).listing(room.channel.key, text="number 7")) == ["question number 7"]
-    named = await talk(w).rename(first.items[3].id, "  The\nplan ")
-    assert titles(await talk(w).listing(room.channel.key, text="PLAN")) == ["The plan"]
-    await talk(w).archive(named.id, True)
-    assert not titles(await talk(w).listing(room.channel.key, text="plan"))
-    assert titles(await talk(w).listing(room.channel.key, text="plan", archived=True)) == ["The plan"]
+    assert titles(await talk(clocked).listing(room.channel.key, text="number 7")) == ["question number 7"]
+    named = await talk(clocked).rename(first.items[3].id, "  The\nplan ")
+    assert titles(await talk(clocked).listing(room.channel.key, text="PLAN")) == ["The plan"]
+    await talk(clocked).archive(named.id, True)
+    assert not titles(await talk(clocked).listing(room.channel.key, text="plan"))
+    assert titles(await talk(clocked).listing(room.channel.key, text="plan", archived=True)) == ["The plan"]
 
 
 async def test_a_title_shows_what_it_says_and_nothing_that_cannot_be_seen(w: World) -> None:
@@ -307,12 +316,15 @@ async def test_a_title_or_star_given_while_an_answer_is_written_is_not_lost(w: W
     assert (after.title, after.starred, after.message_count) == ("Kept", True, 2)
 
 
-async def test_a_persona_asked_for_speaks_in_this_session_or_in_a_new_one_where_none_goes_on(w: World) -> None:
-    room = w.room()
-    assert (await talk(w).speak_as(room.channel, "sage")).persona == "sage"
-    w.clock.advance(400)
-    assert (await talk(w).speak_as(room.channel, None)).persona is None
-    assert len(await room.sessions()) == 2
+async def test_a_persona_chosen_for_a_place_is_its_sessions_until_it_is_left_open_again(w: World) -> None:
+    room, talk = w.room(), w.bot.conversations
+    await talk.speak_as(room.channel, "sage", ANA.sender)
+    assert await room.sessions() == []
+    await room.say(ANA, "hello")
+    assert (talk.personas.of(room.channel), (await room.session()).persona) == ("sage", "sage")
+    assert await talk.personas.told(room.channel) == "chosen by Ana on 2026-03-02 09:00 UTC"
+    await talk.speak_as(room.channel, None, ANA.sender)
+    assert (talk.personas.of(room.channel), (await room.session()).persona) == (None, None)
 
 
 async def test_every_mistake_is_answered_with_a_sentence(w: World) -> None:

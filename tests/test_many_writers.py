@@ -33,24 +33,24 @@ class Process:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.sessions = Sessions(store, settings(), chance=lambda: next(_NUMBERS))
+        self.sessions = Sessions(store, settings(sessions={"mode": "gap"}), chance=lambda: next(_NUMBERS))
 
     async def hear(self, who: Person, minutes: float, channel: Channel = GENERAL, reply: Message | None = None) -> str:
         """Keeps a line that somebody says so many minutes after noon; returns its session's id."""
         at = NOON + timedelta(minutes=minutes)
-        session, closed = await self.sessions.place(channel, who.sender, at, reply)
-        await self.store.append(session, line(session, who, at))
-        if closed is not None:
-            await self.store.save_session(closed)
-        return session.id
+        placed = await self.sessions.place(channel, line(who, at), reply)
+        await self.store.append(placed.session, placed.line)
+        if placed.closed is not None:
+            await self.store.save_session(placed.closed)
+        return placed.session.id
 
     async def expire(self, minutes: float) -> int:
         return await self.sessions.expire(NOON + timedelta(minutes=minutes))
 
 
-def line(session: Session, who: Person, at: datetime) -> Message:
+def line(who: Person, at: datetime, session: str = "") -> Message:
     parts = (Text(text=f"{who.name} at {at:%H:%M}"),)
-    return Message(id=f"m{next(_NUMBERS)}", session_id=session.id, role="user", sender=who.sender, parts=parts, at=at)
+    return Message(id=f"m{next(_NUMBERS)}", session_id=session, role="user", sender=who.sender, parts=parts, at=at)
 
 
 @pytest.fixture
@@ -119,8 +119,8 @@ async def test_what_is_heard_here_and_not_kept_yet_keeps_a_session(two: tuple[Pr
     assert await other.expire(70) == 1
     closed = await one.store.session(name)
     assert closed is not None
-    session, _ = await one.sessions.place(PLANS, BEN.sender, NOON + timedelta(minutes=90), None)
-    assert one.sessions.latest(closed) == session
+    placed = await one.sessions.place(PLANS, line(BEN, NOON + timedelta(minutes=90)), None)
+    assert one.sessions.latest(closed) == placed.session
 
 
 async def test_a_budget_counts_what_another_process_answered_and_warns_once(two: tuple[Process, Process]) -> None:
@@ -132,7 +132,7 @@ async def test_a_budget_counts_what_another_process_answered_and_warns_once(two:
 
     async def answered(process: Process) -> None:
         session = Session(id="s", channel=GENERAL, opened_at=clock.now(), last_at=clock.now())
-        asked = line(session, ANA, clock.now())
+        asked = line(ANA, clock.now(), session.id)
         more = {"id": f"m{next(_NUMBERS)}", "role": "assistant", "reply_to": asked.id, "usage": USAGE}
         for message in (asked, asked.model_copy(update=more)):
             assert await process.store.append(session, message)

@@ -11,9 +11,16 @@ from bots.conversations import Conversations
 from bots.errors import ProviderError
 from bots.providers import Prompt
 
-from .world import ANA, BEN, Person, World, world
+from .world import ANA, BEN, Person, World, by_clock, world
 
 _NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+async def clocked() -> AsyncIterator[World]:
+    """A world whose sessions silence alone cuts."""
+    async with world(by_clock()) as w:
+        yield w
 
 
 @pytest.fixture
@@ -34,26 +41,26 @@ def talk(w: World, ask: Callable[[Prompt], Awaitable[str]] | None = None) -> Con
     )
 
 
-async def test_people_are_told_what_a_model_is_shown_of_a_session(w: World) -> None:
-    room = w.room()
+async def test_people_are_told_what_a_model_is_shown_of_a_session(clocked: World) -> None:
+    room = clocked.room()
     await room.say(ANA, "my tea is Lapsang")
-    w.clock.advance(400)
+    clocked.clock.advance(400)
     await room.say(BEN, "and my cake is plum", origin="discord:id-general:cake")
-    line = await w.store.find("discord:id-general:cake")
+    line = await clocked.store.find("discord:id-general:cake")
     assert line is not None
-    await w.bot.remembering.remember(line.id, ANA.sender)
-    told = (await talk(w).context(room.channel)).told(lambda text: text.replace("plum", "****"))
+    await clocked.bot.remembering.remember(line.id, ANA.sender)
+    told = (await talk(clocked).context(room.channel)).told(lambda text: text.replace("plum", "****"))
     assert "I see 2 messages" in told
     assert "With Ben." in told
     assert "after 5 minutes of silence (by the bot's configuration)" in told
     assert "From before:" in told
     assert "Lapsang" in told
     assert "In mind: Ben: and my cake is ****" in told
-    w.clock.advance(400)
-    await talk(w).policy(w.room("other").channel, 60, ANA.sender)
-    assert "The next line begins a new session." in (await talk(w).context(room.channel)).told()
-    await talk(w).policy(room.channel, "off", ANA.sender)
-    told = (await talk(w).context(room.channel)).told()
+    clocked.clock.advance(400)
+    await talk(clocked).policy(clocked.room("other").channel, 60, ANA.sender)
+    assert "The next line begins a new session." in (await talk(clocked).context(room.channel)).told()
+    await talk(clocked).policy(room.channel, "off", ANA.sender)
+    told = (await talk(clocked).context(room.channel)).told()
     assert "I see 2 messages" in told
     assert "No silence ends a session (set for this place)." in told
 
@@ -77,17 +84,17 @@ async def test_a_model_sums_up_what_people_said_and_nobody_poses_as_another(w: W
     assert (await w.store.session(session.id) or session).context.summary.startswith("Ana likes tea.")
 
 
-async def test_a_summary_is_true_no_more_once_somebody_speaks(w: World) -> None:
-    room = w.room()
+async def test_a_summary_is_true_no_more_once_somebody_speaks(clocked: World) -> None:
+    room = clocked.room()
     await room.say(ANA, "my tea is Lapsang")
     session = await room.session()
-    assert "Lapsang" in await talk(w).summary(session.id)
-    w.clock.advance(10)
+    assert "Lapsang" in await talk(clocked).summary(session.id)
+    clocked.clock.advance(10)
     await room.say(BEN, "my cake is plum")
     assert not (await room.session()).context.summary
-    w.clock.advance(400)
+    clocked.clock.advance(400)
     await room.say(ANA, "hello again")
-    assert "plum" in (await w.store.session(session.id) or session).context.summary
+    assert "plum" in (await clocked.store.session(session.id) or session).context.summary
 
 
 async def test_without_a_model_that_answers_the_last_lines_are_the_summary(w: World) -> None:

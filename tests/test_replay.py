@@ -15,7 +15,7 @@ from pathlib import Path
 from bots.incoming import Incoming
 from storage.model import Channel, Sender
 
-from .world import World, world
+from .world import World, by_clock, world
 
 LINES = 2400
 GAP = 300.0
@@ -75,7 +75,7 @@ async def replay(w: World, lines: list[Said]) -> None:
 
 async def test_every_line_is_kept_once_in_order_and_in_the_right_session(tmp_path: Path) -> None:
     told = chat(seed=2026)
-    async with world(root=tmp_path) as w:
+    async with world(by_clock(), root=tmp_path) as w:
         await asyncio.gather(*(replay(w, lines) for lines in told.values()))
         for channel, lines in told.items():
             expected: dict[int, list[str]] = defaultdict(list)
@@ -89,3 +89,17 @@ async def test_every_line_is_kept_once_in_order_and_in_the_right_session(tmp_pat
             assert sorted(kept.values()) == sorted(expected.values())
         answered = sum(line.incoming.answer for lines in told.values() for line in lines)
         assert (await w.store.counts()).messages == LINES + answered
+
+
+async def test_where_several_sessions_are_open_at_once_every_line_is_kept_once_and_in_order(tmp_path: Path) -> None:
+    told = chat(seed=2027)
+    async with world(root=tmp_path) as w:
+        await asyncio.gather(*(replay(w, lines) for lines in told.values()))
+        for channel, lines in told.items():
+            kept: list[str | None] = []
+            for session in await w.store.sessions(f"discord:{channel}", limit=10_000):
+                messages = await w.store.messages(session.id, limit=100_000)
+                heard = [m for m in messages if m.role == "user"]
+                assert [m.at for m in heard] == sorted(m.at for m in heard)
+                kept += [m.origin for m in heard]
+            assert sorted(map(str, kept)) == sorted(line.incoming.origin for line in lines)

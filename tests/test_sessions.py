@@ -20,11 +20,11 @@ from storage.model import Channel, ChannelKind, Message, Session, Text
 from tests.postgres import fresh_name, postgres_url
 
 from .test_trouble import pages
-from .world import ANA, BEN, CAI, TESTER, Clock, World, persona, settings, world
+from .world import ANA, BEN, CAI, TESTER, Clock, World, by_clock, persona, settings, world
 
 
 async def test_lines_within_the_gap_share_a_session_and_a_longer_silence_opens_one_that_follows_it() -> None:
-    async with world() as w:
+    async with world(by_clock()) as w:
         room = w.room()
         await room.say(ANA, "hello there")
         w.clock.advance(299)
@@ -41,7 +41,7 @@ async def test_lines_within_the_gap_share_a_session_and_a_longer_silence_opens_o
 
 
 async def test_only_people_move_the_clock() -> None:
-    async with world() as w:
+    async with world(by_clock()) as w:
         room = w.room()
         await room.say(ANA, "hello")
         for _ in range(4):
@@ -105,7 +105,7 @@ async def test_gaps_differ_by_the_kind_of_place_and_may_be_off() -> None:
 
 
 async def test_the_timeout_closes_with_a_summary_and_the_duration_in_the_name() -> None:
-    async with world() as w:
+    async with world(by_clock()) as w:
         room = w.room()
         await room.say(ANA, "my name is Ana and I like chess")
         w.clock.advance(120)
@@ -139,11 +139,11 @@ async def test_a_new_session_is_free_of_the_last_ones_persona() -> None:
         heard = await room.say(ANA, "good morning")
         assert heard.answer is not None
         assert heard.answer.persona == "sage"
-        assert "default" in await w.bot.why(room.channel)
+        assert "default" in await w.bot.explaining.told(room.channel, w.bot.settings)
 
 
 async def test_an_answer_that_ends_late_changes_nothing_about_its_session_but_its_own_line() -> None:
-    async with world() as w:
+    async with world(by_clock()) as w:
         room = w.room()
         line = room.line(ANA, "tell me")
         pieces = w.bot.receive(line)
@@ -225,7 +225,7 @@ async def test_a_deleted_line_is_shown_to_the_model_no_more_once_it_is_removed(t
 
 
 async def test_a_reply_does_not_bring_a_deleted_session_back() -> None:
-    async with world() as w:
+    async with world(by_clock()) as w:
         room = w.room()
         await room.say(ANA, "what is 2 + 2?", origin="discord:id-general:first")
         gone = await room.session()
@@ -276,8 +276,10 @@ async def test_a_change_is_not_lost_to_an_answer_under_way_where_several_process
     sessions = Sessions(store, settings(), chance=itertools.count().__next__)
     channel, at = Channel(front="discord", id="1", kind="channel", name="general"), Clock().now()
     try:
-        asked, _ = await sessions.place(channel, ANA.sender, at, None)
-        await store.append(asked, _line(asked, "asked"))
+        line = Message(id="asked", session_id="", role="user", sender=ANA.sender, parts=(Text(text="asked"),), at=at)
+        placed = await sessions.place(channel, line, None)
+        asked = placed.session
+        await store.append(asked, placed.line)
         await sessions.change(asked.id, lambda now: now.model_copy(update={"title": "A title"}))
         await store.append(sessions.latest(asked), _line(asked, "answered"))
         kept = await store.session(asked.id)

@@ -143,6 +143,7 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "backup_alarm": "",
         "left_behind": "",
         "storage": "",
+        "memory": "",
         "transfer_trouble": "",
         "models": ("offline",),
     }

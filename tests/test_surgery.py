@@ -17,7 +17,14 @@ from storage.amendments import Amendment, Noted, Pinned, Reacted
 from storage.backend import OLDEST
 from storage.model import Annotation, Channel, Message, Reaction, Sender, Session, SessionContext, Text
 
-from .world import ANA, BEN, World, world
+from .world import ANA, BEN, World, by_clock, world
+
+
+@pytest.fixture
+async def clocked() -> AsyncIterator[World]:
+    """A world whose sessions silence alone cuts."""
+    async with world(by_clock()) as w:
+        yield w
 
 
 @pytest.fixture
@@ -198,36 +205,36 @@ async def test_a_branch_and_what_it_was_made_of_share_each_line_once(w: World) -
     assert len({said(each) for each in kept}) == len(kept)
 
 
-async def test_a_reply_to_a_line_goes_on_where_its_lines_are_now_however_often_they_moved(w: World) -> None:
-    room = w.room()
+async def test_a_reply_to_a_line_goes_on_where_its_lines_are_now_however_often_they_moved(clocked: World) -> None:
+    room = clocked.room()
     for text in ("one", "two", "three"):
         await room.say(ANA, text, origin=f"{room.channel.key}:{text}")
-        w.clock.advance(1000)
+        clocked.clock.advance(1000)
     third, second, first = await room.sessions()
-    half = await talk(w).merge_two(first.id, second.id)
+    half = await talk(clocked).merge_two(first.id, second.id)
     assert (await room.session()).id == third.id, "neither was the current one"
-    whole = await talk(w).merge(room.channel, half.session.id)
+    whole = await talk(clocked).merge(room.channel, half.session.id)
     await room.say(BEN, "go on", reply_to=f"{room.channel.key}:one")
     assert (await room.session()).id == whole.session.id
-    assert [text for text in await words(w, whole.session) if text in ("one", "two", "three")] == [
+    assert [text for text in await words(clocked, whole.session) if text in ("one", "two", "three")] == [
         "one",
         "two",
         "three",
     ]
 
 
-async def test_nothing_is_merged_while_an_answer_is_on_its_way(w: World) -> None:
-    room = w.room()
+async def test_nothing_is_merged_while_an_answer_is_on_its_way(clocked: World) -> None:
+    room = clocked.room()
     await room.say(ANA, "one")
     old = await room.session()
-    w.clock.advance(1000)
-    pieces = w.bot.receive(room.line(ANA, "tell me"))
+    clocked.clock.advance(1000)
+    pieces = clocked.bot.receive(room.line(ANA, "tell me"))
     await anext(pieces)
     with pytest.raises(TroupeError, match="still answering"):
-        await talk(w).merge(room.channel, old.id, busy=w.bot.at_work)
+        await talk(clocked).merge(room.channel, old.id, busy=clocked.bot.at_work)
     async for _ in pieces:
         pass
-    assert (await talk(w).merge(room.channel, old.id, busy=w.bot.at_work)).lines == 4
+    assert (await talk(clocked).merge(room.channel, old.id, busy=clocked.bot.at_work)).lines == 4
 
 
 async def test_what_becomes_of_a_line_reaches_what_its_sessions_became(w: World) -> None:

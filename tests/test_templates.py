@@ -71,8 +71,8 @@ async def test_a_session_begins_as_its_template_says(w: World) -> None:
 
 async def test_a_template_saved_from_a_session_holds_what_the_session_is(w: World) -> None:
     room = w.room()
-    await room.say(ANA, "my tea is Lapsang")
-    await room.say(BEN, "my cake is plum")
+    await room.say(ANA, "my tea is Lapsang", origin="discord:id-general:tea")
+    await room.say(BEN, "my cake is plum", reply_to="discord:id-general:tea")
     session = await room.session()
     named = session.model_copy(update={"title": "Tea", "tags": ("t",), "context": SessionContext(goals=("drink",))})
     saved = await kept(w).save(w.bot.settings, named, "Tea time", ANA.sender, lines=4)
@@ -115,8 +115,8 @@ async def test_a_template_is_replaced_and_removed_by_whoever_made_it(w: World) -
 
 async def test_whoever_is_forgotten_is_in_no_template_any_more(w: World) -> None:
     room = w.room()
-    await room.say(ANA, "my tea is Lapsang")
-    await room.say(BEN, "my cake is plum")
+    await room.say(ANA, "my tea is Lapsang", origin="discord:id-general:tea")
+    await room.say(BEN, "my cake is plum", reply_to="discord:id-general:tea")
     session = await room.session()
     await kept(w).save(w.bot.settings, session, "by Ana", ANA.sender)
     await kept(w).save(w.bot.settings, session, "of both", BY, lines=4)
@@ -131,7 +131,7 @@ async def test_whoever_is_forgotten_is_in_no_template_any_more(w: World) -> None
 async def test_what_becomes_of_a_line_is_true_in_templates_and_in_what_began_with_them(w: World) -> None:
     room, ana, ben = w.room(), "discord:id-general:ana", "discord:id-general:ben"
     await room.say(ANA, "my code is PLUGH", origin=ana)
-    await room.say(BEN, "my cake is plum", origin=ben, answer=False)
+    await room.say(BEN, "my cake is plum", origin=ben, reply_to=ana, answer=False)
     session = await room.session()
     template = await kept(w).save(w.bot.settings, session, "Both", BY, lines=3)
     assert "PLUGH" not in template.model_dump_json()

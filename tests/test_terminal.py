@@ -88,7 +88,7 @@ async def test_commands_of_a_session(tmp_path: Path) -> None:
     async with world(config, root=tmp_path) as w, at_the_door(w) as ana:
         assert "Nobody has answered" in (await ana.ask(do="why"))[0]["text"]
         await ana.ask(say="python code, please")
-        assert (await ana.ask(do="why"))[0]["text"].startswith("ada, because its words fit")
+        assert (await ana.ask(do="why"))[0]["text"].startswith("Ada, because its words fit")
         lines = [answer["text"] for answer in await ana.ask(do="history") if answer["is"] == "line"]
         assert lines[0] == "python code, please"
         assert len(lines) == 2

@@ -17,7 +17,7 @@ from bots.providers.patience import Patient
 from bots.settings import BotSettings, Retries
 
 from .wire.provider_server import ProviderServer
-from .world import ANA, BEN, CAI, Clock, Heard, Room, World, persona, settings, world
+from .world import ANA, BEN, CAI, Clock, Heard, Room, World, by_clock, persona, settings, world
 
 ONCE = Retries(attempts=1)
 
@@ -251,8 +251,10 @@ async def test_a_second_persona_shows_its_name_and_the_choice_is_kept() -> None:
         assert heard.answer is not None
         assert heard.answer.persona == "ada"
         assert heard.answer.text == heard.shown == "**Ada**\nUse a dict."
-        assert heard.opened.decision.rule == "keywords"
-        assert await w.bot.why(room.channel) == str(heard.opened.decision)
+        assert heard.opened.decision.rule == "classifier"
+        told = await w.bot.explaining.told(room.channel, w.bot.settings)
+        assert told.startswith("Ada, because its words fit the message best (likelihood ")
+        assert heard.answer.metadata["why"] == str(heard.opened.decision)
         assert "Ada" in server.asks[0].system
         server.answer("Yes.")
         again = await room.say(ANA, "sure?")
@@ -261,7 +263,7 @@ async def test_a_second_persona_shows_its_name_and_the_choice_is_kept() -> None:
 
 
 async def test_a_new_session_starts_with_a_note_on_the_one_before() -> None:
-    async with asked() as (w, server):
+    async with asked(by_clock()) as (w, server):
         server.answer("Try the Sicilian.")
         room = w.room()
         await room.say(ANA, "which chess opening?")

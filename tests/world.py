@@ -14,12 +14,14 @@ from typing import Any
 import storage
 from bots.bot import Bot
 from bots.incoming import Incoming
+from bots.long_memory import Means
 from bots.pieces import Delta, Done, Opened, Piece, Reset
 from bots.providers import Provider
 from bots.providers.offline import Offline
 from bots.settings import BotSettings
 from storage.backend import Store
 from storage.blobs import Blobs
+from storage.memory_index import MemoryIndex
 from storage.model import Attachment, Channel, ChannelKind, Message, Receipt, Sender, Session
 from storage.place import Folder
 
@@ -160,6 +162,11 @@ def settings(root: Path = Path("unused"), **more: Any) -> BotSettings:
     return BotSettings.model_validate(fields)
 
 
+def by_clock(**more: Any) -> BotSettings:
+    """The settings of a bot whose sessions silence alone cuts."""
+    return settings(sessions={"mode": "gap"}, **more)
+
+
 @asynccontextmanager
 async def world(
     config: BotSettings | None = None,
@@ -167,9 +174,10 @@ async def world(
     root: Path | None = None,
     provider: Provider | None = None,
     blobs: Blobs | None = None,
+    index: MemoryIndex | None = None,
 ) -> AsyncIterator[World]:
     """A bot with its own store (in memory unless a root is given), answered by the offline provider unless another
-    is given. Its files go into `blobs`, or are nowhere afterwards."""
+    is given. Its files go into `blobs`, or are nowhere afterwards. With an `index` it recalls."""
     config = config or settings(root or Path("unused"))
     clock = Clock()
     store = await storage.connect(config.name, root or Path("unused"), enabled=root is not None)
@@ -186,11 +194,13 @@ async def world(
             ticks=clock.ticks,
             chance=lambda: next(_NUMBERS),
             blobs=blobs or Blobs(Folder(Path(folder)), Path(folder)),
+            means=Means(index),
         )
         try:
             await bot.start()
             yield World(bot, store, clock)
         finally:
             await bot.close()
+            await bot.memory.end()
             await asked.close()
             await store.close()

@@ -10,7 +10,7 @@ from discord import app_commands
 from storage.model import Session
 
 from ..errors import TroupeError
-from ..sessions import MERGED
+from ..session_marks import MERGED
 from .interactions import inert, where
 from .reading import past, reads, reads_past
 from .translate import who
@@ -37,7 +37,7 @@ async def others(interaction: discord.Interaction[Front], typed: str) -> Choices
     if not reads_past(interaction):
         return []
     bot, channel = interaction.client.bot, where(interaction)
-    current = await bot.sessions.current(channel)
+    current = await bot.sessions.current(channel, str(interaction.user.id))
     here = current.id if current else ""
     page = await bot.conversations.listing(channel.key, text=typed, archived=True)
     fit = [each for each in page.items if each.deleted_at is None and here not in (each.id, each.metadata.get(MERGED))]
@@ -59,7 +59,7 @@ async def chosen(interaction: discord.Interaction[Front], which: str | None, *, 
     bot, channel = interaction.client.bot, past(interaction)
     keys = {channel.key}
     if which is None:
-        current = await bot.sessions.current(channel)
+        current = await bot.sessions.current(channel, str(interaction.user.id))
         if current is None:
             raise TroupeError("Nothing has been said to me here yet.")
         return await bot.conversations.show(current.id, keys)

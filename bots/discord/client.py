@@ -199,7 +199,8 @@ class Front(discord.Client):
 
     def _name(self, channels: Iterable[discord.abc.GuildChannel]) -> None:
         for channel in channels:
-            self.bot.places.named(str(channel.id), channel.name)
+            category = channel.category_id
+            self.bot.places.named(str(channel.id), channel.name, str(category) if category else None)
 
     async def on_resumed(self) -> None:
         log.info("discord.resumed")

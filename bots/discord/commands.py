@@ -10,6 +10,7 @@ from discord import app_commands
 
 from . import (
     commands_admin,
+    commands_memory,
     commands_menus,
     commands_privacy,
     commands_search,
@@ -27,7 +28,7 @@ _GROUPS = {
     "Talk": ("chat", "persona", "stop", "why"),
     "Sessions": ("new", "session", "branch", "merge", "clear", "context", "summary"),
     "Finding": ("search", "export"),
-    "You": ("usage", "privacy", "help"),
+    "You": ("memory", "usage", "privacy", "help"),
     "Server": ("admin",),
 }
 """The help's headings; a command that stands under none of them comes last."""
@@ -48,7 +49,7 @@ def build(front: Front) -> Tree:
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
     )
     commands_talk.add(tree)
-    for those in (commands_sessions, commands_surgery, commands_search, commands_menus):
+    for those in (commands_sessions, commands_surgery, commands_search, commands_menus, commands_memory):
         those.add(tree)
     tree.add_command(help_)
     for others in (commands_usage, commands_privacy, commands_admin):

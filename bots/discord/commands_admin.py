@@ -83,8 +83,12 @@ async def status(asked: Asked) -> None:
 
 @config.command(name="show", description="What is set here, and where it comes from")
 async def show(asked: Asked) -> None:
-    guild = allowed(asked)
-    await answer(asked, settings_page(await asked.client.bot.guilds.shown(str(guild.id))))
+    guild, bot, here = allowed(asked), asked.client.bot, where(asked)
+    told = settings_page(await bot.guilds.shown(str(guild.id)))
+    if chosen := bot.conversations.personas.of(here):
+        origin = await bot.conversations.personas.told(here)
+        told += f"\n`persona` in this channel: {inert(chosen)} ({inert(origin)}); `/persona default` takes it back"
+    await answer(asked, told)
 
 
 async def _values(asked: Asked, typed: str) -> list[app_commands.Choice[str]]:

@@ -171,7 +171,7 @@ async def archive(interaction: discord.Interaction[Front], which: str | None = N
 async def keep(interaction: discord.Interaction[Front]) -> None:
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
-        await bot.conversations.keep(channel)
+        await bot.conversations.keep(channel, str(interaction.user.id))
     await answer(interaction, "The next line here continues this session, whenever it comes.")
 
 
@@ -193,7 +193,10 @@ async def policy(interaction: discord.Interaction[Front], gap: str) -> None:
         told = "no silence begins a new session here"
     else:
         told = f"a silence of {span(seconds)} begins a new session here"
-    await answer(interaction, f"From now on {told}.")
+    bot, channel = interaction.client.bot, where(interaction)
+    paced = seconds != "off" and bot.sessions.structural(channel)
+    about = "\n-# More where talk is slow, less where it is fast; replies and names go before it." if paced else ""
+    await answer(interaction, f"From now on {told}.{about}")
     await announce(interaction, f"-# {asker(interaction)} has set that {told}.")
 
 

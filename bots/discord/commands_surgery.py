@@ -40,7 +40,7 @@ async def merge(interaction: discord.Interaction[Front], which: str) -> None:
     may_decide(interaction, found, "a merge archives it")
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
-        merged = await bot.conversations.merge(channel, found.id, busy=bot.at_work)
+        merged = await bot.conversations.merge(channel, found.id, str(interaction.user.id), busy=bot.at_work)
     title = inert(found.title)
     told = f"{merged.came} lines of {title} and what was said here are one session now, in the order of time. The two"
     told += " it was made of are archived, as they were: `/session resume` takes either up again."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal
 
 import discord
 from discord import app_commands
@@ -10,6 +11,8 @@ from discord import app_commands
 from storage.model import Attachment, Channel, Message
 
 from ..errors import TroupeError
+from ..explaining import because
+from ..explaining_sessions import SessionsExplained
 from ..incoming import Incoming
 from ..router import Decision
 from ..settings import PersonaSettings
@@ -19,7 +22,6 @@ from .reading import moderates, past, reads_past
 from .translate import origin, roles, who
 
 if TYPE_CHECKING:
-    from ..bot import Bot
     from .client import Front
 
 DEFAULT = "default"
@@ -133,7 +135,7 @@ async def new(interaction: discord.Interaction[Front], template: str = "") -> No
             opening = [each for each in await bot.store.messages(begun.id) if each.role == "assistant"]
         about = f"\n-# It begins with the template {inert(meant.name)}."
     else:
-        await bot.begin(channel)
+        await bot.begin(channel, str(interaction.user.id))
     told = "-# A new session begins; what was said before is kept, and `/session resume` brings it back."
     sent = await answer(interaction, told + about, silent=True)
     await bot.said(channel, told, origin=origin(int(channel.id), sent.id))
@@ -143,7 +145,7 @@ async def new(interaction: discord.Interaction[Front], template: str = "") -> No
 
 
 @app_commands.command(description="See who speaks here and why, or choose who does")
-@app_commands.describe(name="Who should speak in this session; 'default' leaves it to whoever fits")
+@app_commands.describe(name="Who should speak here from now on; 'default' leaves it to whoever fits")
 @app_commands.autocomplete(name=_personas_or_default)
 async def persona(interaction: discord.Interaction[Front], name: str | None = None) -> None:
     bot, channel = interaction.client.bot, where(interaction)
@@ -152,19 +154,20 @@ async def persona(interaction: discord.Interaction[Front], name: str | None = No
         return
     chosen = None if name == DEFAULT else _named(interaction, name)
     if chosen is not None:
-        decision = _decided(interaction, channel, chosen.name)
+        decision = _decided(interaction, channel, chosen=chosen.name)
         if decision.persona != chosen.name:
             other = bot.settings.persona(decision.persona)
             always = f"{other.display if other else decision.persona} always speaks here: {decision.detail}."
             raise TroupeError(f"{always} Call {chosen.display} by name for a single answer.")
     async with bot.doors.of(channel.key):
-        await bot.conversations.speak_as(channel, chosen.name if chosen else None)
+        await bot.conversations.speak_as(channel, chosen.name if chosen else None, who(interaction.user))
     asker = inert(who(interaction.user).name)
     if chosen is None:
         await answer(interaction, "From now on whoever fits speaks here.")
         await announce(interaction, f"-# {asker} has left it open who speaks here.")
     else:
-        await answer(interaction, f"From now on {chosen.display} speaks here. `/persona default` takes that back.")
+        told = f"From now on {chosen.display} speaks here, in new sessions too. `/persona default` takes that back."
+        await answer(interaction, told)
         await announce(interaction, f"-# {asker} has asked {inert(chosen.display)} to speak here.")
 
 
@@ -180,7 +183,7 @@ async def _cleared(interaction: discord.Interaction[Any]) -> str:
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
         await _may_clear(interaction)  # others may have spoken meanwhile
-        await bot.conversations.clear(channel)
+        await bot.conversations.clear(channel, str(interaction.user.id))
     asker = inert(who(interaction.user).name)
     await announce(interaction, f"-# {asker} has cleared what was said here; `/session resume` brings it back.")
     return "I no longer see what was said here. `/session resume` brings it back, until it is removed for good."
@@ -188,7 +191,7 @@ async def _cleared(interaction: discord.Interaction[Any]) -> str:
 
 async def _may_clear(interaction: discord.Interaction[Any]) -> None:
     """Raises `TroupeError` where others took part in the session, and the asker does not moderate the place."""
-    session = await interaction.client.bot.sessions.current(where(interaction))
+    session = await interaction.client.bot.sessions.current(where(interaction), str(interaction.user.id))
     people = session.participants if session else ()
     if any(each.type == "user" and each.id != str(interaction.user.id) for each in people) and not moderates(
         interaction
@@ -199,14 +202,14 @@ async def _may_clear(interaction: discord.Interaction[Any]) -> None:
 
 @app_commands.command(description="See what I have in view here when I answer")
 async def context(interaction: discord.Interaction[Front]) -> None:
-    outlook = await interaction.client.bot.conversations.context(past(interaction))
+    outlook = await interaction.client.bot.conversations.context(past(interaction), str(interaction.user.id))
     await answer(interaction, outlook.told(inert))
 
 
 @app_commands.command(description="Read in a few lines what this session is about")
 async def summary(interaction: discord.Interaction[Front]) -> None:
     bot, channel = interaction.client.bot, past(interaction)
-    session = await bot.sessions.current(channel)
+    session = await bot.sessions.current(channel, str(interaction.user.id))
     if session is None:
         raise TroupeError("Nothing has been said to me here yet.")
     told = await bot.conversations.summary(session.id)
@@ -214,10 +217,19 @@ async def summary(interaction: discord.Interaction[Front]) -> None:
 
 
 @app_commands.command(description="Learn why the last answer here came from whom it did")
-async def why(interaction: discord.Interaction[Front]) -> None:
-    bot = interaction.client.bot
-    told = await bot.why(where(interaction))
-    await answer(interaction, _displayed(bot, told) or "I have not answered anything in this session yet.")
+@app_commands.describe(about="The answer and who gave it, the session your last line is in, or what was recalled")
+async def why(
+    interaction: discord.Interaction[Front], about: Literal["answer", "session", "memory"] = "answer"
+) -> None:
+    bot, channel, asker = interaction.client.bot, where(interaction), str(interaction.user.id)
+    if about == "session":
+        explained = SessionsExplained(bot.store, bot.conversations, bot.sessions)
+        told = await explained.of_last_line(channel, asker, inert)
+    elif about == "memory":
+        told = await bot.explaining.recalled(channel, asker, inert=inert)
+    else:
+        told = await bot.explaining.told(channel, bot.settings, asker, inert=inert)
+    await answer(interaction, told or "I have not answered anything in this session yet.")
 
 
 @app_commands.command(description="Stop what I am saying to you here; moderators stop all of it")
@@ -249,23 +261,40 @@ def _named(interaction: discord.Interaction[Front], name: str) -> PersonaSetting
 async def _speakers(interaction: discord.Interaction[Front], channel: Channel) -> str:
     """Who would answer a plain line there, why, and who else could."""
     bot = interaction.client.bot
-    session = await bot.sessions.current(channel)
-    spoken = session.persona if session else None
-    lines = [f"Speaking here: {_displayed(bot, str(_decided(interaction, channel, spoken)))}.", ""]
+    session = await bot.sessions.current(channel, str(interaction.user.id))
+    chosen = bot.conversations.personas
+    decision = _decided(
+        interaction,
+        channel,
+        chosen=chosen.of(channel),
+        spoken=session.persona if session else None,
+        asked_with=roles(interaction.user),
+    )
+    about = f" It was {inert(await chosen.told(channel))}." if decision.rule == "place" else ""
+    lines = [f"Speaking here: {because(str(decision), bot.settings, inert)}.{about}", ""]
     lines += [f"**{inert(each.display)}** {inert(each.description)}" for each in _callable(interaction)]
     return "\n".join(lines)
 
 
-def _displayed(bot: Bot, told: str) -> str:
-    """A decision as it is kept, with the persona called as people know it."""
-    name, because, rest = told.partition(", because ")
-    persona = bot.settings.persona(name)
-    return f"{inert(persona.display)}{because}{rest}" if persona else told
-
-
-def _decided(interaction: discord.Interaction[Front], channel: Channel, spoken: str | None) -> Decision:
-    """Who would answer a line without a telling word, where a persona speaks in the session already."""
+def _decided(
+    interaction: discord.Interaction[Front],
+    channel: Channel,
+    *,
+    chosen: str | None,
+    spoken: str | None = None,
+    asked_with: Collection[str] = (),
+) -> Decision:
+    """Who would answer a line without a telling word of somebody with these roles, where a persona was chosen to speak,
+    and one speaks in the session already."""
     bot = interaction.client.bot
     among = bot.admission.access.grant(channel, who(interaction.user), roles(interaction.user)).personas
-    default = bot.guilds.of(channel.guild_id).persona
-    return bot.router.decide("", channel, session_persona=spoken, replied_persona=None, default=default, among=among)
+    return bot.router.decide(
+        "",
+        channel,
+        session_persona=spoken,
+        replied_persona=None,
+        roles=asked_with,
+        chosen=chosen,
+        default=bot.guilds.of(channel.guild_id).persona,
+        among=among,
+    )

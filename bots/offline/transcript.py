@@ -223,9 +223,10 @@ def _worth_telling(before: str) -> str:
 
 
 def _asker(last: str, question: str) -> str | None:
-    """The name in front of the question in the last line, which may have notes before and after it."""
+    """The name in front of the question in the last line, which may have notes before and after it; what is indented
+    there was said at other times."""
     first = question.strip().split("\n", 1)[0].strip()
-    found = re.search(rf"^(.{{1,100}}?): {re.escape(first)}", last, re.MULTILINE) if first else None
+    found = re.search(rf"^(\S.{{0,99}}?): {re.escape(first)}", last, re.MULTILINE) if first else None
     return found[1] if found else None
 
 

@@ -1,0 +1,218 @@
+"""The verbs about memory for whoever runs a bot: what is asked as JSON, done by `Memories`, told as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from storage.backend import Store
+from storage.durable import in_thread
+from storage.forgetting import pages
+from storage.model import Channel, Sender
+from storage.records import Memory
+
+from .audiences import BOT
+from .errors import ProviderError, TroupeError
+from .index_files import discard, take_out
+from .indexing import Indexing
+from .memories import Memories, Scope
+from .providers import Provider
+from .seeking import one_place
+from .settings import BotSettings
+
+Told = dict[str, JsonValue]
+_OPERATOR = Sender(type="system", id="operator", name="whoever runs the bot")
+_PIECE = 200_000
+"""Characters of an answer that go through a bot's door at once."""
+_ANYWHERE = Channel(front="terminal", id="operator", kind="terminal", name="operator")
+
+
+class Given(BaseModel):
+    """What a verb is given; each verb looks at what it needs."""
+
+    model_config = ConfigDict(extra="forbid")
+    memory: str = ""
+    """The id of the memory meant."""
+    text: str = ""
+    """`list`: a part of it. `remember`, `correct`: what is true."""
+    person: str = ""
+    """`list`: whom it is about, by the user's id. `pause`, `resume`: whose."""
+    channel: str = ""
+    """`remember`: the place in which it may be told; left out, everywhere."""
+    guild: bool = False
+    """`remember`: everywhere in the channel's guild."""
+    history: bool = False
+    """`list`: what was replaced as well."""
+    limit: int = Field(default=25, ge=1, le=1_000)
+
+
+class MemoryOrders:
+    """Does what is ordered by whoever may see everything. `indexing` is None where the bot rests or has no index."""
+
+    def __init__(
+        self, store: Store, memories: Memories, indexing: Indexing | None, anew: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`anew` makes the index anew."""
+        self._store, self._memories, self._indexing, self._anew = store, memories, indexing, anew
+        self._verbs: dict[str, Callable[[Given], Awaitable[Told]]] = {
+            "list": self._list,
+            "remember": self._remember,
+            "forget": self._forget,
+            "correct": self._correct,
+            "undo": self._undo,
+            "pause": lambda given: self._pause(given, True),
+            "resume": lambda given: self._pause(given, False),
+            "report": self._report,
+            "rebuild": self._rebuild,
+        }
+
+    async def do(self, verb: str, given: Mapping[str, Any]) -> Told:
+        """Does one thing. Raises `TroupeError` with a sentence, and `StorageError`."""
+        act = self._verbs.get(verb)
+        if act is None:
+            raise TroupeError(f"There is no order '{verb[:40]}' about memory; there are: {', '.join(self._verbs)}.")
+        try:
+            asked = Given.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise TroupeError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        return await act(asked)
+
+    async def order(self, asked: Mapping[str, str], say: Callable[[str], Awaitable[None]]) -> None:
+        """An order at the bot's own door: `verb`, and `given` as JSON. Tells the JSON of the answer in pieces, each a
+        JSON string."""
+        try:
+            given = json.loads(asked.get("given", "{}"))
+        except (ValueError, RecursionError):
+            given = None
+        if not isinstance(given, dict):
+            raise TroupeError("What an order about memory is given is a JSON object.")
+        told = json.dumps(await self.do(asked.get("verb", ""), given))
+        for start in range(0, len(told), _PIECE):
+            await say(json.dumps(told[start : start + _PIECE]))
+
+    async def _list(self, given: Given) -> Told:
+        subject = f"user:{given.person}" if given.person else None
+        wanted, found, more = given.text.strip().casefold(), list[JsonValue](), False
+        async for page in pages(lambda cursor: self._store.records(Memory, about=subject, cursor=cursor)):
+            for each in page:
+                if wanted in each.text.casefold() and (given.history or each.superseded_by is None):
+                    more = len(found) == given.limit
+                    if not more:
+                        found.append(shown(each))
+            if more:
+                break
+        return {"memories": found, "more": more}
+
+    async def _remember(self, given: Given) -> Told:
+        scope: Scope = "bot"
+        place = _ANYWHERE
+        if given.channel:
+            place, scope = await one_place(self._store, given.channel), "guild" if given.guild else "here"
+        return shown(await self._memories.remember(given.text, _OPERATOR, place, scope, may_manage=True))
+
+    async def _forget(self, given: Given) -> Told:
+        by, place = await self._whose(given.memory)
+        return shown(await self._memories.forget(given.memory, by, place, may_manage=True))
+
+    async def _correct(self, given: Given) -> Told:
+        by, place = await self._whose(given.memory)
+        return shown(await self._memories.correct(given.memory, given.text, by, place, may_manage=True))
+
+    async def _undo(self, given: Given) -> Told:
+        by, place = await self._whose(given.memory)
+        holding = await self._memories.undo(given.memory, by, place, may_manage=True)
+        return {"memories": [shown(each) for each in holding]}
+
+    async def _pause(self, given: Given, on: bool) -> Told:
+        if not given.person.strip():
+            raise TroupeError("Say whose: the id of the user.")
+        act = self._memories.pause if on else self._memories.resume
+        await act(given.person.strip(), _OPERATOR)
+        return {"person": given.person.strip(), "paused": on}
+
+    async def _report(self, _given: Given) -> Told:
+        report = await self._memories.report()
+        told: Told = {
+            "memories": report.memories,
+            "history": report.history,
+            "recalled": report.recalled,
+            "share": round(report.share, 4),
+            "types": {**report.types},
+            "audiences": report.audiences,
+            "calls": report.calls,
+        }
+        if self._indexing is not None:
+            progress = await self._indexing.progress()
+            told["index"] = {
+                "entries": progress.entries,
+                "vectors_missing": progress.vectors_missing,
+                "behind": progress.behind,
+            }
+        return told
+
+    async def _rebuild(self, _given: Given) -> Told:
+        await self._anew()
+        return {"rebuilding": True}
+
+    async def _whose(self, memory_id: str) -> tuple[Sender, Channel]:
+        """On whose behalf, and where, a memory may be changed."""
+        memory = await self._store.record(Memory, memory_id)
+        if memory is None:
+            raise TroupeError(f"There is no memory '{memory_id[:60]}': `troupe memory list` shows their ids.")
+        kind, _, name = memory.subject.partition(":")
+        if kind == "user":
+            return Sender(type="user", id=name, name=name), _ANYWHERE
+        if memory.audience == BOT:
+            return _OPERATOR, _ANYWHERE
+        kind, _, name = memory.audience.partition(":")
+        if kind == "guild":
+            return _OPERATOR, _ANYWHERE.model_copy(update={"guild_id": name})
+        return _OPERATOR, await self._store.channel(memory.audience) or _ANYWHERE
+
+
+@asynccontextmanager
+async def at_rest(bot: BotSettings, store: Store, now: Callable[[], datetime]) -> AsyncIterator[MemoryOrders]:
+    """The orders of a bot that does not run, over its opened store. In the end what was forgotten is taken out of its
+    index; what is new is found by the bot at its next start. Raises `StorageError`."""
+    forgotten: list[str] = []
+
+    async def anew() -> None:
+        await in_thread(discard, bot.root)
+
+    memories = Memories(
+        store,
+        settings=lambda: bot.memory,
+        provider=_nobody,
+        now=now,
+        voices=lambda: bot.names,
+        changed=lambda kept, gone: forgotten.extend(gone),
+    )
+    yield MemoryOrders(store, memories, None, anew)
+    await take_out(bot.root, (), forgotten)
+
+
+def _nobody() -> Provider:
+    raise ProviderError("unavailable", "the bot does not run")
+
+
+def shown(memory: Memory) -> Told:
+    """A memory for programs."""
+    return {
+        "id": memory.id,
+        "at": memory.at.isoformat(),
+        "type": memory.type,
+        "audience": memory.audience,
+        "subject": memory.subject,
+        "text": memory.text,
+        "importance": memory.importance,
+        "recalled": memory.access_count,
+        "source": memory.source,
+        "superseded_by": memory.superseded_by,
+        "superseded_at": memory.superseded_at.isoformat() if memory.superseded_at else None,
+    }

@@ -7,26 +7,23 @@ The file has JSON lines, or JSON, of chats:
      "facts": [{"text": "Ann says hello.", "source": "t1", "speaker": "Ann"}],
      "questions": [{"question": "Who says hello?", "evidence": ["t1"], "at": "2024-06-01T00:00:00+00:00"}]}
 
-where `facts`, and a question's `at`, may be left out. The widespread form with `conversation` (`session_1`,
-`session_1_date_time`), `qa` and `observation` is read as well. It goes through what a bot recalls with.
+where all but `turns`, `text`, `question` and `evidence` may be left out. The widespread form with `conversation`
+(`session_1`, `session_1_date_time`), `qa` and `observation` is read as well. It goes through what a bot recalls with.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
-import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from bots.memory_settings import EmbedderSettings
 from bots.providers import Embedder
@@ -34,21 +31,12 @@ from bots.providers.embedding import embedder
 from bots.recalling import recalled
 from storage.memory_index import Entry, MemoryIndex
 
+from .recall_chats import Chat, read
+
 FIRST = 10
 _MONTH = timedelta(days=30)
-_NAMES = re.compile(r"D\d+:\d+")
 _WORDS = 30_000
 """Different words in the made-up talk for the speed; a few are frequent, as in real talk."""
-
-
-@dataclass(frozen=True)
-class Chat:
-    """A chat of two people, or more, with questions."""
-
-    id: str
-    turns: list[Entry]
-    facts: list[Entry]
-    questions: list[tuple[str, frozenset[str], datetime]]
 
 
 @dataclass
@@ -72,21 +60,31 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints what was found; 1 where the file has nothing to ask."""
+    """Prints what was found; 1 where a file has nothing to ask, or cannot be read."""
     return asyncio.run(_run(arguments))
 
 
 async def _run(arguments: argparse.Namespace) -> int:
+    if not arguments.file and not arguments.speed:
+        print("Name a file with chats and questions, or say --speed.")
+        return 1
     model = None if arguments.words else embedder(EmbedderSettings())
     if model is None and not arguments.words:
         print("There is no embedder on this machine (`make embed` installs one): by words alone.")
     for file in arguments.file:
-        chats = list(read(file))
-        if not any(chat.questions for chat in chats):
-            print(f"{file} has no questions with evidence.")
+        try:
+            chats = read(file)
+        except (OSError, ValueError) as error:
+            print(f"{file}: {error.strerror if isinstance(error, OSError) else error}.")
             return 1
-        asked = sum(len(chat.questions) for chat in chats)
-        print(f"{file}: {len(chats)} chats, {sum(len(chat.turns) for chat in chats)} turns, {asked} questions")
+        of, asked = sum(chat.asked for chat in chats), sum(len(chat.questions) for chat in chats)
+        print(f"{file}: {len(chats)} chats, {sum(len(chat.turns) for chat in chats)} turns")
+        print(f"{asked} of {of} questions have evidence, the others are left out.")
+        known = {turn.id for chat in chats for turn in chat.turns}
+        if lost := sum(len(evidence - known) for chat in chats for _, evidence, _ in chat.questions):
+            print(f"{lost} times the evidence is a turn that is not there: that counts as not found.")
+        if not asked:
+            return 1
         print(f"{'recall@10':<32}{'found':>8}{'p50 ms':>10}{'p95 ms':>10}")
         for name, facts, by in (
             ("words", False, None),
@@ -148,86 +146,6 @@ async def _embed(index: MemoryIndex, embedder: Embedder) -> None:
         vectors = await embedder.embed([text for _, text in missing])
         told = [(id, text, vector) for (id, text), vector in zip(missing, vectors, strict=True)]
         await index.put_vectors(embedder.id, told)
-
-
-def read(file: Path) -> Iterator[Chat]:
-    """The chats in a file."""
-    text = file.read_text("utf-8")
-    try:
-        samples = json.loads(text)
-    except ValueError:
-        samples = [json.loads(line) for line in text.splitlines() if line.strip()]
-    for number, sample in enumerate(samples if isinstance(samples, list) else [samples]):
-        name = str(sample.get("id") or sample.get("sample_id") or number)
-        yield from (_chat(name, _plain(sample) if "conversation" in sample else sample),)
-
-
-def _chat(name: str, sample: dict[str, Any]) -> Chat:
-    turns = [
-        Entry(
-            id=f"{name} {turn['id']}",
-            audience=name,
-            kind="turn",
-            session_id=f"{name} {turn['session']}",
-            speaker=turn["speaker"],
-            subject="",
-            at=_time(turn["at"]) + timedelta(milliseconds=place),  # in the order given
-            text=turn["text"],
-        )
-        for place, turn in enumerate(sample["turns"])
-    ]
-    when = {turn.id: turn for turn in turns}
-    facts = [
-        Entry(
-            id=f"{name} fact {place}",
-            audience=name,
-            kind="fact",
-            session_id=None,
-            speaker="",
-            subject="",
-            at=when[f"{name} {fact['source']}"].at,
-            text=fact["text"],
-            source=f"{name} {fact['source']}",
-        )
-        for place, fact in enumerate(sample.get("facts", ()))
-        if f"{name} {fact['source']}" in when
-    ]
-    end = turns[-1].at + timedelta(days=1)
-    questions = []
-    for each in sample["questions"]:
-        evidence = frozenset(f"{name} {id}" for id in each["evidence"]) & when.keys()
-        if evidence:
-            questions.append((each["question"], evidence, _time(each["at"]) if each.get("at") else end))
-    return Chat(name, turns, facts, questions)
-
-
-def _plain(sample: dict[str, Any]) -> dict[str, Any]:
-    """The widespread form as the plain one."""
-    talk, turns = sample["conversation"], []
-    numbers = sorted(int(key.split("_")[1]) for key in talk if re.fullmatch(r"session_\d+", key))
-    for number in numbers:
-        at = datetime.strptime(talk[f"session_{number}_date_time"], "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
-        for turn in talk[f"session_{number}"]:
-            seen = f" [shows {turn['blip_caption']}]" if turn.get("blip_caption") else ""
-            told = {"id": turn["dia_id"], "at": at.isoformat(), "session": str(number), "speaker": turn["speaker"]}
-            turns.append(told | {"text": f"{turn['text']}{seen}"})
-    facts = [
-        {"text": text, "source": source}
-        for said in sample.get("observation", {}).values()
-        for told in said.values()
-        for text, sources in told
-        for source in _NAMES.findall(str(sources))
-    ]
-    questions = [
-        {"question": each["question"], "evidence": _NAMES.findall(" ".join(map(str, each.get("evidence", ()))))}
-        for each in sample["qa"]
-    ]
-    return {"turns": turns, "facts": facts, "questions": questions}
-
-
-def _time(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 async def _speed(entries: int = 100_000, dimensions: int = 384, questions: int = 200) -> None:

@@ -3,32 +3,38 @@
     .venv/bin/python -m benchmarks.quality_routing DATA --cards benchmarks/cards.yaml --chat CHAT.jsonl
 
 DATA holds JSON lines `{split, text, persona or null, intent}`: examples are drawn from the split `train`, so many an
-intent, and the split `test` is tried, or `val` where there is none. The cards hold name, display, description, keywords
-and domains. CHAT holds JSON lines `{messages: [{text, system}]}`: every second line that is not the system's is tried,
-as talk that nobody should answer; the other half is there for calibrating.
+intent, and the split `test` is tried, or whatever else there is where there is none. Without `split` all lines are
+tried; without `intent` so many examples a persona are drawn. The cards hold name, display, description, keywords and
+domains: a list, a map by name, either of them under `personas`, or a folder of files such as config/personas. CHAT
+holds JSON lines `{messages: [{text, system}]}` or `{text}`: every second line that is not the system's is tried, as
+talk that nobody should answer; the other half is there for calibrating.
 
 Printed are the shares in percent: in-scope lines to the right persona, out-of-scope lines left alone, their mean, the
 area under the curve of whether anyone should answer, the talk that is grabbed, all at the threshold that is
 shipped; the mean at the best threshold there is; the seconds the classifier took to learn, and milliseconds a line,
-both of the processor and without embedding."""
+both of the processor and without embedding. What nothing was there to measure by is `nan`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import math
 import random
 import sys
 import time
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from bots.classifier import THRESHOLD, Classifier
+from bots.errors import TroupeError
 from bots.memory_settings import EmbedderSettings
 from bots.providers import Embedder
 from bots.providers.embedding import embedder
@@ -40,6 +46,7 @@ class _Line:
     text: str
     persona: str | None
     intent: str
+    split: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +63,36 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--cards", type=Path, required=True)
     parser.add_argument("--chat", type=Path)
-    parser.add_argument("--examples", default="0,5,20", help="lines an intent, for each row of the table")
+    parser.add_argument(
+        "--examples", type=_counts, default=(0, 5, 20), help="lines an intent, for each row of the table: 0,5,20"
+    )
     parser.add_argument("--embedder", choices=("none", "minilm"), action="append", help="both unless one is named")
     parser.add_argument("--seed", type=int, action="append", help="for drawing examples; repeatable: the mean is shown")
-    parser.add_argument("--every", type=int, default=1, help="try only every so manyth in-scope line")
+    parser.add_argument("--every", type=_positive, default=1, help="try only every so manyth in-scope line")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a row for each setting. 1 where a setting cannot be had."""
-    lines = {split: list(_lines(arguments.data, split)) for split in ("train", "val", "test")}
-    tried = lines["test"] or lines["val"]
+    """Prints a row for each setting. 1 where a setting cannot be had or a file cannot be read."""
+    try:
+        return _printed(arguments)
+    except TroupeError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _printed(arguments: argparse.Namespace) -> int:
+    cards = _cards(arguments.cards)
+    lines = _lines(arguments.data, [card["name"] for card in cards])
+    train = [line for line in lines if line.split == "train"]
+    tried = [line for line in lines if line.split == "test"] or [line for line in lines if line.split != "train"]
+    if not tried:
+        raise TroupeError(f"{arguments.data}: every line is of the split `train`, and there is none to try.")
     in_scope = [line for line in tried if line.persona is not None][:: arguments.every]
     tried = [*in_scope, *(line for line in tried if line.persona is None)]
     chat = _chat(arguments.chat) if arguments.chat else []
+    counts = arguments.examples if train else (0,)
+    if not train:
+        print(f"{arguments.data}: no line is of the split `train`, so that no examples are drawn.", file=sys.stderr)
     print(f"{len(in_scope)} lines in scope, {len(tried) - len(in_scope)} out of scope, {len(chat)} of talk")
     print("embedder  examples  in scope  out of scope  mean  AUROC  grabs  best mean  learned  ms a line")
     for kind in arguments.embedder or ("none", "minilm"):
@@ -77,9 +101,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{kind}: not here; `make embed` installs it", file=sys.stderr)
             return 1
         known = _Known(made) if made else None
-        for each in map(int, arguments.examples.split(",")):
-            seeds = arguments.seed or [1]
-            runs = [_measured(_personas(arguments.cards, lines["train"], each, s), tried, chat, known) for s in seeds]
+        for each in counts:
+            runs = [
+                _measured(_personas(cards, train, each, seed), tried, chat, known) for seed in arguments.seed or [1]
+            ]
             means = [sum(column) / len(runs) for column in zip(*runs, strict=True)]
             shares = "{:8.1f}  {:12.1f}  {:4.1f}  {:5.1f}  {:5.1f}  {:9.1f}".format(*means[:6])
             print(f"{kind:8}  {each:8}  {shares}  {means[6]:5.2f} s  {means[7]:9.2f}", flush=True)
@@ -108,7 +133,7 @@ def _measured(
     in_scope, out_of_scope = _shares(found, THRESHOLD)
     steps = sorted(each.likely for each in found)[:: max(1, len(found) // 300)]
     best = max(sum(_shares(found, step)) / 2 for step in steps)
-    grabbed = 100 * sum(likely > THRESHOLD for likely in talk) / len(talk) if talk else float("nan")
+    grabbed = _percent(sum(likely > THRESHOLD for likely in talk), len(talk))
     return in_scope, out_of_scope, (in_scope + out_of_scope) / 2, _area(found), grabbed, best, learned, each
 
 
@@ -116,7 +141,11 @@ def _shares(found: Sequence[_Tried], threshold: float) -> tuple[float, float]:
     """In-scope lines to the right persona and out-of-scope lines left alone, in percent."""
     meant = [each.best == each.meant and each.likely > threshold for each in found if each.meant is not None]
     nobody = [each.likely <= threshold for each in found if each.meant is None]
-    return 100 * sum(meant) / max(1, len(meant)), 100 * sum(nobody) / max(1, len(nobody))
+    return _percent(sum(meant), len(meant)), _percent(sum(nobody), len(nobody))
+
+
+def _percent(hits: float, of: int) -> float:
+    return 100 * hits / of if of else math.nan
 
 
 def _area(found: Sequence[_Tried]) -> float:
@@ -124,10 +153,13 @@ def _area(found: Sequence[_Tried]) -> float:
     nobody = sorted(each.likely for each in found if each.meant is None)
     meant = [each.likely for each in found if each.meant is not None]
     wins = sum(bisect_left(nobody, each) + bisect_right(nobody, each) for each in meant)
-    return 100 * wins / max(1, 2 * len(meant) * len(nobody))
+    return _percent(wins, 2 * len(meant) * len(nobody))
 
 
-def _personas(cards: Path, train: Sequence[_Line], each: int, seed: int) -> list[PersonaSettings]:
+def _personas(
+    cards: Sequence[Mapping[str, Any]], train: Sequence[_Line], each: int, seed: int
+) -> list[PersonaSettings]:
+    """The personas of the cards, with so many examples an intent beside those that stand there."""
     chance = random.Random(seed)
     by_intent: dict[tuple[str, str], list[str]] = defaultdict(list)
     for line in train:
@@ -136,20 +168,101 @@ def _personas(cards: Path, train: Sequence[_Line], each: int, seed: int) -> list
     examples: dict[str, list[str]] = defaultdict(list)
     for (persona, _), texts in sorted(by_intent.items()):
         examples[persona] += chance.sample(texts, min(each, len(texts)))
-    given = yaml.safe_load(cards.read_text(encoding="utf-8"))
-    return [PersonaSettings(**card, prompt="-", examples=tuple(examples[card["name"]])) for card in given]
+    return [_persona({**card, "examples": (*card.get("examples", ()), *examples[card["name"]])}) for card in cards]
 
 
-def _lines(path: Path, split: str) -> Iterator[_Line]:
-    for line in path.open(encoding="utf-8"):
-        given = json.loads(line)
-        if given["split"] == split:
-            yield _Line(given["text"], given["persona"], given["intent"])
+def _persona(card: Mapping[str, Any]) -> PersonaSettings:
+    try:
+        return PersonaSettings(**{"prompt": "-", **card})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise TroupeError(f"The card of '{card['name']}' is wrong at `{where}`: {first['msg']}.") from None
+
+
+def _cards(path: Path) -> list[dict[str, Any]]:
+    """The cards of a file or of the files of a folder, each with its name."""
+    found = {file.stem: _yaml(file) for file in sorted(path.glob("*.yaml"))} if path.is_dir() else _yaml(path)
+    if isinstance(found, dict) and isinstance(found.get("personas"), list | dict):
+        found = found["personas"]
+    if isinstance(found, dict):
+        found = [{"name": name, **card} if isinstance(card, dict) else card for name, card in found.items()]
+    if (
+        not found
+        or not isinstance(found, list)
+        or not all(isinstance(card, dict) and card.get("name") for card in found)
+    ):
+        raise TroupeError(f"{path} holds no cards: a list of personas, each with name, display, description, keywords.")
+    for card in found:
+        _persona(card)
+    return found
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise TroupeError(f"{path} is no YAML: {' '.join(str(error).split())}.") from None
+
+
+def _lines(path: Path, personas: Sequence[str]) -> list[_Line]:
+    found = []
+    for where, given in _objects(path):
+        text, persona = given.get("text"), given.get("persona")
+        if not isinstance(text, str):
+            raise TroupeError(f"{where}: `text` is missing: it is what somebody says.")
+        if "persona" not in given or persona not in (None, *personas):
+            told = json.dumps(persona)[:60] if "persona" in given else "missing"
+            raise TroupeError(f"{where}: `persona` is {told}; there are cards for {', '.join(personas)}, and null.")
+        found.append(_Line(text, persona, str(given.get("intent") or ""), str(given.get("split") or "")))
+    return found
 
 
 def _chat(path: Path) -> list[str]:
-    windows = (json.loads(line)["messages"] for line in path.open(encoding="utf-8"))
-    return [each["text"] for messages in windows for each in messages if not each["system"]][1::2]
+    said: list[str] = []
+    for where, given in _objects(path):
+        messages = given.get("messages", [given])
+        if not isinstance(messages, list) or not all(isinstance(each, dict) and "text" in each for each in messages):
+            raise TroupeError(f"{where}: `messages` is no list of objects with a `text`.")
+        said += [str(each["text"]) for each in messages if not each.get("system")]
+    return said[1::2]
+
+
+def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON objects of a file, a line each, with where each stands."""
+    empty = True
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            given = json.loads(line)
+        except (ValueError, RecursionError):
+            given = None
+        if not isinstance(given, dict):
+            raise TroupeError(f"{path}, line {number}: this is no JSON object.")
+        empty = False
+        yield f"{path}, line {number}", given
+    if empty:
+        raise TroupeError(f"{path}: there is no line in it.")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise TroupeError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise TroupeError(f"{path} is no text in UTF-8.") from None
+
+
+def _counts(given: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in given.split(",") if int(each) >= 0)
+
+
+def _positive(given: str) -> int:
+    if int(given) < 1:
+        raise argparse.ArgumentTypeError("it is 1 or more")
+    return int(given)
 
 
 class _Known:

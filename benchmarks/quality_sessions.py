@@ -3,13 +3,15 @@
     .venv/bin/python -m benchmarks.quality_sessions FILE… [--explicit 0.3] [--seed 1] [--as calm]
 
 A line of a file is a stretch of talk as JSON: `{id, messages: [{n, ts, author, text, system}], gold: {line:
-conversation}, links: [[earlier, later], …]}`; lines that nobody annotated are heard, too, but not scored. `--as`
-makes slower channels of the same talk: `calm` keeps a part of its conversations and spreads them, `quiet` sets
-them one after the other among a few people. VI, 1-1, exact and ctxF are in percent."""
+conversation}, links: [[earlier, later], …]}`, of which only `messages` with `n`, `ts` and `author` must be there; lines
+that nobody annotated are heard, too, but not scored. `--as` makes slower channels of the same talk: `calm` keeps a part
+of its conversations and spreads them, `quiet` sets them one after the other among a few people. VI, 1-1, exact and ctxF
+are in percent."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 import sys
@@ -20,10 +22,11 @@ from pathlib import Path
 from bots.disentangling import Disentangler, Heard
 
 from .quality_scores import scores
-from .quality_talk import Line, Stretch, read
+from .quality_talk import Line, Stretch, Unreadable, read
 from .slower_channels import calm, quiet
 
 GAPS = (300.0, 900.0)
+SCORES = ("VI", "1-1", "exact", "ctxF")
 BASE_GAP = 300.0
 
 
@@ -36,7 +39,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the table."""
+    """Prints the table; nothing that is not measured has a figure."""
+    try:
+        return _run(arguments)
+    except Unreadable as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
     print(f"{'file':>24} {'method':>26} {'VI':>6} {'1-1':>6} {'exact':>6} {'ctxF':>6} {'us':>6}")
     means: dict[str, list[dict[str, float]]] = {}
     for path in arguments.files:
@@ -55,15 +66,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _rows(stretches: list[Stretch], share: float, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
     for gap in GAPS:
-        yield f"gap {gap:.0f} s", _mean([scores(by_gap(one.lines, gap), one.true) for one in stretches])
+        yield f"gap {gap:.0f} s", _mean([scores(by_gap(one.lines, gap), one.true) for one in stretches if one.true])
     for method, explicit in (("structural", 0.0), (f"{share:.0%} of answers explicit", share)):
         rows: list[dict[str, float]] = []
         times: list[float] = []
         for one in stretches:
             rnd = random.Random(f"{one.id} {seed}")
             replied = {later: earlier for later, earlier in sorted(one.answers.items()) if rnd.random() < explicit}
-            rows.append(scores(structural(one.lines, replied, times), one.true))
-        yield method, _mean(rows) | {"us": statistics.median(times) * 1e6}
+            division = structural(one.lines, replied, times)
+            if one.true:
+                rows.append(scores(division, one.true))
+        yield method, _mean(rows) | {"us": statistics.median(times) * 1e6 if times else math.nan}
 
 
 def by_gap(lines: Iterable[Line], gap: float) -> dict[int, int]:
@@ -92,11 +105,15 @@ def structural(lines: Iterable[Line], replied: dict[int, int], times: list[float
 
 
 def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.mean(row[name] for row in rows) for name in rows[0]}
+    return (
+        {name: statistics.mean(row[name] for row in rows) for name in rows[0]}
+        if rows
+        else dict.fromkeys(SCORES, math.nan)
+    )
 
 
 def _print(file: str, method: str, row: dict[str, float]) -> None:
-    told = " ".join(f"{row[name] * 100:6.1f}" for name in ("VI", "1-1", "exact", "ctxF"))
+    told = " ".join(f"{row[name] * 100:6.1f}" for name in SCORES)
     print(f"{file:>24} {method:>26} {told} " + (f"{row['us']:6.1f}" if "us" in row else ""), flush=True)
 
 

@@ -40,15 +40,18 @@ WEIGHTS: Final[dict[str, float]] = {
     "new_named": -1.8,  # it calls somebody who was
     "new_long": 1.4,  # it says much
     "new_short": -0.5,  # it says next to nothing
+    "new_brief": -1.3,  # it says too little to stand alone, over how many people are talking
+    "new_together": -1.5,  # a few people talk unhurriedly of one thing
     "new_greets": 2.6,  # it greets
     "new_silence": -0.5,  # half minutes of silence, log2
     "new_pause": 1.4,  # a third of what is long at this pace
 }
 """What each signal counts, summed up for a session; the highest sum has the line. Found by logistic regression of the
 session of the line that was truly answered among those open (Kummerfeld et al. 2019: 10 stretches of a busy help
-channel, and slower channels made of them as in `benchmarks/slower_channels.py`), on the states that the choices
-themselves lead to; the mean of three such rounds, rounded. With two stretches in ten held out in turn: VI 84, 1-1 72,
-exact 27, context 79 in the busy channel, and not below the better of two fixed gaps in quiet ones."""
+channel, and slower channels made of them by generators of the same kind as `benchmarks/slower_channels.py`), on the
+states that the choices themselves lead to; the mean of three such rounds, rounded. With two stretches in ten held out
+in turn: VI 84, 1-1 72, exact 27, context 79 in the busy channel, and about the best of two fixed gaps in quiet ones.
+`new_brief` and `new_together` were set by hand, by calm talk of three or four people with the bot among them."""
 _ASKS = re.compile(r"[?？؟՞፧⁇](?!\w)")
 _GREETINGS: Final = frozenset(
     "hi hello hey hallo hola salut bonjour ciao olá oi moin hej hei привет здравствуйте salam".split()
@@ -60,6 +63,14 @@ _MIDDLING: Final = 20.0
 _BUSIEST, _CALMEST = 0.5, 3.0
 """How many base gaps of silence count as long at the busiest pace and at the calmest; the latter end any session."""
 _RECENT: Final = 900.0
+_FEW: Final = 4
+"""People who are mostly one group."""
+_UNHURRIED: Final = 40.0
+"""Seconds from line to line at which people wait for each other rather than talk across."""
+_BRIEF: Final = 5
+"""Words with which a line mostly needs what was said before it: "and pears?", "can I come, too?"."""
+_WHOLE: Final = 5
+"""Words of its own with which a question stands alone: it need not be about what the bot has just told others."""
 _MANY: Final = 10
 """People among whom one who was not heard before begins something new, even without a question."""
 
@@ -72,12 +83,15 @@ class Belonging:
         self.every_word = words_of(line.text)
         self.named = window.named(line, self.every_word)
         self.words = rare(self.every_word)
+        self.asks = _ASKS.search(line.text) is not None
+        self.whole = self.asks and len(self.words) >= _WHOLE
         self.me: Speaker | None = window.people.get(line.author)
         self.latest = window.lines[-1]
-        self.gap = paced(window, line.at, base_gap)
+        recent = list(islice((said for said in reversed(window.lines) if not said.line.voice), _PACE_LINES))
+        self.spoke = recent[0] if recent else None
+        self.gap = paced([said.line.at for said in recent], line.at, base_gap)
         self.limit = base_gap * _CALMEST if base_gap is not None else None
         since = line.at - (self.limit if self.limit is not None else _RECENT)
-        recent = islice(reversed(window.lines), _PACE_LINES)
         self.crowd = len({said.line.author for said in recent if said.line.at >= since}) or 1
         self.candidates = [
             talk
@@ -85,6 +99,10 @@ class Belonging:
             if self.limit is None or line.at - talk.last.line.at <= self.limit
         ]
         self.live = sum(self.gap is None or line.at - talk.last.line.at <= self.gap for talk in self.candidates)
+        self.few = self.crowd <= _FEW
+        unhurried = bool(recent) and (line.at - recent[-1].line.at) / len(recent) >= _UNHURRIED
+        with_bot = bool(self.candidates) and self.candidates[0].voice is not None
+        self.together = self.few and unhurried and with_bot and self.live == 1
 
     def signals(self) -> dict[str | None, Signals]:
         """What speaks for each session, the latest first, and for a new one (None)."""
@@ -123,7 +141,7 @@ class Belonging:
         if last.line.author != line.author:
             if line.author in last.to:
                 signals["last_to_me"] = 1.0
-            elif mine is None and last.to:
+            elif mine is None and last.to and (self.whole or not last.line.voice):
                 signals["between_others"] = 1.0
         self._of_the_named(talk, signals)
         if shared:
@@ -147,19 +165,23 @@ class Belonging:
     def _of_new(self) -> Signals:
         line, window = self.line, self.window
         signals = {"new": 1.0, "new_few": 1 / self.crowd}
-        asks = _ASKS.search(line.text) is not None
-        if asks:
+        if self.asks:
             signals["new_asks"] = 1.0
         if self.me is None:
-            signals["new_stranger"] = 1.0 if asks else min(1.0, len(window.people) / _MANY)
+            signals["new_stranger"] = 1.0 if self.asks else min(1.0, len(window.people) / _MANY)
         if any(other in window.people for other in self.named[0]):
             signals["new_named"] = 1.0
         if len(self.words) >= 8:
             signals["new_long"] = 1.0
         elif len(self.words) < 2:
             signals["new_short"] = 1.0
-        greeted_back = len(self.every_word) <= 3 and _greets(words_of(self.latest.line.text))
-        if _greets(self.every_word) and not greeted_back:
+        if self.together:
+            signals["new_together"] = 1.0
+        greets = _greets(self.every_word)
+        if len(self.every_word) <= _BRIEF and len(line.text) <= 8 * _BRIEF and self.few and not greets:
+            signals["new_brief"] = 1.0
+        greeted_back = self.spoke is not None and len(self.every_word) <= 3 and _greets(words_of(self.spoke.line.text))
+        if greets and not greeted_back:
             signals["new_greets"] = 1.0
         if self.gap is not None:
             silence = line.at - self.latest.line.at
@@ -179,14 +201,13 @@ class Belonging:
         return {session: min(many, 3.0) for session, many in shared.items()}
 
 
-def paced(window: TalkWindow, at: float, base_gap: float | None) -> float | None:
-    """The seconds of silence that are long at the channel's present pace; None if none are."""
+def paced(recent: list[float], at: float, base_gap: float | None) -> float | None:
+    """The seconds of silence that are long at the pace of people's recent lines, the latest first; None if none are."""
     if base_gap is None:
         return None
-    count = min(_PACE_LINES, len(window.lines))
-    if count < 4:
+    if len(recent) < 4:
         return base_gap * _CALMEST
-    between = (at - window.lines[-count].line.at) / count
+    between = (at - recent[-1]) / len(recent)
     return base_gap * min(_CALMEST, max(_BUSIEST, between / _MIDDLING))
 
 

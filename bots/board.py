@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .embedding import chosen
+from .memory_settings import WORDS_ALONE
 from .settings import BotSettings, ModelSettings, Troupe
 from .status import BotStatus
 
@@ -34,7 +36,8 @@ def show_fleet(console: Console, settings: Troupe, statuses: list[BotStatus]) ->
     table = _table(console, "bot", "process", "storage", "model", "Discord")
     gap = " " if console.width >= _WIDE else "\n"
     for bot, status in zip(settings.bots, statuses, strict=True):
-        table.add_row(bot.name, _process(status), _storage(bot), _models(bot, gap), _discord(bot, status, gap))
+        models = _models(bot, gap).append(f"\nrecall: {_recall(bot, status)}", style="dim")
+        table.add_row(bot.name, _process(status), _storage(bot), models, _discord(bot, status, gap))
     _print(console, table, [*_troubles(statuses), *_next_steps(settings, statuses)])
 
 
@@ -96,6 +99,14 @@ def _models(bot: BotSettings, gap: str) -> Text:
             indented = gap.replace("\n", "\n  ")
             text.append(f"\noff: {_model(model)},{indented}{_cure(model)}", style="dim" if works else "yellow")
     return text
+
+
+def _recall(bot: BotSettings, status: BotStatus) -> str:
+    """What earlier talk is found by; a bot that has just begun has not said it yet."""
+    if not bot.memory.enabled:
+        return "off"
+    kind = chosen(bot.embedder).kind
+    return status.embedder or (WORDS_ALONE if kind in ("none", "hashed") else kind)
 
 
 def _model(model: ModelSettings) -> str:

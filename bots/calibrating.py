@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .classifier import THRESHOLD
 from .errors import TroupeError
 
 GRABS = 0.05
 """The most of ordinary talk that a persona may answer without being called, if it can be helped."""
 _FEW = 10
-"""So many lines count as much as the threshold that stood before."""
+"""So many lines count as much as the built-in threshold."""
 _STEPS = 1_000
 _LONGEST = 4_000
 
@@ -77,8 +78,8 @@ def scored(lines: Sequence[Weighed], talk: Sequence[Weighed], threshold: float) 
 
 def found(lines: Sequence[Weighed], talk: Sequence[Weighed], before: float) -> float:
     """The threshold with the best overall score among those that grab no more talk than `GRABS`, or the least that can
-    be; of equal ones the nearest to `before`. Few lines move it little. Without lines for somebody, or without any
-    that nobody should answer, there is nothing to weigh against: it stays."""
+    be; of equal ones the nearest to the built-in one, from which few lines move it little. Where that is no better than
+    `before`, and without lines for somebody, or without any that nobody should answer, the one before stays."""
     meant = sum(each.persona is not None for each in lines)
     if not meant or not (talk or meant < len(lines)):
         return before
@@ -87,9 +88,15 @@ def found(lines: Sequence[Weighed], talk: Sequence[Weighed], before: float) -> f
     least = min(score.grabbed or 0.0 for score in scores.values())
     allowed = [step for step in steps if (scores[step].grabbed or 0.0) <= max(GRABS, least)]
     best = max(scores[step].overall for step in allowed)
-    chosen = min((step for step in allowed if scores[step].overall >= best), key=lambda step: abs(step - before))
+    chosen = min((step for step in allowed if scores[step].overall >= best), key=lambda step: abs(step - THRESHOLD))
     trust = len(lines) / (len(lines) + _FEW)
-    return round(trust * chosen + (1 - trust) * before, 3)
+    after = round(trust * chosen + (1 - trust) * THRESHOLD, 3)
+
+    def worth(threshold: float) -> tuple[float, float]:
+        score = scored(lines, talk, threshold)
+        return -max(score.grabbed or 0.0, GRABS, least), score.overall
+
+    return after if worth(after) > worth(before) else before
 
 
 def confusion(lines: Sequence[Weighed], threshold: float) -> dict[str | None, dict[str | None, int]]:

@@ -11,7 +11,7 @@ from storage.backend import OLDEST, Store
 from storage.model import Channel, Message, Note, Sender, Session, message_id
 
 from .errors import TroupeError
-from .placing import PARTICIPANTS
+from .session_marks import PARTICIPANTS
 
 _ORIGINAL = "copied_from"
 """In a copy's metadata: the id of the message that was said."""

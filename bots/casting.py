@@ -125,9 +125,16 @@ class Casting:
 
     async def considered(self, cast: Cast) -> Cast:
         """Who answers once the meaning of the message and, in a tie, a model have been asked. It takes no longer than
-        2.3 seconds and never raises."""
+        2.3 seconds and never raises: what goes wrong is for the log, and who was found before answers."""
+        try:
+            return await self._considered(cast)
+        except Exception:
+            log.exception("routing.broke")
+            return cast
+
+    async def _considered(self, cast: Cast) -> Cast:
         if (vector := await self._vector(cast.text)) is not None:
-            cast = replace(cast, decision=cast.decide(vector=vector))
+            cast = replace(cast, decision=cast.decide(vector=vector, topics=cast.decision.segments))
         names = dict(cast.decision.between)
         if self._tie_breaks is None or not names:
             return cast
@@ -147,8 +154,8 @@ class Casting:
             try:
                 await self.router.classifier.ready(embedder, before.router.classifier if before else None)
                 return
-            except ProviderError as error:
-                log.warning("routing.no_meaning", error=str(error))
+            except Exception as error:
+                log.warning("routing.no_meaning", error=str(error), exc_info=not isinstance(error, ProviderError))
                 await asyncio.sleep(_AGAIN)
 
     async def _vector(self, text: str) -> Sequence[float] | None:
@@ -158,8 +165,7 @@ class Casting:
         try:
             async with asyncio.timeout(_WITHIN):
                 return (await self._embedder.embed([text]))[0]
-        except (TimeoutError, ProviderError) as error:
-            log.warning("routing.without_meaning", error=str(error) or "the embedder took too long")
+        except (TimeoutError, ProviderError):  # the embedder tells the log itself
             return None
 
 

@@ -20,6 +20,7 @@ from storage.rootlock import holder
 from .embedding import Choice
 from .errors import ProviderError
 from .library import Library
+from .memory_settings import OFF, WORDS_ALONE
 from .providers import Embedder
 from .settings import BotSettings, ModelSettings
 from .status import FLEET, BotStatus
@@ -74,11 +75,17 @@ async def providers(settings: BotSettings, session: aiohttp.ClientSession) -> As
             yield _judged(model, where, *known[key])
 
 
-async def embedder(choice: Choice, made: Embedder | None) -> Check:
-    """Has a text embedded, where anything is there to do it."""
+async def embedder(choice: Choice, made: Embedder | None, said: BotStatus) -> Check:
+    """Has a text embedded, where anything is there to do it. A bot that runs goes by what was there at its start, and
+    has said what that was."""
+    by = made.id if made and made.semantic else WORDS_ALONE
+    stale = said.running and bool(said.embedder) and said.embedder != by
+    still = f" The bot that runs goes by {said.embedder} still." if stale else ""
+    restart = f"`troupe stop {said.bot}` and `troupe start {said.bot}` have it go by this."
     if made is None:
-        state: State = "wrong" if choice.wrong else "off"
-        return Check(state, "embedder", choice.kind, choice.sentence, choice.remedy)
+        state: State = "wrong" if choice.wrong else "note" if stale else "off"
+        remedy = " ".join(filter(None, (choice.remedy, restart if stale else "")))
+        return Check(state, "embedder", choice.kind, f"{choice.sentence}{still}", remedy)
     try:
         async with asyncio.timeout(_WITHIN):
             [vector] = await made.embed(["Is anybody there?"])
@@ -86,7 +93,8 @@ async def embedder(choice: Choice, made: Embedder | None) -> Check:
         why = error.detail if isinstance(error, ProviderError) else f"no answer in {_WITHIN:g} s"
         remedy = "Install it again (`make embed`)." if choice.folder else "Check its key, `model` and `base_url`."
         return Check("wrong", "embedder", choice.kind, f"{choice.sentence} It fails ({why}).", remedy)
-    return Check("ok", "embedder", choice.kind, f"{choice.sentence} A text gets {len(vector)} numbers.")
+    sentence = f"{choice.sentence} A text gets {len(vector)} numbers.{still}"
+    return Check("note" if stale else "ok", "embedder", choice.kind, sentence, restart if stale else "")
 
 
 def knowledge(settings: BotSettings) -> Iterator[Check]:
@@ -154,8 +162,10 @@ def process(settings: BotSettings, status: BotStatus, *, known: bool = False) ->
             yield Check("wrong", "status", name, trouble)
     if status.model_trouble:
         yield Check("note", "status", name, f"When last asked: {status.model_trouble}.")
-    if status.memory:
-        yield Check("ok", "memory", name, f"When last counted: {status.memory}.")
+    if not settings.memory.enabled:
+        yield Check("off", "memory", name, f"It is {OFF}.")
+    elif status.memory:
+        yield Check("ok", "memory", name, f"About a minute ago: {status.memory}.")
     if status.left_behind:
         yield Check("note", "status", name, status.left_behind)
 

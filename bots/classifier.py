@@ -29,6 +29,9 @@ _CARDS, _CARDS_MEANING = Line(0.25, 12.0), Line(0.26, 18.0)
 told by the background."""
 _TRIED = 240
 """Examples that are tried as if they were new, to find where even odds are with examples."""
+_MOST, _LAST = 2_000, 500
+"""Characters of a message that are weighed, and how many of them are its last: below what is pasted stands what is
+asked."""
 _FEW = 20
 """So many tried examples count as much as what holds for cards alone."""
 
@@ -83,7 +86,10 @@ class Classifier:
         return self._meaning is not None
 
     def scores(self, text: str, vector: Sequence[float] | None = None) -> Verdict:
-        """Weighs one message. `vector` is what the embedder made of it; without it words alone count."""
+        """Weighs one message, of a very long one its beginning and its end. `vector` is what the embedder made of it;
+        without it words alone count."""
+        if len(text) > _MOST:
+            text = f"{text[: _MOST - _LAST]}\n{text[-_LAST:]}"
         if self._meaning is None or vector is None:
             return self._verdict(self._weighed(text, None), self._by_words)
         return self._verdict(self._weighed(text, self._meaning.scores(vector)), self._by_meaning)
@@ -107,17 +113,19 @@ class Classifier:
 
     async def ready(self, embedder: Embedder, before: Classifier | None = None) -> None:
         """Learns what the cards, examples and background mean; until it is done words alone count. Vectors that
-        `before` holds of the same embedder are not asked for again. Raises `ProviderError`."""
-        if before is not None and before.embedder_id == embedder.id:
-            self._vectors.update(before._vectors)
+        `before` holds of the same embedder are not asked for again if they have the length that it gives now. Raises
+        `ProviderError`."""
+        known = before._vectors if before is not None and before.embedder_id == embedder.id else self._vectors
         texts = [*self._background]
         for card in self.personas:
             texts += [*asked_about(card), card.description, *card.examples]
-        missing = list(dict.fromkeys(text for text in texts if text not in self._vectors))
-        if missing:
-            vectors = await embedder.embed(missing)
-            self._vectors.update((text, array("f", vector)) for text, vector in zip(missing, vectors, strict=True))
-        self._vectors = {text: self._vectors[text] for text in texts}
+        asked = list(dict.fromkeys(text for text in texts if text not in known)) or texts[:1]
+        vectors = await embedder.embed(asked)
+        if any(len(vector) != len(vectors[0]) for vector in known.values()):
+            known, asked = {}, list(dict.fromkeys(texts))
+            vectors = await embedder.embed(asked)
+        new = {text: array("f", vector) for text, vector in zip(asked, vectors, strict=True)}
+        self._vectors = {text: new[text] if text in new else known[text] for text in texts}
         meaning, lines = await asyncio.to_thread(self._learned)
         self._meaning, self._by_meaning, self.embedder_id = meaning, lines, embedder.id
 

@@ -199,7 +199,7 @@ def _look_over(folder: Path, name: str | None, as_json: bool) -> None:
     settings = read_settings(folder)
     statuses = {each.bot: each for each in read(settings)}
     for bot in bots_meant(settings, name):
-        asked = asyncio.run(_asked(bot))
+        asked = asyncio.run(_asked(bot, statuses[bot.name]))
         known = any(each.state == "wrong" and each.what in _FATAL for each in asked)
         checks = [*asked, *_here(bot, statuses[bot.name], known)]
         wrong = sum(each.state == "wrong" for each in checks)
@@ -216,7 +216,7 @@ def _look_over(folder: Path, name: str | None, as_json: bool) -> None:
     raise SystemExit(0 if well else 1)
 
 
-async def _asked(bot: BotSettings) -> list[Check]:
+async def _asked(bot: BotSettings, said: BotStatus) -> list[Check]:
     """What others say: Discord, the providers and the embedder."""
     import aiohttp
 
@@ -232,7 +232,7 @@ async def _asked(bot: BotSettings) -> list[Check]:
     choice = chosen(bot.embedder)
     model = made(choice, bot.embedder)
     try:
-        return [*found, await embedder(choice, model)]
+        return [*found, await embedder(choice, model, said)]
     finally:
         if model is not None:
             await model.close()

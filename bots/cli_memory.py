@@ -12,6 +12,7 @@ import click
 from .cli_bots import bot_named, config_folder, opened, read_settings, told_to, utc_now
 from .cli_sessions_asked import printed
 from .cli_sessions_shown import plain
+from .memory_settings import OFF
 
 if TYPE_CHECKING:
     from .settings import BotSettings
@@ -76,6 +77,9 @@ def remember(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
       troupe memory remember sage "The museum is closed on Mondays."
     """
     _changed(folder, bot, "remember", given, as_json, "Remembered")
+    if not as_json:
+        place = f"on the server of {given['channel']}" if given["guild"] else f"who reads {given['channel']}"
+        click.echo(f"Everybody {place if given['channel'] else 'who talks with it, wherever that is,'} may be told it.")
 
 
 @memory.command()
@@ -134,7 +138,7 @@ def undo(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
 @_as_json
 @config_folder
 def pause(folder: Path, bot: str, as_json: bool, off: bool, **given: Any) -> None:
-    """Have a bot learn nothing about somebody, by the user's id.
+    """Have a bot learn nothing about somebody, by the user's id; `report` lists them.
 
     \b
     Example:
@@ -143,7 +147,10 @@ def pause(folder: Path, bot: str, as_json: bool, off: bool, **given: Any) -> Non
     """
     told = _asked(folder, bot, "resume" if off else "pause", given)
     if not printed(told, as_json):
-        click.echo(f"{bot} {'may learn about them again' if off else 'learns nothing about them any more'}.")
+        person = plain(told["person"])
+        click.echo(f"{bot} {'may learn about' if off else 'learns nothing any more about'} the user {person}.")
+        if not told["known"]:
+            click.echo(f"Nobody with the id {person} has spoken to {bot} yet: is it the right one?", err=True)
 
 
 @memory.command()
@@ -160,14 +167,16 @@ def report(folder: Path, bot: str, as_json: bool) -> None:
     told = _asked(folder, bot, "report", {})
     if printed(told, as_json):
         return
-    click.echo(f"{told['memories']:,} memories for {told['audiences']:,} audiences, {told['history']:,} replaced ones.")
-    click.echo(
-        f"Ever recalled: {told['recalled']:,} ({told['share']:.0%}). Models asked today: {told['calls']:,} times."
-    )
+    memories, audiences = _many(told["memories"], "memory", "memories"), _many(told["audiences"], "audience")
+    click.echo(f"{memories} for {audiences}, {told['history']:,} replaced.")
+    calls = _many(told["calls"], "time")
+    click.echo(f"Ever recalled: {told['recalled']:,} ({told['share']:.0%}). Models asked today: {calls}.")
+    if told["paused"]:
+        click.echo(f"Learning is paused about: {', '.join(map(plain, told['paused']))}.")
     if index := told.get("index"):
-        missing = f", {index['vectors_missing']:,} without a vector yet" if index["vectors_missing"] else ""
+        missing = f", {index['vectors_missing']:,} of them without a vector yet" if index["vectors_missing"] else ""
         behind = " It is still reading." if index["behind"] else ""
-        click.echo(f"The index has {index['entries']:,} entries{missing}.{behind}")
+        click.echo(f"The index has {_many(index['entries'], 'entry', 'entries')}{missing}.{behind}")
 
 
 @memory.command()
@@ -183,9 +192,12 @@ def rebuild(folder: Path, bot: str, as_json: bool) -> None:
     Example:
       troupe memory rebuild sage
     """
+    from storage.rootlock import holder
+
+    runs = holder(bot_named(read_settings(folder), bot).root) is not None
     told = _asked(folder, bot, "rebuild", {})
     if not printed(told, as_json):
-        click.echo(f"{bot} makes its index anew, in the background or at its next start.")
+        click.echo(f"{bot} makes its index anew {'now, in the background' if runs else 'at its next start'}.")
 
 
 def _changed(folder: Path, bot: str, verb: str, given: dict[str, Any], as_json: bool, done: str) -> None:
@@ -195,9 +207,19 @@ def _changed(folder: Path, bot: str, verb: str, given: dict[str, Any], as_json: 
 
 
 def _line(told: dict[str, Any]) -> str:
-    replaced = " (replaced)" if told["superseded_by"] else ""
+    replaced = f" (replaced by {_as_argument(told['superseded_by'])})" if told["superseded_by"] else ""
     text = plain(" ".join(told["text"].split()))
-    return f"{told['at'][:10]}  {plain(told['id'])}  [{plain(told['audience'])}]  {text}{replaced}"
+    return f"{told['at'][:10]}  {_as_argument(told['id'])}  [{plain(told['audience'])}]  {text}{replaced}"
+
+
+def _as_argument(id: str) -> str:
+    """An id as it can be given to the other commands."""
+    shown = plain(id)
+    return f'"{shown}"' if " " in shown else shown
+
+
+def _many(count: int, one: str, several: str = "") -> str:
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def _asked(folder: Path, bot: str, verb: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -207,6 +229,8 @@ def _asked(folder: Path, bot: str, verb: str, given: dict[str, Any]) -> dict[str
     from .errors import TroupeError
 
     chosen = bot_named(read_settings(folder), bot)
+    if not chosen.memory.enabled and verb in ("list", "remember", "report"):
+        click.echo(f"The memory of {bot} is {OFF}.", err=True)
     try:
         return asyncio.run(_ordered(chosen, verb, given))
     except (StorageError, TroupeError) as error:

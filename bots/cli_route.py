@@ -16,6 +16,8 @@ import click
 from .cli_bots import bot_named, config_folder, progress, read_settings
 
 if TYPE_CHECKING:
+    from storage.progress import Tell
+
     from .calibrating import Example, Weighed
     from .cli_route_tried import Trying
     from .settings import BotSettings
@@ -30,12 +32,9 @@ _bot = click.option("--bot", metavar="NAME", help="Which bot; needed where there
 class _Route(click.Group):
     """A group in which what is no command is a line to explain."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
-            return "explain", self.commands["explain"], args
-        return super().resolve_command(ctx, args)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        said = args and args[0] not in self.commands and args[0] not in ctx.help_option_names
+        return super().parse_args(ctx, ["explain", *args] if said else args)
 
 
 @click.group(cls=_Route)
@@ -54,30 +53,35 @@ def route() -> None:
 
 
 @route.command("explain")
-@click.argument("text")
+@click.argument("text", nargs=-1, required=True)
 @_bot
 @_as_json
 @config_folder
-def explain(folder: Path, text: str, bot: str | None, as_json: bool) -> None:
-    """Tell who would answer TEXT, and what speaks for each persona. `explain` may be left out.
+def explain(folder: Path, text: tuple[str, ...], bot: str | None, as_json: bool) -> None:
+    """Tell who would answer TEXT, and what speaks for each persona. `explain` may be left out, and so may quotation
+    marks.
 
     \b
     Example:
       troupe route "should I quit my job?" --bot sage
-      troupe route "should I quit my job?" --bot sage --json
+      troupe route explain "should I quit my job?" --bot sage --json
     """
     from .cli_route_shown import decision_lines
     from .understanding import understood
 
+    line = " ".join(text).strip()
+    if not line:
+        raise click.UsageError("TEXT is empty: it is what somebody says, as in: troupe route what rhymes with orange")
     chosen = _meant(folder, bot)
 
-    async def work() -> Iterator[str]:
+    async def work(tell: Tell) -> Iterator[str]:
         from .cli_route_tried import trying
 
-        async with trying(chosen, await _known(chosen)) as tried:
-            decision, verdict = await tried.explained(text)
+        async with trying(chosen, await _known(chosen), by_words=True) as tried:
+            _say_if_without(tried)
+            decision, verdict = await tried.explained(line)
             threshold = tried.router.classifier.threshold
-        known = understood(text)
+        known = understood(line)
         if as_json:
             weighed = [{"persona": name, "likely": p, "signals": verdict.signals[name]} for name, p in verdict.ranked]
             told = json.loads(decision.as_json) | {"threshold": threshold, "sure": verdict.sure, "weighed": weighed}
@@ -109,11 +113,12 @@ def evaluate(folder: Path, file: Path, bot: str | None, as_json: bool) -> None:
     chosen = _meant(folder, bot)
     examples = _examples(chosen, file)
 
-    async def work() -> Iterator[str]:
+    async def work(tell: Tell) -> Iterator[str]:
         from .cli_route_tried import trying
 
-        async with trying(chosen, await _known(chosen)) as tried:
-            lines = await tried.weighed(examples)
+        async with trying(chosen, await _known(chosen), by_words=True) as tried:
+            _say_if_without(tried)
+            lines = await tried.weighed(examples, tell)
             threshold = tried.router.classifier.threshold
         score, counts = scored(lines, (), threshold), confusion(lines, threshold)
         unanswered = sum(each.answered(threshold) is None for each in lines) / len(lines)
@@ -134,9 +139,10 @@ def evaluate(folder: Path, file: Path, bot: str | None, as_json: bool) -> None:
 @click.argument("bot")
 @click.option("--examples", "file", type=click.Path(path_type=Path), help="Lines and whom they are for, as for `eval`.")
 @click.option("--dry-run", is_flag=True, help="Tell what would change, and change nothing.")
+@click.option("--reset", is_flag=True, help="Go back to the built-in threshold, whatever was found before.")
 @_as_json
 @config_folder
-def calibrate(folder: Path, bot: str, file: Path | None, dry_run: bool, as_json: bool) -> None:
+def calibrate(folder: Path, bot: str, file: Path | None, dry_run: bool, reset: bool, as_json: bool) -> None:
     """Find how sure BOT must be before a persona answers for its words, and go by it from now on.
 
     It tries the lines of the examples, or else the personas' own examples as if they were new, and what people said in
@@ -147,37 +153,46 @@ def calibrate(folder: Path, bot: str, file: Path | None, dry_run: bool, as_json:
     Example:
       troupe route calibrate sage --examples lines.jsonl --dry-run
       troupe route calibrate sage
+      troupe route calibrate sage --reset
     """
     chosen = bot_named(read_settings(folder), bot)
     if len(chosen.personas) < 2:
         raise click.ClickException(f"{bot} has one persona, which answers whatever is said: there is nothing to find.")
+    if reset:
+        if file or dry_run:
+            raise click.UsageError("--reset goes with none of --examples and --dry-run")
+        _run(lambda tell: _reset(chosen, as_json=as_json), quiet=as_json)
+        return
     examples = _examples(chosen, file) if file else []
 
-    async def work() -> Iterator[str]:
+    async def work(tell: Tell) -> Iterator[str]:
         from .cli_route_tried import ordered, trying
 
         known = await ordered(chosen, "talk", {"limit": _TALK})
         async with trying(chosen, known["found"]) as tried:
-            lines, talk = await _tried(tried, examples, known["talk"])
+            lines, talk = await _tried(tried, examples, known["talk"], tell)
             before, embedder = tried.router.classifier.threshold, tried.router.classifier.embedder_id
         return await _settled(chosen, lines, talk, before, embedder, dry_run=dry_run, as_json=as_json)
 
     _run(work, quiet=as_json)
 
 
-async def _tried(tried: Trying, examples: list[Example], talk: list[str]) -> tuple[list[Weighed], list[Weighed]]:
+async def _tried(
+    tried: Trying, examples: list[Example], talk: list[str], tell: Tell
+) -> tuple[list[Weighed], list[Weighed]]:
     """Lines that calibrating goes by, and talk; a line that is an example of a card already tells nothing new."""
     from .calibrating import Example
 
     learned = {text for card in tried.bot.personas for text in card.examples}
-    lines = await tried.weighed([each for each in examples if each.text not in learned]) if examples else tried.own()
+    new = [each for each in examples if each.text not in learned]
+    lines = await tried.weighed(new, tell) if examples else tried.own()
     if not any(each.persona for each in lines):
         raise click.ClickException(
             "There is no line for a persona to go by: give some with --examples that are not in the personas' cards, "
             "or write `examples` into the personas."
         )
     known = {each.text for each in examples} | learned
-    return lines, await tried.weighed([Example(text, None, 0) for text in talk if text not in known])
+    return lines, await tried.weighed([Example(text, None, 0) for text in talk if text not in known], tell)
 
 
 async def _settled(
@@ -221,6 +236,18 @@ async def _settled(
     return chain(first, wrong_lines(lines, talk, after))
 
 
+async def _reset(bot: BotSettings, *, as_json: bool) -> Iterator[str]:
+    from .classifier import THRESHOLD
+    from .cli_route_tried import ordered
+
+    before = (await ordered(bot, "keep", {}))["before"].get("threshold")
+    after = THRESHOLD if bot.routing.threshold is None else bot.routing.threshold
+    if as_json:
+        return iter([json.dumps({"before": before, "after": after})])
+    whose = "the built-in one" if bot.routing.threshold is None else "that of its config"
+    return iter([f"{bot.name} goes by the threshold {after:g} from now on, {whose}."])
+
+
 def _meant(folder: Path, name: str | None) -> BotSettings:
     settings = read_settings(folder)
     if name is None and len(settings.bots) > 1:
@@ -233,6 +260,10 @@ def _examples(bot: BotSettings, file: Path) -> list[Example]:
     from .calibrating import read
     from .errors import TroupeError
 
+    if file.exists() and not file.is_file():
+        raise click.ClickException(
+            f"{file} is no file of lines, but a {'folder' if file.is_dir() else 'device or pipe'}."
+        )
     try:
         with file.open(encoding="utf-8-sig") as lines:
             return read(lines, str(file), [persona.name for persona in bot.personas])
@@ -265,15 +296,21 @@ def _told(each: Weighed, threshold: float) -> dict[str, Any]:
     return told | {"likely": each.likely, "line": each.line or None}
 
 
-def _run(work: Callable[[], Coroutine[Any, Any, Iterator[str]]], *, quiet: bool) -> None:
+def _say_if_without(tried: Trying) -> None:
+    if tried.without:
+        click.echo(f"The embedder cannot be asked, so that words alone are weighed: {tried.without}", err=True)
+
+
+def _run(work: Callable[[Tell], Coroutine[Any, Any, Iterator[str]]], *, quiet: bool) -> None:
     """Does it, and prints what it tells."""
     from storage.errors import StorageError
+    from storage.progress import silent
 
     from .errors import TroupeError
 
     try:
-        with nullcontext() if quiet else progress("Weighing"):
-            told = asyncio.run(work())
+        with nullcontext(silent) if quiet else progress("Weighing") as tell:
+            told = asyncio.run(work(tell))
     except (StorageError, TroupeError) as error:
         raise click.ClickException(str(error)) from error
     for line in told:

@@ -8,7 +8,7 @@ from .calibrating import Score, Weighed
 from .classifier import Verdict
 from .cli_sessions_shown import plain
 from .router import Decision
-from .understanding import Understanding
+from .understanding import Understanding, in_words
 
 _SIGNALS = ("keywords", "words", "letters", "meaning")
 _LONGEST = 90
@@ -36,11 +36,7 @@ def decision_lines(decision: Decision, verdict: Verdict, threshold: float, known
     for each in decision.segments:
         whose = each.topic or "nobody in particular"
         yield f"A topic of its own, for {whose}, {each.confidence:.0%} likely: {short(each.text)}"
-    names = "; ".join(f"{kind}: {', '.join(map(plain, found))}" for kind, found in known.entities.items())
-    about = f", about {', '.join(map(plain, known.topics))}" if known.topics else ""
-    tongue = f", in the language '{known.language}'" if known.language else ""
-    tone = "" if abs(known.sentiment) < 0.2 else ", in a good mood" if known.sentiment > 0 else ", in a bad mood"
-    yield f"It is a {known.intent}{about}{tongue}{tone}." + (f" It names {names}." if names else "")
+    yield in_words(known, plain)
 
 
 def score_line(score: Score) -> str:

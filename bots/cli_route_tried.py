@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from storage.model import Channel
+from storage.progress import Tell, silent
 from storage.rootlock import holder
 
 from .calibrating import Example, Weighed
 from .classifier import Verdict
 from .cli_bots import opened, told_to, utc_now
+from .errors import ProviderError
 from .providers import Embedder
 from .providers.embedding import embedder
 from .router import ContextRouter, Decision
@@ -29,9 +31,16 @@ class Trying:
 
     def __init__(self, bot: BotSettings, found: Mapping[str, Any], made: Embedder | None) -> None:
         self.bot = bot
+        self.without = ""
+        """Why the embedder cannot be asked, as a sentence, so that words alone are weighed; empty where it can."""
         self._embedder = made
         self.router = ContextRouter(bot, lambda channel: channel.name, embedder_id=made.id if made else None)
         self.router.calibrate(found)
+
+    async def ready(self) -> None:
+        """Learns what the cards mean. Raises `ProviderError`."""
+        if self._embedder is not None:
+            await self.router.classifier.ready(self._embedder)
 
     async def explained(self, text: str) -> tuple[Decision, Verdict]:
         """What would be decided about a line, and how it was weighed. Raises `ProviderError`."""
@@ -39,10 +48,11 @@ class Trying:
         decision = self.router.decide(text, _NOWHERE, session_persona=None, replied_persona=None, vector=vector)
         return decision, self.router.classifier.scores(text, vector)
 
-    async def weighed(self, examples: Sequence[Example]) -> list[Weighed]:
-        """How likely each line is for whom. Raises `ProviderError`."""
+    async def weighed(self, examples: Sequence[Example], tell: Tell = silent) -> list[Weighed]:
+        """How likely each line is for whom; `tell` hears how far it is. Raises `ProviderError`."""
         found: list[Weighed] = []
         for start in range(0, len(examples), _TOGETHER):
+            tell("lines", start, len(examples))
             part = examples[start : start + _TOGETHER]
             vectors: Sequence[Sequence[float] | None] = [None] * len(part)
             if self._embedder is not None:
@@ -51,6 +61,10 @@ class Trying:
                 best, likely = self.router.classifier.scores(each.text, vector).ranked[0]
                 found.append(Weighed(each.text, each.persona, best, likely, each.line))
         return found
+
+    def go_without(self, why: str) -> None:
+        """Goes by words alone from now on, as the bot itself does then."""
+        self._embedder, self.without = None, why
 
     def own(self) -> list[Weighed]:
         """The personas' own examples, each as if it were new."""
@@ -61,15 +75,19 @@ class Trying:
 
 
 @asynccontextmanager
-async def trying(bot: BotSettings, found: Mapping[str, Any]) -> AsyncIterator[Trying]:
-    """The bot's router, which has learned what the cards mean, and goes by what calibrating has found. Raises
-    `ProviderError`."""
+async def trying(bot: BotSettings, found: Mapping[str, Any], *, by_words: bool = False) -> AsyncIterator[Trying]:
+    """The bot's router, which has learned what the cards mean, and goes by what calibrating has found. Where its
+    embedder cannot be asked words alone are weighed if `by_words`. Raises `ProviderError`."""
     made = embedder(bot.embedder)
     useful = made if made is not None and made.semantic and len(bot.personas) > 1 else None
     try:
         tried = Trying(bot, found, useful)
-        if useful is not None:
-            await tried.router.classifier.ready(useful)
+        try:
+            await tried.ready()
+        except ProviderError as error:
+            if not by_words:
+                raise
+            tried.go_without(str(error))
         yield tried
     finally:
         if made is not None:

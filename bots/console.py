@@ -37,9 +37,28 @@ _PASTE_SECONDS = 0.05
 _LOG = "chat.log"
 _NAME_LINE = re.compile(r"\*\*[^*]+\*\*")
 _HELP = """\
-Type a line and press Enter. `/new` starts a new session, `/why` tells why that persona answered, `/stop` or Ctrl-C \
-ends an answer, `/history` shows the session so far, `/help` shows this. `/quit`, Ctrl-D or Ctrl-C at the prompt \
-leaves."""
+Type a line and press Enter. `/new` starts a new session, `/why` tells why that persona answered, `/why session` why \
+your line is in this session, `/memory` what the bot remembers, `/stop` or Ctrl-C ends an answer, `/history` shows the \
+session so far, `/help` shows this. `/quit`, Ctrl-D or Ctrl-C at the prompt leaves."""
+_HERE = {each: each for each in ("new", "why", "why session", "memory list", "stop", "history")}
+_HERE["memory"] = "memory list"
+_ELSEWHERE = {
+    "backup": "backup {bot}",
+    "cleanup": "cleanup {bot} --dry-run",
+    "config": "config check",
+    "doctor": "doctor {bot}",
+    "export": "export {bot}",
+    "import": "import --help",
+    "memory": "memory list {bot}",
+    "migrate": "migrate --help",
+    "restore": "restore --help",
+    "route": 'route "your line" --bot {bot}',
+    "sessions": "sessions list {bot}",
+    "start": "start {bot}",
+    "status": "status {bot}",
+    "transfer": "transfer --help",
+}
+"""What whoever runs the bot does at a terminal of its own, by the word that people type here."""
 
 _Child = subprocess.Popen[bytes]
 
@@ -109,14 +128,24 @@ class _Talk:
 
     def hear(self, line: str) -> bool:
         """Does what the person says; False when that is to leave."""
-        command = line[1:].strip().casefold() if line.startswith("/") else None
+        command = " ".join(line[1:].split()).casefold() if line.startswith("/") else None
         if command in ("quit", "exit"):
             return False
         if command in ("help", "?", ""):
             self._help()
+        elif command is not None and command not in _HERE:
+            self._send_elsewhere(command)
         elif line:
-            self._say({"say": line} if command is None else {"do": command})
+            self._say({"say": line} if command is None else {"do": _HERE[command]})
         return True
+
+    def _send_elsewhere(self, command: str) -> None:
+        """Says where a command is done that is not done here."""
+        word = command.split()[0]
+        if example := _ELSEWHERE.get(word):
+            self._note(f"In another terminal: troupe {example.format(bot=self._bot.name)}")
+        else:
+            self._note(f"There is no command '{command[:40]}'; /help lists them.")
 
     def _say(self, asked: Answer) -> None:
         """Says one line, or gives one command, and shows all that comes back; outlives a restart of the bot."""

@@ -7,8 +7,9 @@ of them in a channel.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from storage.backend import Store
 from storage.forgetting import pages
 from storage.records import Memory
 
-from .facts import OPPOSITES, digest, inert, is_single, key, negated, people, replaces, replacing, sources
+from .facts import OPPOSITES, digest, drawn, inert, is_single, is_told, key, negated, owner, people, replaces, replacing
 from .terms import telling, terms
 
 _ALIKE = 0.8
@@ -29,6 +30,9 @@ _KNOWN = 2_000
 _GROUP, _LETTERS = 8, 1_200
 """Memories that one summary takes in at most, and its letters."""
 PACKED = "packed "
+_NOTHING = f"{PACKED}away"
+_PIECES = "pieces"
+"""In the metadata of a summary: the lengths of what it is put together from, each with what that was drawn from."""
 
 
 async def settled(store: Store, candidates: Sequence[Memory]) -> list[Memory]:
@@ -153,8 +157,12 @@ async def replaced_by(store: Store, memory: Memory) -> list[Memory]:
 async def without(store: Store, memory: Memory) -> list[Memory]:
     """What is to be kept so that a memory can go as if it had never been: what it took the place of holds again."""
     read = [await store.record(Memory, id) for id in replaces(memory)]
-    back = {"superseded_by": None, "superseded_at": None}
-    return [each.model_copy(update=back) for each in read if each is not None and each.superseded_by == memory.id]
+    return [holding(each) for each in read if each is not None and each.superseded_by == memory.id]
+
+
+def holding(memory: Memory) -> Memory:
+    """The same as nothing superseded it."""
+    return memory.model_copy(update={"superseded_by": None, "superseded_at": None})
 
 
 async def undone(store: Store, memory: Memory, at: datetime) -> list[Memory]:
@@ -164,7 +172,7 @@ async def undone(store: Store, memory: Memory, at: datetime) -> list[Memory]:
     if memory.superseded_by is not None:
         newer = await store.record(Memory, memory.superseded_by)
         if newer is None:  # it was forgotten: what it took the place of may hold again
-            return [memory.model_copy(update={"superseded_by": None, "superseded_at": None})]
+            return [holding(memory)]
         new = newer
     read = [await store.record(Memory, id) for id in replaces(new)]
     olds = [each for each in read if each is not None and each.superseded_by == new.id]
@@ -187,25 +195,29 @@ async def undone(store: Store, memory: Memory, at: datetime) -> list[Memory]:
 
 def packed(memories: Sequence[Memory], room: int, at: datetime, half_life: timedelta) -> list[Memory]:
     """What is to be kept so that of all memories of one audience at most `room` hold: the least useful are put together
-    by what they are about, and are history of their summary. Of what somebody told the bot to remember nothing is put
-    together before the rest."""
+    by what they are about, and are history of their summary; where that is not enough, what is alone of its kind is
+    history of nothing. What somebody asked to have remembered stays as it is, and leaves the rest half of the room."""
     holding = [each for each in memories if each.superseded_by is None]
-    if len(holding) <= room:
+
+    def use(memory: Memory) -> tuple[float, datetime, str]:
+        return memory.strength(at, half_life), memory.at, memory.id
+
+    weakest = sorted((each for each in holding if not is_told(each)), key=use)
+    excess = len(weakest) - max(room - (len(holding) - len(weakest)), room // 2)
+    if excess <= 0:
         return []
-
-    def use(memory: Memory) -> tuple[bool, float, datetime, str]:
-        return memory.metadata.get("by") == "person", memory.strength(at, half_life), memory.at, memory.id
-
-    weakest = sorted(holding, key=use)
-    excess = len(holding) - room
     groups = _enough(weakest, excess, mixed=False)
     mixed = _saved(groups) < excess
     changed: list[Memory] = []
     for group in _enough(weakest, excess, mixed=True) if mixed else groups:
         if excess > 0:
-            summary = _summary(group, mixed)
+            summary = _summary(group)
             changed += [summary, *(_put_into(each, summary) for each in group)]
             excess -= len(group) - 1
+    if excess > 0:
+        taken = {each.id for each in changed}
+        alone = [each for each in weakest if each.id not in taken][:excess]
+        changed += [each.model_copy(update={"superseded_by": _NOTHING, "superseded_at": at}) for each in alone]
     return changed
 
 
@@ -224,37 +236,84 @@ def _saved(groups: Sequence[Sequence[Memory]]) -> int:
 
 
 def _grouped(memories: Sequence[Memory], mixed: bool) -> list[list[Memory]]:
-    """Memories of one type, and of one subject unless mixed, in groups of two or more."""
-    alike: dict[tuple[str, str], list[Memory]] = defaultdict(list)
+    """Memories of one type and of one person, or of nobody's, in groups of two or more; of one subject unless mixed.
+    What is about a person is put together with nothing else, so that it stays theirs."""
+    alike: dict[tuple[str, str, str], list[Memory]] = defaultdict(list)
     for each in memories:
-        alike["" if mixed else each.subject, each.type].append(each)
-    groups = [each[at : at + _GROUP] for each in alike.values() for at in range(0, len(each), _GROUP)]
-    return [group for group in groups if len(group) > 1]
+        subject = "" if mixed and not each.subject.startswith("user:") else each.subject
+        alike[subject, owner(each), each.type].append(each)
+    return [group for each in alike.values() for group in _fitting(each) if len(group) > 1]
 
 
-def _summary(group: Sequence[Memory], mixed: bool) -> Memory:
+def _fitting(memories: Sequence[Memory]) -> list[list[Memory]]:
+    """The same in groups whose words one summary has room for."""
+    groups, left = list[list[Memory]](), 0
+    for each in memories:
+        letters = sum(len(text) + 1 for text in _pieces(each))
+        if not groups or letters > left or len(groups[-1]) == _GROUP:
+            groups.append([])
+            left = _LETTERS
+        groups[-1].append(each)
+        left -= letters
+    return groups
+
+
+def _summary(group: Sequence[Memory]) -> Memory:
     """What they say, one after the other, each thing once; it goes with any whom one of them draws on."""
     ordered = sorted(group, key=lambda each: (each.at, each.id))
-    texts = dict.fromkeys(
-        f"{each.at:%Y-%m-%d}: {each.text}" if each.type == "episodic" else each.text for each in ordered
-    )
-    drawn = dict.fromkeys(source for each in ordered for source in sources(each))
+    pieces: dict[str, list[str]] = {}
+    for each in ordered:
+        for text, drawn_from in _pieces(each).items():
+            pieces[text] = [*pieces.get(text, ()), *drawn_from]
     return ordered[-1].model_copy(
         update={
             "id": PACKED + digest("\n".join(each.id for each in ordered)),
-            "text": inert(
-                " ".join(text if text.endswith((".", "!", "?", "…")) else f"{text}." for text in texts), _LETTERS
-            ),
-            "subject": ordered[-1].audience if mixed else ordered[-1].subject,
+            "text": " ".join(pieces),
+            "subject": ordered[-1].audience if len({each.subject for each in ordered}) > 1 else ordered[-1].subject,
             "vector": None,
             "importance": max(each.importance for each in ordered),
             "touched_at": max((each.touched_at for each in ordered if each.touched_at), default=None),
             "access_count": max(each.access_count for each in ordered),
             "people": people(ordered),
             "links": (),
-            "metadata": {"by": "packing", "sources": " ".join(drawn)},
+            "metadata": {"by": "packing", **drawn(ordered), **_told_apart(pieces)},
         }
     )
+
+
+def lightened(summary: Memory, gone: Collection[str]) -> Memory | None:
+    """A summary without what was drawn from any of these sources; None where nothing is left of it."""
+    left = {text: ids for text, ids in _pieces(summary).items() if not set(gone) & set(ids)}
+    if not left:
+        return None
+    read, ids = reads(summary), list(dict.fromkeys(id for each in left.values() for id in each))
+    sources = {"sources": " ".join(ids), "reads": " ".join(read.get(id, UNREAD) for id in ids)}
+    return summary.model_copy(
+        update={
+            "text": " ".join(left),
+            "vector": None,
+            "source": ids[-1] if ids else None,
+            "metadata": {**summary.metadata, **sources, **_told_apart(left)},
+        }
+    )
+
+
+def _pieces(memory: Memory) -> dict[str, list[str]]:
+    """What a memory says, piece by piece, and the ids of what each piece was drawn from."""
+    if _PIECES not in memory.metadata:
+        text = f"{memory.at:%Y-%m-%d}: {memory.text}" if memory.type == "episodic" else memory.text
+        text = inert(text, _LETTERS)
+        return {text if text.endswith((".", "!", "?", "…")) else f"{text}.": list(sources(memory))}
+    found, at = dict[str, list[str]](), 0
+    for length, ids in json.loads(memory.metadata[_PIECES]):
+        found[memory.text[at : at + length]] = ids
+        at += length + 1
+    return found
+
+
+def _told_apart(pieces: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """As metadata, how long each piece of a text is, and what it was drawn from."""
+    return {_PIECES: json.dumps([[len(text), list(dict.fromkeys(ids))] for text, ids in pieces.items()])}
 
 
 def _put_into(memory: Memory, summary: Memory) -> Memory:

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 
 from storage.backend import OLDEST, Store
 from storage.model import Session
+from storage.records import Setting
 
+from .pauses import in_pause, unpaused
 from .sessions import short
 
 _MOST = 5
@@ -73,13 +75,16 @@ def _within(session: Session, stretch: Stretch) -> bool:
 
 
 async def _about(store: Store, session: Session) -> str:
-    """Its title and summary, or else its first words."""
-    told = ". ".join(filter(None, (session.title, session.context.summary)))
+    """Its title and summary, or else its first words, without what somebody said in a pause of theirs."""
+    people = [who.id for who in session.participants if who.type == "user"]
+    settings = [await store.record(Setting, f"user:{id}") for id in people]
+    whole = not any(in_pause(each, session.opened_at, session.last_at) for each in settings)
+    told = ". ".join(filter(None, (session.title, session.context.summary if whole else "")))
     if told:
         return short(told, _LETTERS)
     page = await store.read(session.id, cursor=OLDEST, limit=10)
-    said = (line.words for line in page.items if line.role == "user")
-    return short(next((words for words in said if words.strip()), ""), _LETTERS)
+    said = await unpaused(store, (line for line in page.items if line.role == "user" and line.words.strip()))
+    return short(said[0].words, _LETTERS) if said else ""
 
 
 _PEOPLE = r"(?:we|i|you and (?:i|me)|they|people|everybody|everyone|you guys|you all)"

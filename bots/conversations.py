@@ -22,6 +22,7 @@ from .place_personas import PlacePersonas
 from .prompt import tokens
 from .providers import Prompt
 from .remembering import Remembering
+from .retelling import retells
 from .session_marks import CLEARED, KEPT, without
 from .sessions import UNSET, Sessions, Unset, short, summary
 from .spans import LONGEST, SHORTEST
@@ -181,11 +182,11 @@ class Conversations:
 
         return await self._change(session_id, put)
 
-    async def resume(self, channel: Channel, session_id: str) -> Session:
-        """Makes an older session of the channel the current one, also one that was archived or cleared: the next line
-        continues it, whenever it comes."""
+    async def resume(self, channel: Channel, session_id: str, person_id: str | None = None) -> Session:
+        """Makes an older session of the channel the current one, or that person's, also one that was archived or
+        cleared: the next line continues it, whenever it comes."""
         session = await self.show(session_id, {channel.key})
-        resumed = await self._sessions.resume(channel, session.id, self._now())
+        resumed = await self._sessions.resume(channel, session.id, self._now(), person_id=person_id)
         if resumed is None:
             raise _absent(session_id)
         self._tell_changed(resumed.id)
@@ -311,7 +312,7 @@ class Conversations:
         if session.context.summary and _BY_MODEL in session.metadata:
             return session.context.summary
         voices = self._sessions.voices
-        lines = await self._store.messages(session.id, limit=LINES)
+        lines = [each for each in await self._store.messages(session.id, limit=LINES) if not retells(each)]
         told = await by_model(self._ask, lines, voices) if self._ask else ""
         mark = {_BY_MODEL: "yes"} if told else {}
         told = told or summary(session, await self._store.messages(session.id, limit=8), voices)

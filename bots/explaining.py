@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from storage.backend import Store
@@ -12,6 +13,7 @@ from storage.model import Channel, MemoryReference, Message
 from .afterwards import asked_by
 from .sessions import Sessions, short
 from .settings import BotSettings
+from .understanding import Understanding, in_words, understood
 
 _OPEN = 8
 """Sessions of a channel that are looked at, the latest ones."""
@@ -65,6 +67,7 @@ class Explaining:
         lines = [f"{because(answer.metadata.get('why', ''), settings, inert)}."]
         lines += _signals(decision, settings, inert)
         lines += _topics(decision, settings, inert)
+        lines += [in_words(Understanding(**known), inert)] if (known := facts["understood"]) else []
         lines += _recalled(facts["recalled"], inert)
         return "\n".join(lines)
 
@@ -80,20 +83,21 @@ class Explaining:
 
     async def facts(self, answer: Message) -> dict[str, Any]:
         """The same as JSON has it: `message`, `persona`, `why`, `decision` as `Decision.as_json` tells it, each segment
-        with its `text` as far as the question still reads as it did, and `recalled`: `id`, `kind`, `score`, `why`."""
+        with its `text` as far as the question still reads as it did, `understood`: what the question is about, as it
+        reads now, None where it is gone, and `recalled`: `id`, `kind`, `score`, `why`."""
         decision, recalled = _read(answer, "decision", {}), _read(answer, "recalled", [])
-        if decision.get("segments"):
-            lines = [await self._store.message(id) for id in asked_by(answer)]
-            text = "\n".join(line.words for line in lines if line is not None and line.deleted_at is None)
-            whole = all(line is not None and line.deleted_at is None and not line.edits for line in lines)
-            for segment in decision["segments"]:
-                segment["text"] = text[segment["from"] : segment["to"]].strip() if whole else ""
+        lines = [await self._store.message(id) for id in asked_by(answer)]
+        text = "\n".join(line.words for line in lines if line is not None and line.deleted_at is None)
+        whole = all(line is not None and line.deleted_at is None and not line.edits for line in lines)
+        for segment in decision.get("segments", []):
+            segment["text"] = text[segment["from"] : segment["to"]].strip() if whole else ""
         cited = [part.memory_id for part in answer.parts if isinstance(part, MemoryReference)]
         return {
             "message": answer.id,
             "persona": answer.persona,
             "why": answer.metadata.get("why", ""),
             "decision": decision,
+            "understood": asdict(understood(text)) if text.strip() else None,
             "recalled": recalled or [{"id": id} for id in cited],
         }
 

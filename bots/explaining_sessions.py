@@ -15,17 +15,18 @@ from .spans import span
 
 _LOOKED_AT = 100
 """How many lines of a session are looked through for somebody's last one."""
-_BECAUSE = {
+BECAUSE = {
     "reply": "it replies to a message of that session",
-    "mention": "it speaks to somebody who was speaking there",
-    "addressed": "somebody had just spoken to its author there",
+    "mention": "it names somebody who was speaking there",
+    "addressed": "its author had been spoken to there",
     "own": "its author was speaking there",
-    "answer": "somebody had asked there and was waiting for an answer",
-    "topic": "it uses words that only that session had used",
+    "answer": "the last thing said there was said to its author",
+    "topic": "it uses words that were used there and hardly anywhere else",
     "pace": "that was the talk going on here just then",
-    "only": "people had just begun that session, or taken it up again",
+    "only": "that was the only talk going on here just then",
+    "begun": "people had just begun that session, or taken it up again",
     "kept": "people had asked that the next line continues it",
-    "new": "it fits none of what was being said here, so it began that session",
+    "new": "it goes on with nothing that was being said here, so it began that session",
 }
 """By rule, as `PLACED` has it."""
 _NOTHING = "You have not said anything to me here yet."
@@ -51,13 +52,13 @@ class SessionsExplained:
         session = await self._conversations.show(line.session_id, None)
         channel = session.channel
         rule, _, other = line.metadata.get(PLACED, "").partition(" ")
-        because = _BECAUSE.get(rule) or await self._by_clock(line, channel)
+        because = BECAUSE.get(rule) or await self._by_clock(line, channel)
         told = [f"{called} is part of the session **{inert(session.title)}** (`{session.id}`), because {because}."]
         if other and (next_best := await self._title(other, channel)):
             told.append(f"The next best was **{inert(next_best)}** (`{other}`).")
         if self._sessions.structural(channel):
             told.append("If that is wrong, reply to a message of the right session: a reply goes before all else.")
-            told.append("`/new` begins a session that everybody's next lines go into.")
+            told.append("`/new` begins one for you and whoever is in yours; the others go on.")
         return "\n".join(told)
 
     async def _title(self, session_id: str, channel: Channel) -> str:

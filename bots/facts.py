@@ -12,6 +12,7 @@ from typing import Literal
 from storage.model import Message, storable
 from storage.records import Memory
 
+from .pauses import MENTION
 from .terms import terms
 
 Kind = Literal["episodic", "semantic", "procedural", "working"]
@@ -25,6 +26,9 @@ SINGLE = frozenset(
 """What somebody has one of at a time: a new one takes the place of the one before. So do `favourite_…`."""
 OPPOSITES = {"likes": "dislikes", "dislikes": "likes"}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+NAME = "name"
+"""In the metadata of what somebody told: what they were called then."""
+_UNREAD = "-"
 _NOT = frozenset("not no never without nicht kein keine keinen pas jamais nunca sin".split())
 
 
@@ -38,7 +42,6 @@ def fact(
     attribute: str = "",
     value: str = "",
     ended: bool = False,
-    people: Iterable[str] = (),
     importance: float = 0.5,
     by: str = "rules",
     when: datetime | None = None,
@@ -63,7 +66,7 @@ def fact(
         text=inert(text),
         importance=importance,
         source=line.id,
-        people=tuple(dict.fromkeys((line.sender.id, *people))),
+        people=tuple(dict.fromkeys((line.sender.id, *MENTION.findall(line.words)))),
         metadata=metadata,
     )
 
@@ -105,6 +108,42 @@ def is_single(attribute: str) -> bool:
 def sources(memory: Memory) -> tuple[str, ...]:
     """The ids of all messages, or of the session, that a memory was drawn from."""
     return tuple(dict.fromkeys((*filter(None, (memory.source,)), *memory.metadata.get("sources", "").split())))
+
+
+def reads(memory: Memory) -> dict[str, str]:
+    """The wordings of the messages that a memory was drawn from, by their ids, as far as it quotes them."""
+    told = memory.metadata
+    found = dict(zip(told.get("sources", "").split(), told.get("reads", "").split(), strict=False))
+    if memory.source is not None and "read" in told:
+        found[memory.source] = told["read"]
+    return {id: read for id, read in found.items() if read != _UNREAD}
+
+
+def drawn(memories: Iterable[Memory], lines: Iterable[Message] = ()) -> dict[str, str]:
+    """As metadata, what a memory is drawn from that quotes all these memories and lines, and how that read."""
+    found = {id: reads(each).get(id, _UNREAD) for each in memories for id in sources(each)}
+    found |= {line.id: wording(line) for line in lines}
+    return {"sources": " ".join(found), "reads": " ".join(found.values())} if found else {}
+
+
+def reworded(old: Memory, new: Memory, read: str) -> Memory:
+    """A memory as its line says it now, in a wording that is `read`; that it was of use before stays."""
+    update = {"text": new.text, "people": new.people, "metadata": {**old.metadata, **new.metadata, "read": read}}
+    return old.model_copy(update=update | ({} if new.text == old.text else {"vector": None}))
+
+
+def is_told(memory: Memory) -> bool:
+    """Whether somebody asked for it to be remembered."""
+    return memory.metadata.get("by") == "person" or memory.id.startswith("remembered ")
+
+
+def owner(memory: Memory) -> str:
+    """The id of the one person whose memory it is: whom it is about, who told it, or whose words are behind it; empty
+    where there are several."""
+    if memory.subject.startswith("user:"):
+        return memory.subject.removeprefix("user:")
+    own = len(memory.people) == 1 or is_told(memory) or memory.id.startswith("learned ")
+    return memory.people[0] if memory.people and own else ""
 
 
 def replaces(memory: Memory) -> list[str]:

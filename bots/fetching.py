@@ -138,3 +138,16 @@ class Fetching:
 def _incomplete(line: Message) -> bool:
     """Whether a file stands beside it that is not known to be kept."""
     return any(file.blob is None for file in line.attachments)
+
+
+def with_files(
+    lines: Sequence[Message], before: Sequence[Message], replied: Sequence[Replied], glimpses: Sequence[Glimpse]
+) -> list[Message]:
+    """The lines of a turn for its prompt: beside the last one also stand the files of the messages replied to, as far
+    as the prompt would not show them otherwise."""
+    in_view = {message.id for message in (*before, *lines)}
+    kept = [each.message for each in replied if each.message and each.message.id not in in_view]
+    files = [*(file for message in kept for file in message.attachments if file.blob)]
+    files += [file for each in glimpses for file in each.files]
+    *others, last = lines
+    return [*others, last.model_copy(update={"parts": (*last.parts, *files)})] if files else list(lines)

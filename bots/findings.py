@@ -129,12 +129,16 @@ def _number(part: Schema) -> str:
     unit = f" of {part['x-unit']}" if "x-unit" in part else ""
     name = ("a whole number" if part["type"] == "integer" else "a number") + unit
     if "minimum" in part and "maximum" in part:
-        return f"{name} from {part['minimum']:g} to {part['maximum']:g}"
+        return f"{name} from {_written(part['minimum'])} to {_written(part['maximum'])}"
     if "minimum" in part:
-        return f"{name} of {part['minimum']:g} or more"
+        return f"{name} of {_written(part['minimum'])} or more"
     if "exclusiveMinimum" in part and "maximum" in part:
-        return f"{name} above {part['exclusiveMinimum']:g}, up to {part['maximum']:g}"
-    return f"{name} above {part['exclusiveMinimum']:g}" if "exclusiveMinimum" in part else name
+        return f"{name} above {_written(part['exclusiveMinimum'])}, up to {_written(part['maximum'])}"
+    return f"{name} above {_written(part['exclusiveMinimum'])}" if "exclusiveMinimum" in part else name
+
+
+def _written(number: float) -> str:
+    return f"{number:.0f}" if number == int(number) else f"{number:g}"
 
 
 def _text(part: Schema) -> str:

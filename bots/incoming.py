@@ -14,6 +14,8 @@ UNSEEN = {"unseen": "yes"}
 """The metadata of a line that stands nowhere on its front."""
 UNFETCHED = {"unfetched": "yes"}
 """The metadata of a line whose files stay where they are."""
+NO_PAST = {"reads_past": "no"}
+"""The metadata of a line whose sender may not read what was said in the place before."""
 _ORIGINS = 10_000
 _STOP_WORDS = {"stop", "/stop"}
 
@@ -43,6 +45,8 @@ class Incoming:
     """The files beside the message it replies to, as the front sees them, should that not be kept."""
     seen: bool = True
     """Whether it stands on its front, as a button's wish does not."""
+    reads_past: bool = True
+    """Whether the sender may read what was said in the place before."""
     persona: str | None = None
     """The persona asked for, where a command names one."""
 
@@ -63,6 +67,7 @@ class Incoming:
             metadata={
                 **(ASKED if wanted else {}),
                 **({} if self.seen else UNSEEN),
+                **({} if self.reads_past else NO_PAST),
                 **(UNFETCHED if left else {}),
             },
         )

@@ -5,16 +5,30 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from storage.durable import in_thread
-from storage.errors import Unavailable
+from storage.errors import StorageError, Unavailable
 from storage.memory_index import MemoryIndex
 
 FILE = "memory_index.db"
 ANEW = "anew"
 """In the note: the ids of sessions that are to be read again."""
+PENDING = "pending"
+"""In the note: the ids of messages and of facts that are to be looked at again, each on a line."""
 _NOTE = "memory_index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the index is."""
+
+    entries: int
+    vectors_missing: int
+    """0 where there is no embedder, and at most as many as are counted."""
+    behind: bool
+    """Whether there is talk that it has not read yet."""
 
 
 def noted(folder: Path) -> dict[str, str]:
@@ -52,10 +66,16 @@ async def take_out(folder: Path, session_ids: Collection[str], memory_ids: Colle
     told[ANEW] = " ".join({*told.get(ANEW, "").split(), *session_ids})
     await in_thread(note, folder, told)
     index = await MemoryIndex.open(folder / FILE)
+    damaged = index.made_anew
     try:
         for session_id in session_ids:
             await index.remove_session(session_id)
         await index.remove(memory_ids)
         await index.scrub()
+    except StorageError:
+        if not (damaged := index.damaged):
+            raise
     finally:
         await index.close()
+        if damaged:  # the next start reads everything again, and does not go on from what was noted
+            await in_thread(discard, folder)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from storage.model import Message, Note, Part, Text, Usage
 
 from .providers import Prompt
 from .settings import PersonaSettings
 
-Passage = tuple[str, str]
-"""What stands above somebody's words, and the words."""
+_HEADING = re.compile(r"\s*\*\*(.+)\*\*\n")
+
+
+class Passage(NamedTuple):
+    """Somebody's words, and what stands above them."""
+
+    heading: str
+    remark: str
+    """What the program says beside."""
+    words: str
 
 
 def heading(persona: PersonaSettings, after: Sequence[Passage] = ()) -> str:
@@ -25,14 +35,18 @@ def alone(prompt: Prompt, text: str) -> Prompt:
     *before, last = prompt.lines
     quoted = "\n    ".join(text.splitlines())
     told = f"(Answer only this part of it; others answer the rest:\n    {quoted})"
+    if text.strip() == prompt.question.strip():
+        told = "(Others are asked this as well and answer for themselves: speak for yourself alone.)"
     return replace(prompt, lines=(*before, replace(last, text=f"{last.text}\n{told}")), question=text)
 
 
 def together(passages: Sequence[Passage]) -> list[Part]:
-    """The passages as parts of one message."""
+    """The passages as parts of one message. The first words are its sender's; whose the others are belongs to what was
+    said, so that it is known wherever it is read later."""
     parts: list[Part] = []
-    for note, words in passages:
-        parts += [Note(text=note), Text(text=words)] if note else [Text(text=words)]
+    for passage in passages:
+        above = Text(text=passage.heading) if parts else Note(text=passage.heading)
+        parts += [part for part in (above, Note(text=passage.remark), Text(text=passage.words)) if part.text]
     return parts
 
 
@@ -56,3 +70,17 @@ def summed(before: Usage | None, last: Usage | None) -> Usage | None:
 def is_joined(answer: Message) -> bool:
     """Whether several personas have given an answer together."""
     return answer.metadata.get("rule") == "split"
+
+
+def said_by(answer: Message) -> list[tuple[str, str]]:
+    """Who said what in an answer of several, in order: each persona as people know it, with its words."""
+    said: list[tuple[str, str]] = []
+    name = answer.sender.name
+    for part in answer.parts:
+        if not isinstance(part, Text | Note):
+            continue
+        if above := _HEADING.fullmatch(part.text):
+            name = above[1]
+        elif isinstance(part, Text):
+            said.append((name, part.text))
+    return said

@@ -12,7 +12,7 @@ import structlog
 from storage import connect
 from storage.durable import in_thread
 from storage.errors import RootInUse, StorageError
-from storage.forgetting import forget_listed
+from storage.forgotten_list import forget_listed
 from storage.presence import present
 from storage.rootlock import RootLock
 

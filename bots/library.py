@@ -11,6 +11,7 @@ from pathlib import Path
 from .knowledge import Contents, Knowledge
 from .knowledge_files import Files
 from .knowledge_meanings import Likeness, Meanings
+from .knowledge_vectors import FILE
 from .prompt import cut_to, tokens
 from .providers import Embedder
 from .settings import BotSettings
@@ -66,17 +67,19 @@ class Library:
         own: Mapping[str, Sequence[Path]],
         embedder: Embedder | None = None,
         *,
+        kept: Path | None = None,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         """`shared` are the files and folders of all personas, `own` those of each by its name. The embedder stays the
-        caller's to close."""
-        self._ticks = ticks
+        caller's to close. `kept` is a file for vectors, that saves the next start the embedding."""
+        self._kept, self._ticks = kept, ticks
         self._arrange(shared, own, embedder)
 
     @classmethod
     def of_bot(cls, settings: BotSettings, embedder: Embedder | None = None) -> Library:
         """The library that a bot's settings describe."""
-        return cls(*_places(settings), embedder)
+        kept = settings.root / FILE if settings.storage.enabled else None
+        return cls(*_places(settings), embedder, kept=kept)
 
     def adopt(self, settings: BotSettings, embedder: Embedder | None) -> None:
         """Goes by other settings, and by another embedder, from now on."""
@@ -90,7 +93,7 @@ class Library:
         self._shared = Knowledge(common)
         self._own = {name: Knowledge(Files(each, self._ticks), common) for name, each in own.items() if each}
         self._empty = not shared and not self._own
-        self._meanings = Meanings(embedder, self._ticks) if embedder else None
+        self._meanings = Meanings(embedder, self._ticks, kept=self._kept) if embedder else None
 
     def of(self, persona: str) -> Knowledge:
         """What one persona may quote from: its own before the bot's."""

@@ -179,7 +179,8 @@ def _persona(name: str, entry: Entry | None, project: Path, found: list[str]) ->
     persona = _checked(PersonaSettings, entry, entry.plain | {"name": name}, found)
     if persona is None:
         return None
-    found += missing_notes(entry.at("knowledge").children, project, lambda path: _absolute(path, project))
+    notes = entry.at("knowledge")
+    found += missing_notes([notes, *notes.children], project, lambda path: _absolute(path, project))
     return persona.model_copy(update={"knowledge": tuple(_absolute(path, project) for path in persona.knowledge)})
 
 

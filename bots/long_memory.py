@@ -16,11 +16,12 @@ from storage.model import Message, Sender
 from storage.records import Memory
 
 from .embedding import Remembering
+from .incoming import NO_PAST
 from .indexing import MOST_COUNTED, Indexing
 from .lanes import Turn
 from .library import Library
 from .memories import Memories
-from .memory_settings import MemorySettings
+from .memory_settings import OFF, WORDS_ALONE, MemorySettings
 from .providers import Embedder, Provider
 from .recollection import NOTHING, Recollected, Recollection
 
@@ -82,8 +83,10 @@ class LongMemory:
         closed if it is another."""
         before, self.settings, self.embedder = self.embedder, settings, embedder
         if self.indexing is not None and self._recollection is not None:
-            self.indexing.embed_with(embedder)
-            self._recollection.settings, self._recollection.embedder = settings, embedder
+            # What finds by letters alone only brings noise beside the words.
+            useful = embedder if embedder is not None and embedder.semantic else None
+            self.indexing.embed_with(useful)
+            self._recollection.settings, self._recollection.embedder = settings, useful
         return before
 
     @property
@@ -92,37 +95,45 @@ class LongMemory:
         there = self.indexing is not None and not self.indexing.empty
         return there and self.settings.enabled and self.settings.recall_tokens > 0
 
-    async def for_turn(self, turn: Turn, in_view: Collection[str], persona: str, known: Recollected) -> Recollected:
-        """What is recalled for a turn, in a quarter of a second or not at all, without what is in view; and what the
-        files of the persona that answers say. `known` is what was told to another that answered before. Never
-        raises."""
+    async def for_turn(self, turn: Turn, before: Sequence[Message], persona: str, known: Recollected) -> Recollected:
+        """What is recalled for a turn, in a quarter of a second or not at all, without what stands `before` it in view;
+        and what the files of the persona that answers say. `known` is what was told to another that answered before.
+        Never raises."""
         question = "\n".join(line.words for line in turn.lines).strip()
         if not question:
             return known
         if self.recalls and not known.items:
-            known = await self._recalled(turn, question, in_view)
+            known = await self._recalled(turn, question, before)
         if self._means.library is None:
             return known
         try:
             passages, cited = await self._means.library.passages_for(question, persona, _PASSAGES)
         except Exception:
             log.exception("knowledge.broke")
-            return known
+            return replace(known, passages="")
         return replace(known, passages=passages, cited=(*known.cited, *cited))
 
-    async def _recalled(self, turn: Turn, question: str, in_view: Collection[str]) -> Recollected:
+    async def _recalled(self, turn: Turn, question: str, before: Sequence[Message]) -> Recollected:
         said_by, asked_by = turn.lines[-1].sender, turn.terms.asker
         # Who has somebody else's question answered anew is not told what is for that person alone.
         asker = said_by if asked_by is None or asked_by.id == said_by.id else _SOMEBODY
-        seen = {*in_view, *(line.id for line in turn.lines)}
         if self._recollection is None:
             return NOTHING
-        return await self._recollection.recollected(question, turn.session.channel, asker, turn.session.id, seen)
+        channel, session_id = turn.session.channel, turn.session.id
+        shut = any(NO_PAST.items() <= line.metadata.items() for line in turn.lines)
+        return await self._recollection.recollected(
+            question, channel, asker, session_id, [*before, *turn.lines], past=not shut
+        )
+
+    async def stands(self, recollected: Recollected) -> bool:
+        """Whether all that an answer draws on is still there to be told. Raises `StorageError`."""
+        return self._recollection is None or await self._recollection.stands(recollected)
 
     def used(self, recollected: Recollected) -> None:
         """An answer was given with this in view."""
-        if facts := [item.id for item in recollected.items if item.kind == "fact"]:
-            self.memories.touched(facts, self._now())
+        facts = [id for item in recollected.used for id in ((item.id,) if item.kind == "fact" else item.drawn)]
+        if facts:
+            self.memories.touched(list(dict.fromkeys(facts)), self._now())
 
     def heard(self, message: Message) -> None:
         """A message was kept."""
@@ -163,18 +174,26 @@ class LongMemory:
         """Learns from what was said, and notes what was recalled; a model may be asked. Raises `StorageError`."""
         await self.memories.due()
 
+    @property
+    def finds_by(self) -> str:
+        """The id of the embedder that earlier talk is found with, or `WORDS_ALONE`."""
+        return self.embedder.id if self.embedder is not None and self.embedder.semantic else WORDS_ALONE
+
     async def told(self) -> str:
-        """How much it is, for people; empty where there is none. It reads all memories. Raises `StorageError`."""
-        if self.indexing is None or not self.settings.enabled:
-            return ""
+        """How much it is, for people. It reads all memories. Raises `StorageError`."""
+        if not self.settings.enabled:
+            return OFF
+        if self.indexing is None:
+            return "it has no index, and recalls nothing: its log may say why, and a restart tries again"
         report, progress = await self.memories.report(), await self.indexing.progress()
         missing = progress.vectors_missing
         more = "+" if missing >= MOST_COUNTED else ""
         vectors = f"{missing:,}{more} vectors to make" if missing else "all vectors made"
+        by = f"found by {WORDS_ALONE}" if self.finds_by == WORDS_ALONE else f"{vectors} by {self.finds_by}"
         return ", ".join(
             [
                 f"{progress.entries:,} entries in the index{', more to read' if progress.behind else ''}",
-                vectors if self.embedder else "found by words alone",
+                by,
                 f"{report.memories:,} memories, {report.share:.0%} of them ever recalled",
             ]
         )

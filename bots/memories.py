@@ -13,16 +13,18 @@ import structlog
 from storage.backend import Page, Store
 from storage.forgetting import is_private, pages
 from storage.model import Channel, Message, Sender, Session, Text
-from storage.records import Memory, Setting, Tombstone
+from storage.records import Memory, Setting
 
 from .audiences import BOT, asker, audience, guild, heard_in
 from .consolidating import replaced_by, settled, undone
 from .errors import TroupeError
-from .facts import digest, inert, replacing, sources, wording
+from .facts import NAME, digest, inert, is_told, owner, replacing
 from .learning import Learning
+from .memory_room import Room
 from .memory_rules import facts
 from .memory_settings import MemorySettings
-from .pauses import paused, pausing, resuming
+from .memory_sources import stands
+from .pauses import MENTION, paused, pausing, resuming
 from .providers import Provider
 
 log = structlog.get_logger()
@@ -33,6 +35,8 @@ Scope = Literal["here", "me", "guild", "bot"]
 
 LONGEST = 1_000
 """Letters of what somebody has the bot remember."""
+_MOST_TOLD = 400
+"""What people may have it remember about one of them, or for all of a guild."""
 _SHOWN = 500
 """The most memories that are listed at once."""
 _BATCH = 64
@@ -80,8 +84,16 @@ class Memories:
         self._store, self._settings, self._now, self._changed = store, settings, now, changed
         self._one = asyncio.Lock()
         """Held by whoever reads memories and writes them again."""
+        self._room = Room(store, settings=settings, now=now, one=self._one, changed=changed)
         self._learning = Learning(
-            store, settings=settings, provider=provider, now=now, voices=voices, one=self._one, changed=changed
+            store,
+            settings=settings,
+            provider=provider,
+            now=now,
+            voices=voices,
+            one=self._one,
+            changed=changed,
+            room=self._room,
         )
         self._touched: dict[str, tuple[int, datetime]] = {}
         """How often memories were recalled since that was last noted down, and when last."""
@@ -102,10 +114,11 @@ class Memories:
             subject=told if common else f"user:{by.id}",
             text=words,
             importance=0.9,
-            people=(by.id,),
-            metadata={"by": "person", **({} if common else _plainly(words, by, at))},
+            people=_people(words, by),
+            metadata={"by": "person", NAME: by.name, **({} if common else _plainly(words, by, at))},
         )
         async with self._one:
+            await self._room_for(memory)
             kept = await settled(self._store, [memory])
             await self._keep(kept)
         # Where the same is known already, that is what is remembered.
@@ -132,13 +145,16 @@ class Memories:
                     break
         return (await self.in_sight([each for each in found if each.superseded_by is None]))[:_SHOWN]
 
-    async def in_sight(self, memories: Sequence[Memory]) -> Found:
-        """Those of some memories that may still be told, as they are kept now: none that is gone or superseded, nor one
-        drawn from a line that was deleted, cleared or worded anew since. To be asked right before anything is told."""
+    async def in_sight(self, memories: Sequence[Memory], *, history: bool = False) -> Found:
+        """Those of some memories that may still be told, as they are kept now: none that is gone or superseded (unless
+        with `history`), nor one drawn from a line that was deleted, cleared or worded anew since. To be asked right
+        before anything is told."""
         found = []
         for memory in memories:
             now = await self._store.record(Memory, memory.id)
-            if now is not None and now.superseded_by is None and await self._stands(now):
+            if now is None or (now.superseded_by is not None and not history):
+                continue
+            if await stands(self._store, now):
                 found.append(now)
         return found
 
@@ -163,7 +179,7 @@ class Memories:
             if old.superseded_by is not None:
                 raise TroupeError("That memory was replaced already: correct the newer one, or undo it first.")
             at = self._now()
-            metadata = {"by": "person", **_plainly(words, by, at), **replacing([old.id])}
+            metadata = {"by": "person", NAME: by.name, **_plainly(words, by, at), **replacing([old.id])}
             new = old.model_copy(
                 update={
                     "id": _told_id(by, at, old.id, words),
@@ -174,7 +190,7 @@ class Memories:
                     "touched_at": None,
                     "access_count": 0,
                     "source": None,  # from now on it is what they said, whatever becomes of the line
-                    "people": tuple(dict.fromkeys((*old.people, by.id))),
+                    "people": tuple(dict.fromkeys((*_people(words, by), *old.people))),
                     "links": (),
                     "metadata": metadata,
                 }
@@ -197,12 +213,13 @@ class Memories:
         return tuple(each for each in kept if each.superseded_by is None)
 
     async def pause(self, user_id: str, by: Sender) -> None:
-        """From now on nothing somebody says, and nothing said of them by name, is learned, until `resume`."""
-        await self._set(user_id, by, pausing)
+        """From now on nothing somebody says, and nothing said of them by name, is learned, until `resume`; nor is what
+        they say meanwhile recalled later."""
+        await self._set(user_id, by, pausing, True)
 
     async def resume(self, user_id: str, by: Sender) -> None:
-        """What somebody says from now on may be learned again; what they said in the pause never is."""
-        await self._set(user_id, by, resuming)
+        """What somebody says from now on may be learned and recalled again; what they said in the pause never is."""
+        await self._set(user_id, by, resuming, False)
 
     async def paused(self, user_id: str) -> bool:
         """Whether nothing is learned of somebody now."""
@@ -221,7 +238,7 @@ class Memories:
         if not self._settings().enabled:
             return 0
         learned = await self._learning.due()
-        await self._learning.make_room()
+        await self._room.make()
         return learned
 
     async def report(self) -> Report:
@@ -259,8 +276,7 @@ class Memories:
                         last = max(last, memory.touched_at or last)
                         count = memory.access_count + times
                         altered.append(memory.model_copy(update={"touched_at": last, "access_count": count}))
-                if altered:
-                    await self._store.keep(*altered)
+                await self._keep(altered)
                 for id in ids:
                     self._touched.pop(id, None)
 
@@ -277,12 +293,25 @@ class Memories:
             await self._store.keep(*memories)
             self._changed(memories, ())
 
+    async def _room_for(self, told: Memory) -> None:
+        """What people told it is never put together to make room, so that there is an end to it. And of whoever is in
+        a pause nobody else tells anything."""
+        for person in told.people[1:]:
+            if await self.paused(person):
+                raise TroupeError("Somebody who is named there has asked me to learn nothing about them for now.")
+        count = 0
+        async for page in pages(lambda cursor: self._store.records(Memory, about=told.subject, cursor=cursor)):
+            count += sum(is_told(each) and each.superseded_by is None for each in page)
+        if count >= _MOST_TOLD:
+            raise TroupeError(f"I remember {count} such things already, which is the most: have me forget one first.")
+
     async def _set(
-        self, user_id: str, by: Sender, change: Callable[[Setting | None, str, datetime, Sender], Setting]
+        self, user_id: str, by: Sender, change: Callable[[Setting | None, str, datetime, Sender], Setting], on: bool
     ) -> None:
         id = f"user:{user_id}"
         async with self._one:
             await self._store.keep(change(await self._store.record(Setting, id), id, self._now(), by))
+            await self._learning.paused(user_id, on)
 
     def _told(self, by: Sender, channel: Channel, scope: Scope, may_manage: bool) -> str:
         if scope == "here":
@@ -309,30 +338,16 @@ class Memories:
             raise TroupeError(_NONE)
         return memory
 
-    async def _stands(self, memory: Memory) -> bool:
-        for person in memory.people:
-            tombstone = await self._store.record(Tombstone, person)
-            if tombstone is not None and memory.at <= tombstone.at:
-                return False
-        for source in sources(memory):
-            message = await self._store.message(source)
-            session = await self._store.session(message.session_id if message is not None else source)
-            if session is None or session.deleted_at is not None:
-                return False
-            if message is None:
-                continue
-            if message.deleted_at is not None:
-                return False
-            read = memory.metadata.get("read")
-            if read is not None and source == memory.source and read != wording(message):
-                return False
-        return True
-
 
 def _drawn_from(memory: Memory, user_id: str) -> bool:
     """Whether somebody's words, and nobody else's, are behind a memory of a single place."""
     common = memory.audience == BOT or memory.audience.startswith("guild:")
-    return memory.people == (user_id,) and not memory.subject.startswith("user:") and not common
+    return owner(memory) == user_id and not memory.subject.startswith("user:") and not common
+
+
+def _people(words: str, by: Sender) -> tuple[str, ...]:
+    """Whom something told draws on: first the one who tells it, then those pinged in it."""
+    return tuple(dict.fromkeys((by.id, *MENTION.findall(words))))
 
 
 def _plainly(words: str, by: Sender, at: datetime) -> dict[str, str]:

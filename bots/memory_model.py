@@ -17,7 +17,7 @@ from storage.model import Message, Usage, storable
 from storage.records import Memory
 
 from .errors import TroupeError
-from .facts import SINGLE, fact, inert
+from .facts import SINGLE, fact, inert, negated
 from .memory_rules import is_secret
 from .providers import Chunk, Line, Prompt, Provider
 from .speakers import Speakers
@@ -75,7 +75,7 @@ async def by_model(
 ) -> tuple[list[Memory], Usage | None]:
     """What a model finds in lines of people, as memories of an audience, and what that took. What the cited lines do
     not bear out is left out. Raises `TroupeError` where nobody answers, or not with what was asked for."""
-    shown = _bounded(lines)
+    shown = fitting(lines)
     prompt = Prompt(_SYSTEM, (Line("user", f"{_transcript(shown, names)}\n\n({_WANTED})"),), _WANTED, max_tokens=1_500)
     text, usage = await _asked(provider, prompt)
     told = _parsed(text)
@@ -144,15 +144,25 @@ def _borne_out(told: _Fact, lines: dict[int, Message], names: Speakers, audience
     )
 
 
-def _bounded(lines: Sequence[Message]) -> list[Message]:
-    """The newest lines that fit."""
+def fitting(lines: Sequence[Message]) -> list[Message]:
+    """The first of some lines, as many as a model is shown at once."""
     left, found = _LETTERS, list[Message]()
-    for line in reversed(lines):
+    for line in lines:
         left -= min(len(line.words), _LINE) + 40
         if left < 0:
             break
         found.append(line)
-    return found[::-1]
+    return found
+
+
+def still_borne_out(memory: Memory, line: Message) -> bool:
+    """Whether what a model found in a line stands in its new wording as it did in the one before."""
+    if memory.metadata.get("by") != "model" or memory.source != line.id or not line.edits:
+        return False
+    before = line.model_copy(update={"parts": line.edits[-1].parts}).words
+    if negated(before) != negated(line.words) or line.words.count("?") > before.count("?") or is_secret(line.words):
+        return False
+    return telling(memory.text) & telling(before) <= telling(line.words)
 
 
 def _transcript(lines: Sequence[Message], names: Speakers) -> str:

@@ -14,13 +14,14 @@ from storage.backend import Store
 from storage.durable import in_thread
 from storage.forgetting import pages
 from storage.model import Channel, Sender
-from storage.records import Memory
+from storage.records import Memory, Setting
 
 from .audiences import BOT
 from .errors import ProviderError, TroupeError
 from .index_files import discard, take_out
 from .indexing import Indexing
 from .memories import Memories, Scope
+from .pauses import paused
 from .providers import Provider
 from .seeking import one_place
 from .settings import BotSettings
@@ -101,7 +102,9 @@ class MemoryOrders:
         wanted, found, more = given.text.strip().casefold(), list[JsonValue](), False
         async for page in pages(lambda cursor: self._store.records(Memory, about=subject, cursor=cursor)):
             for each in page:
-                if wanted in each.text.casefold() and (given.history or each.superseded_by is None):
+                if wanted not in each.text.casefold():
+                    continue
+                if await self._memories.in_sight([each], history=given.history):
                     more = len(found) == given.limit
                     if not more:
                         found.append(shown(each))
@@ -112,6 +115,8 @@ class MemoryOrders:
     async def _remember(self, given: Given) -> Told:
         scope: Scope = "bot"
         place = _ANYWHERE
+        if given.guild and not given.channel:
+            raise TroupeError("Say which server, by one of its channels: `--guild` goes with `--channel`.")
         if given.channel:
             place, scope = await one_place(self._store, given.channel), "guild" if given.guild else "here"
         return shown(await self._memories.remember(given.text, _OPERATOR, place, scope, may_manage=True))
@@ -132,9 +137,11 @@ class MemoryOrders:
     async def _pause(self, given: Given, on: bool) -> Told:
         if not given.person.strip():
             raise TroupeError("Say whose: the id of the user.")
+        person = given.person.strip()
         act = self._memories.pause if on else self._memories.resume
-        await act(given.person.strip(), _OPERATOR)
-        return {"person": given.person.strip(), "paused": on}
+        await act(person, _OPERATOR)
+        known = await self._store.sessions_with(person, limit=1)
+        return {"person": person, "paused": on, "known": bool(known.items)}
 
     async def _report(self, _given: Given) -> Told:
         report = await self._memories.report()
@@ -146,6 +153,7 @@ class MemoryOrders:
             "types": {**report.types},
             "audiences": report.audiences,
             "calls": report.calls,
+            "paused": await self._paused(),
         }
         if self._indexing is not None:
             progress = await self._indexing.progress()
@@ -155,6 +163,12 @@ class MemoryOrders:
                 "behind": progress.behind,
             }
         return told
+
+    async def _paused(self) -> list[JsonValue]:
+        found = list[JsonValue]()
+        async for page in pages(lambda cursor: self._store.records(Setting, cursor=cursor)):
+            found += [each.id.removeprefix("user:") for each in page if each.id.startswith("user:") and paused(each)]
+        return found
 
     async def _rebuild(self, _given: Given) -> Told:
         await self._anew()

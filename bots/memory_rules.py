@@ -30,7 +30,8 @@ def facts(line: Message, name: str, audience: str) -> list[Memory]:
     text = line.words
     if not text.strip() or len(text) > _LONGEST or _JOKE.search(text) or is_secret(text):
         return []
-    name = plain_name(name)
+    shown, mark, tail = name.rpartition("#")  # which tells two of one name apart
+    name = f"{plain_name(shown)}#{tail}" if mark and tail.isalnum() else plain_name(name)
     text = plain(text)
     found: dict[str, Memory] = {}
     for sentence in _SENTENCE.split(text):
@@ -47,8 +48,9 @@ def is_secret(text: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """Somebody's own words: without code, quotations, addresses, and what is hidden or acted out."""
-    return _IGNORED.sub(" ", text.replace("’", "'")).strip()
+    """Somebody's own words: without code, quotations, addresses, and what is hidden or acted out; of a pasted text
+    those of its beginning."""
+    return _IGNORED.sub(" ", text[:_LONGEST].replace("’", "'")).strip()
 
 
 def _of_sentence(line: Message, sentence: str, name: str, audience: str) -> Iterator[Memory]:

@@ -8,6 +8,11 @@ from pydantic import Field
 
 from .values import Address, Secret, Section, Span, Url
 
+OFF = "off, for `memory.enabled` is false: nothing is learned, and nothing of earlier talk is recalled"
+"""For people, of a bot without a memory."""
+WORDS_ALONE = "words alone"
+"""What a bot without an embedder finds earlier talk by."""
+
 
 class EmbedderSettings(Section):
     """What turns texts into vectors, for recall and routing by meaning."""
@@ -15,14 +20,16 @@ class EmbedderSettings(Section):
     provider: Literal["auto", "minilm", "openai", "hashed", "none"] = "auto"
     """`minilm` is a small model on this machine (`make embed` installs it), `openai` any server that speaks OpenAI's
     embeddings, `hashed` likeness of letters alone, `none` words alone; `auto` takes `minilm` where it is installed."""
-    model: str = "text-embedding-3-small"
+    model: Annotated[str, Field(min_length=1)] = "text-embedding-3-small"
     """For `openai`: the model's name at the provider."""
     api_key: Secret | None = None
     """For `openai`: left empty, the embedder is off and the bot says so, unless `base_url` names a server."""
     base_url: Url = None
     """For `openai`: any server that speaks OpenAI's protocol."""
     path: Address = None
-    """For `minilm`: a folder with `model.safetensors` and `vocab.txt`, if the model is not installed as a package."""
+    """For `minilm`: a folder with `model.safetensors` and `vocab.txt`, if the model is not installed as a package.
+    While a bot runs, replace these files by renaming others to their names: to overwrite or shorten one that is in use
+    ends the bot."""
 
 
 class MemorySettings(Section):

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage import durable
-from storage.forgetting import LIST
+from storage.forgotten_list import LIST
 from storage.model import Counts
 
 from .errors import ConfigError

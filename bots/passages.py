@@ -220,13 +220,13 @@ def _filled(pieces: list[_Block], between: str) -> Iterator[_Block]:
 
 def _pieces(block: _Block, parts: list[str]) -> list[_Block]:
     """Parts of a block in their order, with the lines they stand on."""
-    found, at = [], 0
+    found, at, line = [], 0, block.first
     for part in parts:
         start = block.text.index(part, at)
+        first = line + block.text.count("\n", at, start)
         at = start + len(part)
-        found.append(
-            _Block(part, block.first + block.text.count("\n", 0, start), block.first + block.text.count("\n", 0, at))
-        )
+        line = first + part.count("\n")
+        found.append(_Block(part, first, line))
     return found
 
 

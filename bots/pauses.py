@@ -1,16 +1,22 @@
-"""When somebody did not want to be learned about: spans of time in their own setting."""
+"""When somebody did not want to be learned about: spans of time in their own setting, and whom that keeps silent."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from storage.model import Message, Sender
+from storage.backend import Store
+from storage.model import Channel, Message, Sender
 from storage.records import Memory, Setting
+
+from .terms import telling
 
 _VALUE = "memory_paused"
 """In the setting of a person: pairs of when it began and when it ended; the last may have no end."""
 _MOST = 50
+_SESSIONS = 20
+"""The latest of somebody, for what they are called."""
 MENTION = re.compile(r"<@!?(\d+)>")
 
 
@@ -36,9 +42,49 @@ def paused(setting: Setting | None) -> bool:
     return bool(spans) and spans[-1][1] is None
 
 
-def in_pause(setting: Setting | None, at: datetime) -> bool:
-    """Whether a time lies in a pause, its end included."""
-    return any(begin <= at and (end is None or at <= end) for begin, end in _spans(setting))
+def in_pause(setting: Setting | None, at: datetime, until: datetime | None = None) -> bool:
+    """Whether a time, or some of the time `until` another, lies in a pause, its end included."""
+    return any(begin <= (until or at) and (end is None or at <= end) for begin, end in _spans(setting))
+
+
+async def unpaused(store: Store, lines: Iterable[Message]) -> list[Message]:
+    """Those of some lines that nobody said in a pause of theirs. Raises `StorageError`."""
+    settings: dict[str, Setting | None] = {}
+    found = []
+    for line in lines:
+        id = line.sender.id
+        if line.sender.type == "user" and id not in settings:
+            settings[id] = await store.record(Setting, f"user:{id}")
+        if not in_pause(settings.get(id), line.at):
+            found.append(line)
+    return found
+
+
+async def silent(store: Store, talk: Sequence[Message], place: Channel, pausing: Collection[str]) -> Silent:
+    """Who is not to be learned about in a talk: of those who speak or are pinged in it, and of those in a pause,
+    `pausing`, whom people of the place may speak of. Raises `StorageError`."""
+    called: dict[str, set[str]] = {}
+    for line in talk:
+        if line.sender.type == "user":
+            called.setdefault(line.sender.id, set()).add(line.sender.name)
+    mentioned = (id for line in talk for id in MENTION.findall(line.words))
+    settings: dict[str, Setting] = {}
+    names: set[str] = set()
+    for id in {*called, *mentioned, *pausing}:
+        setting = await store.record(Setting, f"user:{id}")
+        if setting is None:
+            continue
+        settings[id] = setting
+        if paused(setting):
+            names |= called.get(id) or await _names(store, id, place)
+    return Silent(settings, names)
+
+
+async def _names(store: Store, id: str, place: Channel) -> set[str]:
+    """What somebody is called in the guild of a place; what is said in private may be about anybody."""
+    page = await store.sessions_with(id, limit=_SESSIONS)
+    near = [each for each in page.items if place.guild_id in (None, each.channel.guild_id)]
+    return {each.name for session in near for each in session.participants if each.id == id}
 
 
 class Silent:
@@ -46,7 +92,9 @@ class Silent:
 
     def __init__(self, settings: dict[str, Setting], names: set[str]) -> None:
         self._settings = settings
-        words = sorted(name for name in names if len(name.strip()) > 1)
+        first = {name.split()[0] for name in names if len(name.split()) > 1}
+        # A name of words that are in any talk would keep everything from being learned.
+        words = sorted(name for name in names | first if len(name.strip()) > 1 and telling(name))
         self._named = (
             re.compile("|".join(rf"(?<!\w){re.escape(each)}(?!\w)" for each in words), re.IGNORECASE) if words else None
         )

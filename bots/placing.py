@@ -12,15 +12,13 @@ from storage.model import Channel, Message, Sender, Session, session_id
 from .incoming import is_stop
 from .live_sessions import LiveSessions
 from .open_sessions import OpenSessions, Talking
-from .session_marks import KEPT, MERGED, PLACED, without, without_summary
+from .session_marks import KEPT, MERGED, PARTICIPANTS, PLACED, waits, without, without_summary
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Before anybody spoke."""
 _TRIES = 3
 """How often a line is placed anew because the session it would go into is gone or ended."""
 _MOMENT = timedelta(microseconds=1)
-PARTICIPANTS = 50
-"""The most people a session remembers by name, the latest newcomers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +116,8 @@ class Placing:
         by_bot, new = line.sender.type == "bot", False
         session, rule = await self._chosen(talking, channel, line, replied)
         if session is None:
-            session = await self._goes_on(talking, channel, line)
-            rule = "kept" if session is not None else rule
+            session, over_all = await self._goes_on(channel, line)
+            rule = over_all if session is not None else rule
         if session is None:
             new, session = True, await self._opened_beside(talking, channel, line)
         session = _joined(session, channel, line.sender, line.at)
@@ -135,7 +133,7 @@ class Placing:
         if known is None and line.origin is not None and line.at.timestamp() < talking.latest:
             kept = await self._store.find(line.origin)
             known = (kept.session_id, kept.metadata.get(PLACED)) if kept is not None else None
-        session = await self._live.standing(known[0]) if known is not None else None
+        session = await self._standing(talking, known[0]) if known is not None else None
         if known is None or session is None:
             return None
         return Placed(session, None, _put(line, session, known[1]))
@@ -147,16 +145,19 @@ class Placing:
         reopened = await self._replied_to(replied, channel, None)
         if reopened is not None:
             return reopened, "reply"
+        kept = await self._kept(talking, channel, line)
+        if kept is not None:
+            return kept, "kept"
         for _ in range(_TRIES):
             choice = talking.choose(line)
             other = choice.runner_up if choice.runner_up != choice.session else None
             rule = f"{choice.rule} {other}" if other else choice.rule
             if choice.session is None:
                 return None, rule
-            session = await self._live.standing(choice.session)
+            session = await self._standing(talking, choice.session)
             if session is not None and not self._ended(session, line.at):
                 return session, rule
-            talking.close(choice.session)
+            talking.close(choice.session, line.at)
         return None, "new"
 
     def _ended(self, session: Session, at: datetime) -> bool:
@@ -166,25 +167,37 @@ class Placing:
         closed_at = session.closed_at if self._gap(session.channel) is not None else None
         return session.archived or (closed_at is not None and closed_at <= at)
 
-    async def _goes_on(self, talking: Talking, channel: Channel, line: Message) -> Session | None:
-        """What goes on with a line that fits nothing: for a program's, or one that wants silence, what is there; for
-        any other what people have asked to keep."""
-        current = await self._live.current(channel.key)
+    async def _kept(self, talking: Talking, channel: Channel, line: Message) -> Session | None:
+        """What people have asked to keep, for a line that is not a program's and wants no silence: what its author was
+        in last, or, for somebody who was in no other, the channel's."""
         if line.sender.type == "bot" or is_stop(line.words):
-            return current and self._live.latest(current)
+            return None
         own = talking.own(line.sender.id)
-        for candidate in (await self._live.standing(own) if own else None, current):
-            session = candidate and self._live.latest(candidate)
-            if session is not None and KEPT in session.metadata:
-                return session
-        return None
+        session = await self._standing(talking, own) if own else await self._live.current(channel.key)
+        session = session and self._live.latest(session)
+        return session if session is not None and (own or not waits(session)) and KEPT in session.metadata else None
+
+    async def _goes_on(self, channel: Channel, line: Message) -> tuple[Session | None, str]:
+        """What goes on with a line that fits nothing, and why: for a program's, or one that wants silence, what is
+        there; for any other what people have asked to keep."""
+        current = await self._live.current(channel.key)
+        session = current and self._live.latest(current)
+        if line.sender.type == "bot" or is_stop(line.words):
+            return session, "only"
+        kept = session is not None and KEPT in session.metadata and not waits(session)
+        return (session, "kept") if kept else (None, "new")
+
+    async def _standing(self, talking: Talking, session_id: str) -> Session | None:
+        """A session in sight as it stands now; the store is not asked for what was read for this very line."""
+        seen = talking.seen.get(session_id)
+        return self._live.latest(seen) if seen is not None else await self._live.standing(session_id)
 
     async def _opened_beside(self, talking: Talking, channel: Channel, line: Message) -> Session:
         """A new session. It follows the one its author was in last, else the channel's last one if nobody speaks there
         any more: what others are just saying is not this one's past."""
         before, at = None, line.at
         if own := talking.own(line.sender.id):
-            before = await self._live.standing(own)
+            before = await self._standing(talking, own)
         elif (latest := await self._live.current(channel.key)) is not None and self.over(latest, at):
             before = self._live.latest(latest)
         if before is not None and before.opened_at > at:

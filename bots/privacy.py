@@ -19,16 +19,14 @@ from storage.forgetting import (
     Change,
     Forgotten,
     forget,
-    forget_listed,
     is_private,
     is_theirs,
-    listed,
     memories_of,
-    note,
     pages,
     records_of,
     sessions_of,
 )
+from storage.forgotten_list import forget_listed, listed, note
 from storage.model import Channel, Message, Sender
 from storage.place import Folder, Place
 from storage.records import AuditEntry, Profile, Run, Spent
@@ -171,8 +169,6 @@ class Privacy:
                 change=self._change_session,
                 unlearned=memories.extend,
             )
-            if self._forgotten is not None:
-                await self._forgotten(memories)
             entry = AuditEntry(
                 id=f"forget {at.isoformat()}",
                 at=at,
@@ -182,8 +178,10 @@ class Privacy:
                 details={**done.all()},
             )
             await self._store.keep(entry)
-        if self.left is not None:
-            self.left.forget({user_id: at})
+            if self.left is not None:
+                self.left.forget({user_id: at})
+            if self._forgotten is not None:
+                await self._forgotten(memories)
         log.info("privacy.forgotten", **done.all())
         return done
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from storage.model import Attachment, Channel, Message, SessionContext
 
+from .joined_answers import is_joined, said_by
 from .providers import Image, Line, Prompt
 from .settings import ModelSettings, PersonaSettings
 from .speakers import Speakers, inert
@@ -172,6 +173,11 @@ class _Look:
         return name, *(self.texts.get(file.blob or "", "") for file in message.attachments)
 
     def line(self, message: Message) -> Line:
+        if is_joined(message):
+            said = said_by(message)
+            if {name for name, _ in said} == {self.persona.display}:
+                return Line("assistant", "\n".join(words for _, words in said))
+            return Line("user", "\n".join(f"{name}: {_indented(words)}" for name, words in said))
         if message.role == "assistant" and message.persona == self.persona.name:
             return Line("assistant", message.words)
         silent = not message.words.strip() and not message.attachments

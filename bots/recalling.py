@@ -7,13 +7,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from storage.memory_index import Entry, MemoryIndex
+from storage.memory_index import Entry, Hit, MemoryIndex
+from storage.memory_words import asks_when, stems
 
+from .facts import negated
 from .prompt import tokens
 from .recall_times import spoken_of
 
 _SAID = 24
 """Tokens of a date, a name and a mark beside what is recalled."""
+_LETTERS = 1_200
+"""Of one line, that are told at most."""
+_SPARE = 10
+"""Hits that are looked at beyond those wanted, in the place of such as tell nothing."""
+_FAINT = 0.25
+"""A likeness in meaning that says nothing where no word is shared."""
+_SAME, _NEARLY = 0.9, 0.8
+"""The share of words in common from which on two lines say the same, and a line asks what is asked just now."""
 _OWN = re.compile(r"(?i)\b(?:i|me|my|mine|myself|i'm|i've|i'd)\b")
 
 
@@ -58,12 +68,12 @@ async def recalled(
         embedder_id=embedder_id,
         names=(asker,) if asker and _OWN.search(question) else (),
         around=spoken_of(question, now),
-        limit=limit,
+        limit=limit + _SPARE,
         without=without,
     )
     told: list[Recalled] = []
-    for hit in hits:
-        budget -= tokens(hit.entry.text) + _SAID
+    for hit in _telling(hits, question)[:limit]:
+        budget -= tokens(hit.entry.text[:_LETTERS]) + _SAID
         if budget < 0:
             break
         why = [f"words {hit.words:.0%}"] if hit.words else []
@@ -71,3 +81,33 @@ async def recalled(
         why += ["what was drawn from it says so"] if hit.drawn else []
         told.append(Recalled(hit.entry, hit.score, ", ".join(why), hit.drawn))
     return told
+
+
+def _telling(hits: Sequence[Hit], question: str) -> list[Hit]:
+    """Those hits that may tell something: not the question once more, nor what somebody said already, nor what is only
+    faintly like it."""
+    asked = frozenset(stems(question))
+    found: list[Hit] = []
+    heard: list[tuple[Entry, frozenset[str]]] = []
+    for hit in hits:
+        entry, words = hit.entry, frozenset(stems(hit.entry.text))
+        asks = entry.kind == "turn" and entry.text.rstrip().endswith("?") == question.rstrip().endswith("?")
+        if (not hit.words and hit.meaning < _FAINT) or (asks and _common(words, asked) >= _NEARLY):
+            continue
+        # When something was, each time that it was said may tell.
+        if not asks_when(question) and any(_says_the_same(entry, words, *other) for other in heard):
+            continue
+        heard.append((entry, words))
+        found.append(hit)
+    return found
+
+
+def _says_the_same(entry: Entry, words: frozenset[str], other: Entry, others: frozenset[str]) -> bool:
+    if (entry.kind, entry.speaker, entry.subject) != (other.kind, other.speaker, other.subject):
+        return False
+    figures = any(any(map(str.isdigit, word)) for word in words ^ others)
+    return not figures and _common(words, others) >= _SAME and negated(entry.text) == negated(other.text)
+
+
+def _common(words: frozenset[str], others: frozenset[str]) -> float:
+    return len(words & others) / len(words | others) if words and others else 0.0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Sequence
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -17,26 +19,45 @@ from storage.memory_index import MemoryIndex
 from storage.model import Channel, MemoryReference, Message, Sender
 from storage.records import Memory
 
+from .afterwards import asked_by
 from .audiences import audience, heard_in
 from .context_history import asked_about, earlier
 from .errors import ProviderError
+from .facts import is_told, sources
 from .memory_settings import MemorySettings
+from .outdated import forgotten, holding, replaced
+from .pauses import MENTION, unpaused
 from .prompt import cut_to, tokens
-from .providers import Embedder
+from .providers import Earlier, Embedder
+from .providers.offline import Offline
+from .recalled_names import Named, balanced, called, whom
 from .recalling import Recalled, recalled
-from .speakers import Speakers, inert
+from .retelling import RECALLED, retells
+from .speakers import inert
 
 log = structlog.get_logger()
 
-RECALLED = "recalled"
-"""In an answer's metadata: what was recalled for it, as JSON without a word of it: id, kind, score, why."""
 CITED = "cited"
-"""The same for passages of files: file, section, lines, score."""
+"""In an answer's metadata: the passages of files that stood beside the question, as JSON without a word of them: file,
+section, lines, score."""
 _WITHIN = 0.25
 """Seconds after which a turn goes without."""
 _LETTERS = 1_200
 """Of one line that is recalled."""
+_MOST, _LOOKED_AT = 10, 16
+"""Things that are told, and that are read for it."""
+_ON_THE_TABLE = 4
+"""Questions and aims of a long session that are told of."""
 _OPENING = "(From earlier talk, as it was said then; it may not matter now:"
+_STILL_OPEN = "(On the table in this conversation, from before what you see of it:"
+_DENIES = re.compile(
+    r"(?i)\W*(?:(?:(?:i'm|i am) )?(?:sorry|afraid)|unfortunately|hm+)?\W*(?:but |that )?(?:i (?:really |just )?(?:"
+    r"(?:don't|do not|can't|cannot|can not) (?:know|remember|recall|see|find|tell|say|have)|have no|haven't|found no"
+    r"|(?:couldn't|could not|didn't|did not) (?:find|see)|(?:am|'m) (?:not (?:sure|able)|unable))|i'm (?:not sure|unable"
+    r"|not able)|as an ai\b|(?:there is|there's) no(?:thing)?\b|no(?:thing|body| one) (?:was|has|said)\b)"
+)
+"""How an answer begins that says nothing; in full where it is shorter than this many letters."""
+_DENIAL = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +70,28 @@ class Item:
     type: str
     score: float
     why: str
-    said: str
-    """As a model is told it: words of people, on lines of their own."""
+    at: datetime
+    whose: str
+    """Whose words they are: `Ana said`."""
+    words: str
+    """Words of people."""
+    by: str = ""
+    """The id of the one who said them, where it was a person."""
+    people: frozenset[str] = frozenset()
+    """The ids of those who took part in a session."""
+    drawn: tuple[str, ...] = ()
+    """The ids of the facts that were drawn from it and fit too: who is told it is told them."""
+    until: datetime | None = None
+    """Since when it holds no more, or some of it; what does is told beside it."""
+    to_the_minute: bool = False
+    """Whether its day alone does not say when it was."""
+
+    @property
+    def said(self) -> str:
+        """As a model is told it."""
+        when = f"{self.at:%Y-%m-%d %H:%M}" if self.to_the_minute else f"{self.at:%Y-%m-%d}"
+        until = f", which in part holds no more since {self.until:%Y-%m-%d}" if self.until is not None else ""
+        return f"{when}, {self.whose}{until}: {self.words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +103,44 @@ class Recollected:
     """What stands in files on it, for the one who answers just now."""
     cited: tuple[dict[str, object], ...] = ()
     """Where those stand, and what was told to others who answer before, without a word of it."""
+    on_the_table: tuple[str, ...] = ()
+    """What was asked and aimed at in the session itself, and is out of view: words of people."""
+    drew_on: frozenset[str] | None = None
+    """The ids of the items that the answer tells; None where nobody can say."""
 
     @property
     def told(self) -> str:
-        """For a prompt, indented, so that no line poses as another; empty where nothing was recalled."""
-        each = "\n".join("    " + item.said.replace("\n", "\n        ") for item in self.items)
-        return "\n".join(filter(None, (f"{_OPENING}\n{each})" if each else "", self.passages)))
+        """For a prompt, in order of time, indented, so that no line poses as another; empty where there is nothing."""
+        said = [item.said for item in sorted(self.items, key=lambda item: item.at)]
+        return "\n".join(filter(None, (_block(_OPENING, said), _block(_STILL_OPEN, self.on_the_table), self.passages)))
+
+    @property
+    def used(self) -> tuple[Item, ...]:
+        """The items that an answer draws on, as far as anybody can say; otherwise all."""
+        return tuple(item for item in self.items if self.drew_on is None or item.id in self.drew_on)
+
+    def drawn_on(self, ids: frozenset[str] | None) -> Recollected:
+        """The same, once a voice has said which of the items it told, if it has."""
+        return self if ids is None else replace(self, drew_on=(self.drew_on or frozenset()) | ids)
+
+    def quotable(self, asker_id: str) -> tuple[Earlier, ...]:
+        """For a provider that quotes: `You said on 21 November 2026`, and the words."""
+        return tuple(_quotable(item, asker_id) for item in self.items if item.until is None)
 
     @property
     def parts(self) -> tuple[MemoryReference, ...]:
         """For the answer, without a word of it."""
         return tuple(
-            MemoryReference(memory_id=item.id, memory_type=item.type, relevance=item.score) for item in self.items
+            MemoryReference(memory_id=item.id, memory_type=item.type, relevance=item.score) for item in self.used
         )
 
     @property
     def metadata(self) -> dict[str, str]:
         """For the answer, without a word of it."""
         cited = {CITED: json.dumps(self.cited)} if self.cited else {}
-        if not self.items:
+        if not self.used:
             return cited
-        told = [{"id": i.id, "kind": i.kind, "score": round(i.score, 3), "why": i.why} for i in self.items]
+        told = [{"id": i.id, "kind": i.kind, "score": round(i.score, 3), "why": i.why} for i in self.used]
         return {RECALLED: json.dumps(told), **cited}
 
 
@@ -111,13 +169,23 @@ class Recollection:
         self._now, self._voices, self._in_sight, self._gone = now, voices, in_sight, gone
 
     async def recollected(
-        self, question: str, channel: Channel, asker: Sender, session_id: str, in_view: Collection[str]
+        self,
+        question: str,
+        channel: Channel,
+        asker: Sender,
+        session_id: str,
+        in_view: Sequence[Message],
+        *,
+        past: bool = True,
     ) -> Recollected:
         """What may be told to the one who asks there, best first, without what is in view already; nothing where it
-        cannot be found quickly. Never raises."""
+        cannot be found quickly. Whoever may not read the `past` of the place is told nothing of it. Never raises."""
+        audiences = heard_in(channel, asker.id)
+        if not past:
+            audiences -= _places(channel)
         try:
             async with asyncio.timeout(_WITHIN):
-                return await self._recollected(question, channel, asker, session_id, in_view)
+                return await self._recollected(question, channel, asker, session_id, audiences, in_view)
         except TimeoutError:
             log.info("memory.slow", session=session_id)
             return NOTHING
@@ -128,16 +196,38 @@ class Recollection:
             log.exception("memory.broke")
             return NOTHING
 
+    async def stands(self, recollected: Recollected) -> bool:
+        """Whether all that an answer draws on is still there, and nobody has been forgotten whom it may tell of. Raises
+        `StorageError`."""
+        for item in recollected.used:
+            if item.kind == "session":
+                session = await self._store.session(item.id)
+                there = session is not None and item.people <= {who.id for who in session.participants}
+            elif item.kind == "turn":
+                there = await self._store.message(item.id) is not None
+            else:
+                there = await self._store.record(Memory, item.id) is not None
+            if not there:
+                return False
+        return True
+
     async def _recollected(
-        self, question: str, channel: Channel, asker: Sender, session_id: str, in_view: Collection[str]
+        self,
+        question: str,
+        channel: Channel,
+        asker: Sender,
+        session_id: str,
+        audiences: Collection[str],
+        in_view: Sequence[Message],
     ) -> Recollected:
-        audiences = heard_in(channel, asker.id)
         items = await self._sessions(question, channel, audiences, session_id)
+        open_ = await self._on_the_table(session_id, audiences, in_view)
         embedder = self.embedder
         vector: Sequence[float] | None = None
         if embedder is not None:
-            with suppress(ProviderError):  # it finds by words then
-                (vector,) = await embedder.embed([question])
+            with suppress(ProviderError, TimeoutError):  # it finds by words then
+                async with asyncio.timeout(_WITHIN / 2):
+                    (vector,) = await embedder.embed([question])
         found = await recalled(
             self._index,
             question,
@@ -147,11 +237,22 @@ class Recollection:
             asker=asker.name,
             vector=vector,
             embedder_id=embedder.id if embedder is not None and vector is not None else None,
-            without=in_view,
-            budget=self.settings.recall_tokens,
+            without={*(line.id for line in in_view), *(fact.id for fact in open_)},
+            budget=self.settings.recall_tokens * _LOOKED_AT // _MOST,
+            limit=_LOOKED_AT,
         )
         items += await self._read(found, audiences, in_view)
-        return Recollected(_fitting(items, self.settings.recall_tokens))
+        told = _dated(_fitting(items, self.settings.recall_tokens), self._now())
+        return Recollected(told, on_the_table=tuple(fact.text for fact in open_))
+
+    async def _on_the_table(
+        self, session_id: str, audiences: Collection[str], in_view: Sequence[Message]
+    ) -> list[Memory]:
+        """What people of a session asked and aim at, as far as that is out of view, the latest of it in order."""
+        page = await self._store.records(Memory, about=f"session:{session_id}")
+        seen = {line.id for line in in_view}
+        open_ = [each for each in page.items if each.type == "working" and each.audience in audiences]
+        return (await self._in_sight([each for each in open_ if each.source not in seen]))[:_ON_THE_TABLE][::-1]
 
     async def _sessions(
         self, question: str, channel: Channel, audiences: Collection[str], session_id: str
@@ -160,10 +261,7 @@ class Recollection:
         stretch = asked_about(question, self._now())
         if stretch is None:
             return []
-        keys = [channel.key]
-        if channel.kind == "thread" and channel.parent_id:
-            keys.append(f"{channel.front}:{channel.parent_id}")
-        found = await earlier(self._store, keys, stretch, but={session_id})
+        found = await earlier(self._store, _places(channel), stretch, but={session_id})
         return [
             Item(
                 id=each.session.id,
@@ -171,16 +269,18 @@ class Recollection:
                 type="episodic",
                 score=1.0,
                 why="asked what was talked about then",
-                said=f"{each.session.last_at:%Y-%m-%d}, {_with(each.session.participants)}: {each.about}",
+                at=each.session.last_at,
+                whose=_with(each.session.participants),
+                words=each.about,
+                people=frozenset(who.id for who in each.session.participants),
             )
             for each in found
             if audience(each.session.channel) in audiences
         ]
 
-    async def _read(
-        self, found: Sequence[Recalled], audiences: Collection[str], in_view: Collection[str]
-    ) -> list[Item]:
+    async def _read(self, found: Sequence[Recalled], audiences: Collection[str], view: Sequence[Message]) -> list[Item]:
         """What was found, as it is in the store now, for these audiences alone."""
+        in_view = {line.id for line in view}
         lines: dict[str, Message] = {}
         facts: dict[str, Memory] = {}
         for entry in (each.entry for each in found):
@@ -197,30 +297,121 @@ class Recollection:
             [entry.id for entry in unseen if entry.kind == "turn"],
             [entry.id for entry in unseen if entry.kind != "turn" and entry.source not in in_view],
         )
-        speakers = Speakers(lines.values(), self._voices())
-        items = []
+        never = await forgotten(self._store)
+        lines = {id: line for id, line in lines.items() if id not in never}
+        # What one thing of a line was forgotten says nothing of another that was learned from it by itself.
+        facts = {id: fact for id, fact in facts.items() if _by_itself(fact) or never.isdisjoint(sources(fact))}
+        instead = await self._instead(lines, facts, audiences)
+        present = [line.sender for line in view]
+        senders = [line.sender for line in lines.values()]
+        people = await called(self._store, [*facts.values(), *_holding(instead)], (*senders, *present))
+        named = Named(present, (*senders, *people.values()), self._voices())
+        items: list[Item] = []
+        told: set[str] = set()
+
+        def tell(fact: Memory, score: float, why: str, until: datetime | None = None) -> None:
+            if fact.id not in told:
+                told.add(fact.id)
+                whose, words = named.noted(fact, _cut(fact.text), people.get(whom(fact)))
+                shown = whose.removesuffix(": ")
+                items.append(Item(fact.id, "fact", fact.type, score, why, fact.at, shown, words, until=until))
+
         for each in found:
-            id, shown = each.entry.id, (each.score, each.why)
-            if line := lines.get(id):
-                said = f"{line.at:%Y-%m-%d}, {speakers.name(line.sender)} said: {_cut(line.words)}"
-                items.append(Item(id, "turn", "episodic", *shown, said))
-            elif fact := facts.get(id):
-                items.append(Item(id, "fact", fact.type, *shown, f"{fact.at:%Y-%m-%d}, noted: {_cut(fact.text)}"))
+            old, now = instead.get(each.entry.id, (None, None))
+            if now is not None and now.audience in audiences:
+                tell(now, each.score, "it holds in the place of what was found")
+            until = old.superseded_at if old is not None else None
+            if line := lines.get(each.entry.id):
+                by = line.sender.id if line.sender.type == "user" else ""
+                drawn = tuple(fact.id for fact in each.facts)
+                said = f"{named.name(line.sender)} said"
+                items.append(
+                    Item(line.id, "turn", "episodic", each.score, each.why, line.at, said, _cut(line.words), by,
+                         drawn=drawn, until=until)
+                )  # fmt: skip
+            elif fact := facts.get(each.entry.id):
+                tell(fact, each.score, each.why, until)
         return items
+
+    async def _instead(
+        self, lines: Mapping[str, Message], facts: Mapping[str, Memory], audiences: Collection[str]
+    ) -> dict[str, tuple[Memory, Memory | None]]:
+        """By the ids of lines, and of notes that quote lines, of which something no longer holds: that, and what holds
+        in its place, as far as it may be told."""
+        notes = {id: sources(fact) for id, fact in facts.items() if not _by_itself(fact)}
+        quoted = {*lines, *(id for ids in notes.values() for id in ids)}
+        if not quoted:
+            return {}
+        people = [id for line in lines.values() for id in (line.sender.id, *MENTION.findall(line.words))]
+        people += [id for note in notes for id in facts[note].people]
+        since = min([*(line.at for line in lines.values()), *(facts[id].at - timedelta(days=1) for id in notes)])
+        gone = await replaced(self._store, quoted, people, since)
+        found: dict[str, tuple[Memory, Memory | None]] = {}
+        for id in (*lines, *notes):
+            for old in [gone[source] for source in notes.get(id, (id,)) if source in gone][:1]:
+                now = await holding(self._store, old)
+                if now is old:
+                    continue
+                there = await self._in_sight([now]) if now is not None and now.audience in audiences else []
+                found[id] = old, (there[0] if there else None)
+        return found
 
     async def _line(self, message_id: str, audiences: Collection[str]) -> Message | None:
         line = await self._store.message(message_id)
-        if line is None or line.deleted_at is not None or not line.words.strip():
+        if line is None or line.deleted_at is not None or not line.words.strip() or _says_nothing(line):
             return None
         session = await self._store.session(line.session_id)
-        there = session is not None and session.deleted_at is None and audience(session.channel) in audiences
-        return line if there else None
+        if session is None or session.deleted_at is not None or audience(session.channel) not in audiences:
+            return None
+        # What the bot said to something tells much of it.
+        asked = [await self._store.message(id) for id in asked_by(line)] if line.role == "assistant" else [line]
+        there = [each for each in asked if each is not None and each.deleted_at is None]
+        return line if len(await unpaused(self._store, there)) == len(asked) else None
+
+
+def _places(channel: Channel) -> frozenset[str]:
+    """The place itself, and the channel that a thread hangs on."""
+    parent = [f"{channel.front}:{channel.parent_id}"] if channel.kind == "thread" and channel.parent_id else []
+    return frozenset((channel.key, *parent))
+
+
+def _says_nothing(line: Message) -> bool:
+    """Whether it is an answer that only tells what others said, or that it has nothing to tell."""
+    if line.role != "assistant":
+        return False
+    offline = line.usage is not None and line.usage.provider == Offline.name
+    return offline or retells(line) or (len(line.words) <= _DENIAL and _DENIES.match(line.words) is not None)
+
+
+def _by_itself(fact: Memory) -> bool:
+    """Whether it says one thing of one line, and quotes nothing else."""
+    return fact.id.startswith("learned ") or is_told(fact)
+
+
+def _holding(instead: Mapping[str, tuple[Memory, Memory | None]]) -> list[Memory]:
+    return [now for _, now in instead.values() if now is not None]
+
+
+def _block(opening: str, each: Sequence[str]) -> str:
+    told = "\n".join("    " + balanced(one).replace("\n", "\n        ") for one in each)
+    return f"{opening}\n{told})" if told else ""
+
+
+def _quotable(item: Item, asker_id: str) -> Earlier:
+    whose = "You said" if item.by and item.by == asker_id else item.whose[:1].upper() + item.whose[1:]
+    return Earlier(item.id, f"{whose} on {item.at.day} {item.at:%B %Y}", item.words, item.kind == "session")
+
+
+def _dated(items: Sequence[Item], now: datetime) -> tuple[Item, ...]:
+    """The same, to the minute where several are of one day, or of today."""
+    days = Counter([now.date(), *(item.at.date() for item in items)])
+    return tuple(replace(item, to_the_minute=days[item.at.date()] > 1) for item in items)
 
 
 def _fitting(items: Sequence[Item], room: int) -> tuple[Item, ...]:
     """The first of them that fit into so many tokens."""
     kept, left = [], room - tokens(_OPENING)
-    for item in items:
+    for item in items[:_MOST]:
         left -= tokens(item.said) + 4
         if left < 0:
             break

@@ -14,9 +14,11 @@ from pydantic import JsonValue
 from storage.model import Channel
 
 from .access import HomeName, means
-from .classifier import Classifier, Verdict
+from .called_together import CalledTogether
+from .classifier import THRESHOLD, Classifier, Verdict
 from .segments import TopicSegment, segments
 from .settings import BindingSettings, BotSettings, PersonaSettings
+from .understanding import understood
 
 Rule = Literal[
     "request", "access", "address", "reply", "thread", "channel", "category", "role", "guild", "place", "session",
@@ -32,11 +34,18 @@ _PLACES: tuple[Literal["thread", "channel", "category", "role", "guild"], ...] =
 _CLEARLY = 0.25
 """By how much another persona must be likelier than the one that speaks, before the talk has moved on to it."""
 _HARDLY = 0.4
-"""Who is less likely than that, and speaks already, is let go for somebody who surely is meant."""
+"""Who is less likely than that, and speaks already, is let go for somebody who surely is meant; and whoever it is for
+somebody likelier by as much."""
+_FEW, _PLAINLY = 5, 0.5
+"""A line of fewer words tells little: another must be likelier by so much."""
 _CLOSE = 0.15
 """The two likeliest are a tie if they are no further apart,"""
 _LIKELY = 0.35
 """and each is as likely as that."""
+_DEFAULT = "it is the default and no persona's words fit better"
+_IN_ITS_PLACE = "the default may not answer here and no persona's words fit better"
+_IDLE = 60
+"""Characters that a greeting or thanks has at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,9 @@ class ContextRouter:
         self._personas = settings.personas
         self._bindings = settings.bindings
         self._split = settings.routing.split
-        self._calls = {p.name: called((p.display, p.name, *p.aliases)) for p in settings.personas}
+        names = {p.name: (p.display, p.name, *p.aliases) for p in settings.personas}
+        self._calls = {name: called(those) for name, those in names.items()}
+        self._together = CalledTogether(names)
         self._bot_call = called((settings.display or settings.name, settings.name))
         self._threshold = settings.routing.threshold
         self._embedder_id = embedder_id
@@ -145,48 +156,62 @@ class ContextRouter:
         default: str | None = None,
         among: frozenset[str] | None = None,
         vector: Sequence[float] | None = None,
+        topics: tuple[TopicSegment, ...] | None = None,
     ) -> Decision:
         """The persona for a line. `session_persona` is who spoke in the session so far, `replied_persona` whose
         message the line replies to, `roles` the ids and names of its sender's roles, `chosen` who was chosen to speak
         in the place, `asked` who was asked for by a command, `default` who answers where no rule finds one; `among`
-        are those who may answer at all; `vector` is what an embedder has made of the text."""
+        are those who may answer at all; `vector` is what an embedder has made of the text, `topics` what an earlier
+        decision about it has cut it into."""
+        may = [each for each in self._personas if among is None or each.name in among] or self._personas
         decision = (
             self._by_request(asked)
+            or self._by_addresses(text, may)
             or self._by_address(text)
             or self._by_reply(replied_persona)
             or self._by_binding(channel, roles)
             or self._by_place(chosen)
-            or self._by_words(text, vector, session_persona, default)
+            or self._by_words(text, vector, session_persona, default, may)
         )
-        if len(self._personas) > 1 and (decision.weighed or decision.rule == "address"):
-            decision = self._in_parts(decision, text, among)
-        if among is None:
-            return decision
-        if not {name for name, _ in decision.between} <= among:
-            decision = replace(decision, between=())
-        if decision.persona in among:
-            return decision
-        allowed = next((persona for persona in self._personas if persona.name in among), None)
-        if allowed is None:
-            return decision
-        why = f"{decision.persona} may not answer here, although {decision.detail}"
-        return Decision(allowed.name, "access", why, runner_up=decision.persona)
+        if decision.persona not in {each.name for each in may}:
+            instead = next((each for each in may if each.name == session_persona), None) or self._default(default, may)
+            why = f"{decision.persona} may not answer here, although {decision.detail}"
+            return Decision(instead.name, "access", why, runner_up=decision.persona)
+        if len(may) > 1 and not decision.shares and (decision.weighed or decision.rule == "address"):
+            return self._in_parts(decision, text, may, topics)
+        return decision
 
     def calibrate(self, found: Mapping[str, JsonValue]) -> None:
-        """Goes by the `threshold` that `troupe route calibrate` has found, unless the settings name one or it was found
-        with another `embedder`."""
+        """Goes by the `threshold` that `troupe route calibrate` has found, unless the settings name one. Where there is
+        none, or it was found with another `embedder`, it is the built-in one."""
         threshold, embedder = found.get("threshold"), found.get("embedder") or None
         classifier = self.classifier  # made now, before anybody waits for it
-        if embedder == self._embedder_id and self._threshold is None and isinstance(threshold, int | float):
-            classifier.threshold = float(threshold)
+        if self._threshold is None:
+            usable = threshold if embedder == self._embedder_id else None
+            classifier.threshold = float(usable) if isinstance(usable, int | float) else THRESHOLD
 
     def addressed(self, text: str) -> bool:
         """Whether a line begins or ends by calling the bot or one of its personas by name."""
-        return self._by_address(text) is not None or self._bot_call.search(text) is not None
+        by_name = self._together.by(text) or self._by_address(text)
+        return bool(by_name) or self._bot_call.search(text) is not None
 
     def _by_request(self, asked: str | None) -> Decision | None:
         persona = self._named(asked)
         return Decision(persona.name, "request", f"{persona.display} was asked for") if persona else None
+
+    def _by_addresses(self, text: str, may: Sequence[PersonaSettings]) -> Decision | None:
+        """Where several are called in one breath all of them, if messages are split; else the first who may answer."""
+        names = self._together.by(text)
+        if not names:
+            return None
+        shown = {each.name: each.display for each in self._personas}
+        told = f"the message calls {' and '.join(shown[name] for name in names)} by name"
+        able = [name for name in names if name in {each.name for each in may}] or names
+        if self._split and len(able) > 1:
+            shares = tuple(Share(name, text.strip(), ((0, len(text)),)) for name in able)
+            return Decision(able[0], "split", told, shares=shares)
+        first = f"{shown[able[0]]} first" if able[0] == names[0] else f"and {shown[names[0]]} may not answer here"
+        return Decision(able[0], "address", f"{told}, {first}")
 
     def _by_address(self, text: str) -> Decision | None:
         for persona in self._personas:
@@ -222,47 +247,83 @@ class ContextRouter:
         persona = self._named(chosen)
         return Decision(persona.name, "place", f"{persona.display} was chosen to speak here") if persona else None
 
-    def _by_words(self, text: str, vector: Sequence[float] | None, spoken: str | None, wanted: str | None) -> Decision:
-        """Whoever speaks in the session already, unless the talk has plainly moved on; else whoever is likely enough
-        meant; else the default."""
-        speaks, default = self._named(spoken), self._named(wanted) or self._personas[0]
-        if len(self._personas) == 1 or not text.strip():
-            if speaks is not None:
-                return Decision(speaks.name, "session", f"{speaks.display} speaks in this session already")
-            return Decision(default.name, "default", "it is the default and no persona's words fit better")
-        return self._weighed(self.classifier.scores(text, vector), speaks, default)
+    def _by_words(
+        self,
+        text: str,
+        vector: Sequence[float] | None,
+        spoken: str | None,
+        wanted: str | None,
+        may: Sequence[PersonaSettings],
+    ) -> Decision:
+        """Of those who may answer whoever speaks in the session already, unless the talk has plainly moved on; else
+        whoever is likely enough meant; else the default."""
+        speaks, default = next((each for each in may if each.name == spoken), None), self._default(wanted, may)
+        if speaks is not None and (len(may) == 1 or not text.strip() or _idle(text)):
+            return Decision(speaks.name, "session", f"{speaks.display} speaks in this session already")
+        if len(may) == 1 < len(self._personas):
+            return Decision(default.name, "access", "nobody else may answer here")
+        told = _DEFAULT if default == (self._named(wanted) or self._personas[0]) else _IN_ITS_PLACE
+        if len(may) == 1 or not text.strip():
+            return Decision(default.name, "default", told)
+        verdict = self.classifier.scores(text, vector)
+        few = len(text.split()) < _FEW
+        if len(may) == len(self._personas):
+            return self._weighed(verdict, speaks, default, few=few)
+        ranked = tuple(pair for pair in verdict.ranked if pair[0] in {each.name for each in may})
+        sure = ranked[0][1] > self.classifier.threshold
+        decision = self._weighed(replace(verdict, ranked=ranked, sure=sure), speaks, default, few=few)
+        if decision.rule == "default":
+            decision = replace(decision, detail=told)
+        best = verdict.ranked[0][0]
+        if not verdict.sure or best == ranked[0][0]:
+            return decision
+        return replace(decision, detail=f"{decision.detail}; {best} is likelier and may not answer here")
 
-    def _in_parts(self, decision: Decision, text: str, among: frozenset[str] | None) -> Decision:
+    def _default(self, wanted: str | None, may: Sequence[PersonaSettings]) -> PersonaSettings:
+        """Who answers where no rule finds anybody."""
+        default = self._named(wanted) or self._personas[0]
+        return default if default in may else may[0]
+
+    def _in_parts(
+        self,
+        decision: Decision,
+        text: str,
+        may: Sequence[PersonaSettings],
+        found: tuple[TopicSegment, ...] | None,
+    ) -> Decision:
         """The decision with the topics of the message. Where messages are split and all who are meant may answer, each
         answers its part; what is addressed to one is for nobody else who is not called by name as well."""
-        found = segments(text, self.classifier)
+        found = segments(text, self.classifier) if found is None else found
         if len(found) < 2:
             return decision
         decision = replace(decision, segments=found)
         shares = _shares(found, decision.persona)
         kept_whole = decision.rule == "address" and any(each.confidence < 1 for each in found)
-        barred = among is not None and not {each.persona for each in shares} <= among
+        barred = not {each.persona for each in shares} <= {each.name for each in may}
         if not self._split or kept_whole or barred or len(shares) < 2:
             return decision
         told = "the message has several topics, and each is answered by whom it fits"
         return replace(decision, persona=shares[0].persona, rule="split", detail=told, shares=shares, between=())
 
-    def _weighed(self, verdict: Verdict, speaks: PersonaSettings | None, default: PersonaSettings) -> Decision:
+    def _weighed(
+        self, verdict: Verdict, speaks: PersonaSettings | None, default: PersonaSettings, *, few: bool = False
+    ) -> Decision:
+        """Of what was weighed; `few` is whether it has few words."""
         likely = dict(verdict.ranked)
         best = verdict.ranked[0][0]
         moved = ""
         if speaks is not None:
             now, left = likely[best], likely[speaks.name]
-            if not verdict.sure or now - left < _CLEARLY or left > _HARDLY:
+            plainly = now - left >= (_PLAINLY if few else _CLEARLY if left <= _HARDLY else _HARDLY)
+            if not verdict.sure or not plainly:
                 told = f"{speaks.display} speaks in this session already"
                 return self._scored(Decision(speaks.name, "session", told), verdict)
             moved = f", and the talk has moved on from {speaks.display}"
         if verdict.sure:
             return self._scored(Decision(best, "classifier", f"its words fit the message best{moved}"), verdict)
-        told = "it is the default and no persona's words fit better"
         (_, first), (_, second) = two = verdict.ranked[:2]
         close = second >= _LIKELY and first - second <= _CLOSE
-        return self._scored(Decision(default.name, "default", told, between=two if close else ()), verdict)
+        return self._scored(Decision(default.name, "default", _DEFAULT, between=two if close else ()), verdict)
 
     def _scored(self, decision: Decision, verdict: Verdict) -> Decision:
         """The decision with how likely it was, and who else."""
@@ -278,6 +339,14 @@ class ContextRouter:
 
     def _named(self, name: str | None) -> PersonaSettings | None:
         return next((p for p in self._personas if p.name == name), None)
+
+
+def _idle(text: str) -> bool:
+    """Whether a line greets, thanks or chats and is about nothing: it moves no talk on."""
+    if len(text) > _IDLE:
+        return False
+    known = understood(text)
+    return known.intent in ("greeting", "thanks", "smalltalk") and not known.topics
 
 
 def _shares(found: Sequence[TopicSegment], otherwise: str) -> tuple[Share, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from storage.backend import Store
 from storage.model import Message, Sender
 from storage.records import Setting
 
+from .afterwards import asked_by
 from .casting import CALIBRATION
 from .errors import TroupeError
 from .router import called
@@ -24,6 +26,7 @@ _PAGES, _PAGE = 40, 250
 _PIECE = 200_000
 """Characters of an answer that go through a bot's door at once."""
 _LONGEST = 500
+_PING = re.compile(r"<@|(?<!\w)@\w")
 
 
 class RoutingOrders:
@@ -41,8 +44,8 @@ class RoutingOrders:
 
     async def do(self, verb: str, given: Mapping[str, Any]) -> dict[str, JsonValue]:
         """`known`: what calibrating has found; `talk`: that and at most `limit` newest lines of people which were for
-        nobody, of channels; `keep`: holds `threshold` and `embedder` from now on. Raises `TroupeError` with a
-        sentence, and `StorageError`."""
+        nobody, of channels; `keep`: holds `threshold` and `embedder` from now on, and without a threshold nothing any
+        more. Raises `TroupeError` with a sentence, and `StorageError`."""
         if verb == "known":
             return {"found": await self._known()}
         if verb == "talk":
@@ -72,10 +75,12 @@ class RoutingOrders:
 
     async def _keep(self, given: Mapping[str, Any]) -> dict[str, JsonValue]:
         threshold, embedder = given.get("threshold"), given.get("embedder")
-        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-            raise TroupeError("A threshold is a number from 0 to 1.")
         before = await self._known()
-        values: dict[str, JsonValue] = {"threshold": float(threshold), "embedder": str(embedder) if embedder else None}
+        values: dict[str, JsonValue] = {}
+        if threshold is not None:
+            if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+                raise TroupeError("A threshold is a number from 0 to 1.")
+            values = {"threshold": float(threshold), "embedder": str(embedder) if embedder else None}
         await self._store.keep(Setting(id=CALIBRATION, at=self._now(), values=values, before=before, by=_BY))
         self._applied(values)
         return {"found": values, "before": before}
@@ -91,7 +96,7 @@ class RoutingOrders:
         for _ in range(_PAGES):
             page = await self._store.read(cursor=cursor, limit=_PAGE)
             for message in reversed(page.items):
-                answered.update(filter(None, (message.reply_to,) if message.role == "assistant" else ()))
+                answered.update(asked_by(message) if message.role == "assistant" else ())
                 if _is_talk(message) and message.id not in answered and not call.search(message.text):
                     if message.session_id not in private:
                         session = await self._store.session(message.session_id)
@@ -111,5 +116,5 @@ def _is_talk(message: Message) -> bool:
         message.role == "user"
         and message.sender.type == "user"
         and bool(message.words.strip())
-        and ("<@" not in message.text)
+        and not _PING.search(message.text)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ _MOST = 2_000
 _SURE, _OTHERS = 0.6, 0.4
 """How likely a stretch's own persona must be, and how unlikely each that another stretch is for."""
 _FEWEST_WORDS = 3
+_PIECES = 12
+"""Where a message has more sentences than that, neighbours are weighed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ def segments(text: str, classifier: Classifier) -> tuple[TopicSegment, ...]:
     """The stretches of a message that are for different personas, in order, all of it; none where it has one topic or
     it is not sure. A persona called by name at the beginning of a clause is meant."""
     starts = [0, *(match.end() for match in _BREAK.finditer(text, 0, _MOST))]
+    starts = starts[:: math.ceil(len(starts) / _PIECES)]
     pieces = [(start, end) for start, end in zip(starts, [*starts[1:], len(text)], strict=True) if text[start:end]]
     if len(pieces) < 2:
         return ()

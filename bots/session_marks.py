@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import sha256
 
 from storage.model import Session
+
+PARTICIPANTS = 50
+"""The most people a session remembers by name, the latest newcomers."""
 
 PLACED = "placed"
 """In that of a line which could have gone into several sessions: the rule by which it went into its own, and the id of
@@ -18,6 +22,9 @@ MERGED = "merged_into"
 BEGUN = "begun"
 """In a session's: since when, in ISO 8601, it alone goes on where several could, because people have begun it or taken
 it up."""
+BEGUN_BY = "begun_by"
+"""In a session's: for whom of those in it that is so, and for whoever was in one session with them, as a fingerprint;
+left out, for everybody."""
 
 
 def begun(session: Session) -> float:
@@ -26,6 +33,24 @@ def begun(session: Session) -> float:
         return datetime.fromisoformat(session.metadata[BEGUN]).timestamp()
     except (KeyError, ValueError):
         return 0.0
+
+
+def begun_for(session: Session) -> str | None:
+    """For whom it alone goes on: empty where that is known no more; None: for everybody."""
+    mark = session.metadata.get(BEGUN_BY)
+    if mark is None:
+        return None
+    return next((each.id for each in session.participants if fingerprint(session, each.id) == mark), "")
+
+
+def waits(session: Session) -> bool:
+    """Whether it was begun or taken up for one person, and nobody has spoken there since."""
+    return BEGUN_BY in session.metadata and session.last_at.timestamp() <= begun(session)
+
+
+def fingerprint(session: Session, person_id: str) -> str:
+    """Tells a person of a session from the others, and says nothing once they were forgotten there."""
+    return sha256(f"{session.id} {person_id}".encode()).hexdigest()[:16]
 
 
 def without(session: Session, mark: str) -> Session:

@@ -13,7 +13,8 @@ from storage.model import Channel, ChannelKind, Message, Session, SessionContext
 from .live_sessions import LiveSessions
 from .open_sessions import OpenSessions
 from .placing import Placed, Placing
-from .session_marks import BEGUN, CLEARED, KEPT, MERGED, without, without_summary
+from .retelling import retells
+from .session_marks import BEGUN, BEGUN_BY, CLEARED, KEPT, MERGED, PARTICIPANTS, fingerprint, without, without_summary
 from .settings import BotSettings
 from .speakers import Speakers
 
@@ -114,12 +115,13 @@ class Sessions:
     async def current(self, channel: Channel, person_id: str | None = None) -> Session | None:
         """The session in which a person spoke last; where several may be open, the one in which that person did, as
         long as it is. Raises `StorageError`."""
-        if person_id is not None and self.structural(channel):
-            own = (await self._talks.of(channel.key, self.gap(channel)[0])).own(person_id)
-            session = await self._live.standing(own) if own else None
-            if session is not None and session.closed_at is None:
-                return session
-        return await self._live.current(channel.key)
+        own = await self._own(channel, person_id) if person_id is not None and self.structural(channel) else None
+        return own or await self._live.current(channel.key)
+
+    async def _own(self, channel: Channel, person_id: str) -> Session | None:
+        own = (await self._talks.of(channel.key, self.gap(channel)[0])).own(person_id)
+        session = await self._live.standing(own) if own else None
+        return session if session is not None and session.closed_at is None else None
 
     def over(self, session: Session, at: datetime, person_id: str | None = None) -> bool:
         """Whether a line said at a time, by that person, and replying to nothing, opens a new session."""
@@ -153,41 +155,55 @@ class Sessions:
     async def begin(
         self, channel: Channel, at: datetime, *, carry_over: bool = True, person_id: str | None = None
     ) -> Session:
-        """Starts a new session at once, whatever the clock says; the one before it, in which that person was if any is
-        named, is closed, and nothing goes on in the others but replies."""
-        before = await self.current(channel, person_id)
+        """Starts a new session at once, whatever the clock says, and closes the one before it; nothing goes on in the
+        others but replies. Where several may be open, and a person is named, it is for them and for whoever is in one
+        session with them: that one is closed, the others go on."""
+        by = person_id if self.structural(channel) else None
+        before = await self._own(channel, by) if by is not None else await self._live.current(channel.key)
         if before is not None:
             await self._close(before, at)
-        session = self._alone(self._placing.opened(channel, at, follows=before if carry_over else None), at)
+        session = self._alone(self._placing.opened(channel, at, follows=before if carry_over else None), at, by, before)
         await self._live.save(session)
         self._live.remember(session)
-        self._talks.began(session)
+        self._talks.began(session, by)
         return session
 
-    async def resume(self, channel: Channel, session_id: str, at: datetime) -> Session | None:
+    async def resume(
+        self, channel: Channel, session_id: str, at: datetime, *, person_id: str | None = None
+    ) -> Session | None:
         """Makes a session of a channel its current one, whatever became of it: the next line continues it. The one
-        before is closed. None if it is not kept."""
-        before = await self.current(channel)
+        before is closed; of whom both is true where a person is named, `begin` says. None if it is not kept."""
+        by = person_id if self.structural(channel) else None
+        last = await self._live.current(channel.key)
+        before = await self._own(channel, by) if by is not None else last
         # Also where two things happen within a microsecond: the store takes the latest for the current one.
-        at = at if before is None or before.id == session_id else max(at, before.last_at + timedelta(microseconds=1))
+        at = at if last is None or last.id == session_id else max(at, last.last_at + timedelta(microseconds=1))
 
         def reopened(session: Session) -> Session:
             others = {name: value for name, value in session.metadata.items() if name not in (CLEARED, MERGED)}
             changes = {"closed_at": None, "deleted_at": None, "archived": False, "last_at": max(at, session.last_at)}
-            return self._alone(session.model_copy(update={**changes, "metadata": {**others, KEPT: "yes"}}), at)
+            return self._alone(
+                session.model_copy(update={**changes, "metadata": {**others, KEPT: "yes"}}), at, by, before
+            )
 
         session = await self.change(session_id, reopened)
         if session is not None:
             if before is not None and before.id != session_id:
                 await self._close(before, at)
             self._live.remember(session)
-            self._talks.began(session)
+            self._talks.began(session, by)
         return session
 
-    def _alone(self, session: Session, at: datetime) -> Session:
+    def _alone(self, session: Session, at: datetime, by: str | None, before: Session | None) -> Session:
         if not self.structural(session.channel):
             return session
-        return session.model_copy(update={"metadata": {**session.metadata, BEGUN: at.isoformat()}})
+        metadata = {**without(session, BEGUN_BY).metadata, BEGUN: at.isoformat()}
+        people = session.participants
+        if by is not None:
+            metadata[BEGUN_BY] = fingerprint(session, by)
+            if before is not None and all(each.id != by for each in people):
+                people = (*people[1 - PARTICIPANTS :], *(each for each in before.participants if each.id == by))
+        return session.model_copy(update={"metadata": metadata, "participants": people})
 
     def speak_as(self, session: Session, persona: str) -> Session:
         """Records which persona speaks in the session; stored with its next message."""
@@ -268,7 +284,7 @@ def summary(session: Session, tail: Sequence[Message], voices: Iterable[str]) ->
     lines = [f"{session.opened_at:%Y-%m-%d %H:%M} UTC, with {', '.join(names[:_NAMED])}{more}."]
     lines.append(f"{speakers.name(asked.sender)} last said: {short(asked.words)}")
     there = {m.id for m in tail}  # an answer may quote a question that was deleted
-    answers = (m for m in reversed(tail) if m.role == "assistant" and m.words.strip())
+    answers = (m for m in reversed(tail) if m.role == "assistant" and m.words.strip() and not retells(m))
     answer = next((m for m in answers if m.reply_to in there), None)
     if answer is not None:
         lines.append(f"{speakers.name(answer.sender)} last answered: {short(answer.words)}")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from .community_settings import AccessRule, Budget, CatchupSettings, MediaSettings, PrivacySettings
 from .memory_settings import EmbedderSettings, MemorySettings, RoutingSettings
 from .storage_settings import StorageSettings
-from .values import Address, Gap, Id, Name, Patterns, Secret, Section, Url, Words
+from .values import Address, Gap, Id, Name, OneOrMore, Patterns, Secret, Section, Url, Words
 
 
 class SessionSettings(Section):
@@ -214,8 +214,8 @@ class PersonaSettings(Section):
     """Words that point to it."""
     examples: Annotated[Words, Field(max_length=2_000, examples=[["write me a limerick about rain"]])] = ()
     """Lines that people might say to it: the more and the more varied, the better it is found."""
-    knowledge: Annotated[Words, Field(max_length=20, examples=[["./config/knowledge/sage"]])] = ()
-    """Files and folders that it alone may quote from, beside the bot's."""
+    knowledge: Annotated[OneOrMore, Field(max_length=20, examples=[["./config/knowledge/sage"]])] = ()
+    """Files and folders that it alone may quote from, beside the bot's; one of them may stand there as plain text."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """How adventurous its words are; not every model takes one, and left out the model's own stands."""
 

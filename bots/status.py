@@ -69,7 +69,9 @@ class BotStatus(BaseModel):
     transfer_trouble: str = ""
     """Why the last move to another type of storage was not made, or why nobody can say where the talk lives."""
     memory: str = ""
-    """How much it remembers and what of it was ever recalled, as it was some minutes ago."""
+    """How much it remembers and what of it was ever recalled, as it was a minute or so ago."""
+    embedder: str = ""
+    """What it finds earlier talk by: its embedder, or words alone; empty while it has not said."""
     version: str = ""
     models: tuple[str, ...] = ()
 

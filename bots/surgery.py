@@ -81,7 +81,7 @@ class Surgery:
     async def merge(self, first: Session, second: Session, *, goes_on: bool = False) -> Merged:
         """A session with the lines of both in the order of time, each once, and notes of where they come from. Both
         are archived and point to it; where one of them is the current one of its channel, or `goes_on`, it becomes
-        that."""
+        that; where one of several that were open, who spoke there goes on in it."""
         _may_merge(first, second)
         current = await self._sessions.current(first.channel)
         at, sources = self._now(), sorted((first, second), key=lambda each: (each.opened_at, each.id))
@@ -97,10 +97,14 @@ class Surgery:
             taken[sources[number].id] += 1
             await carried.take(line)
         await carried.finish()
-        merged = await self._shown(merged, carried)
+        structural = self._sessions.structural(first.channel)
+        open_beside = structural and any(each.closed_at is None and not each.archived for each in sources)
+        merged = await self._shown(merged, carried, closed_at=None if open_beside else at)
         if goes_on or (current is not None and current.id in taken):
             merged = await self._sessions.resume(merged.channel, merged.id, at) or merged
         await self._put_away(sources, merged, at)
+        self._sessions.reread(first.id)
+        self._sessions.reread(second.id)
         return Merged(merged, carried.kept, carried.kept - taken[first.id])
 
     async def would_merge(self, first: Session, second: Session) -> tuple[int, int]:
@@ -185,8 +189,8 @@ class Surgery:
         await carried.finish()
         return await self._shown(into, carried)
 
-    async def _shown(self, into: Session, carried: Carrying) -> Session:
-        changes = {"participants": carried.speakers, "deleted_at": None}
+    async def _shown(self, into: Session, carried: Carrying, **more: object) -> Session:
+        changes = {"participants": carried.speakers, "deleted_at": None, **more}
         return await self._change(into.id, lambda now: now.model_copy(update=changes)) or into
 
     async def _put_away(self, sources: Iterable[Session], merged: Session, at: datetime) -> None:

@@ -11,6 +11,12 @@ HORIZON: Final = 150
 """How many lines back a line is compared with."""
 _WORD = re.compile(r"\w+")
 _CALLS = re.compile(r"\s*@|\W*\w+[^\w\s]*[:,>，：、]")
+_CALLED = 3
+"""The letters of a first name that stands for the whole of it, with a mark behind, at the beginning of a line."""
+_WANTED = 64
+"""The most people whose next line is known to go on with a session that they began."""
+_BEARERS = 8
+"""The most people whose names begin alike that are told apart in one line."""
 _WORDS = 40
 """The most words of a line that are compared: a long paste says no more about where it belongs."""
 
@@ -59,6 +65,8 @@ class Talk:
     size: int = 0
     members: dict[str, Said] = field(default_factory=dict)
     """The last line of everybody who speaks in it."""
+    voice: Said | None = None
+    """What the bot last said in it."""
 
 
 @dataclass(slots=True)
@@ -82,6 +90,8 @@ class TalkWindow:
         self.people: dict[str, Speaker] = {}
         self.only: str | None = None
         """The session that people have just begun or resumed, until somebody speaks."""
+        self.wanted: dict[str, str] = {}
+        """By author: the one that somebody has begun or resumed for them, until they speak."""
         self._callable: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         """By the first word of a name: all its words, and who bears it."""
         self.used: dict[str, dict[str, int]] = {}
@@ -101,10 +111,13 @@ class TalkWindow:
         self.lines.append(said)
         self.by_id[line.id] = said
         self.only = None
+        self.wanted.pop(line.author, None)
         talk = self.talks.pop(session, None) or Talk(session, said)
         talk.last = said
         talk.size += 1
         talk.members[line.author] = said
+        if line.voice:
+            talk.voice = said
         self.talks[session] = talk
         self._heard(line, said)
         for other in to:
@@ -121,12 +134,23 @@ class TalkWindow:
         self.talks.pop(session, None)
         if self.only == session:
             self.only = None
+        self.wanted = {author: wanted for author, wanted in self.wanted.items() if wanted != session}
 
-    def begin(self, session: str) -> None:
-        """The next line goes on with a session; the others are over."""
-        kept = self.talks.get(session)
-        self.talks = {session: kept} if kept is not None else {}
-        self.only = session
+    def begin(self, session: str, authors: tuple[str, ...] | None, over: str | None) -> None:
+        """The next line goes on with a session, and the others are over; or the next line of each of these authors, and
+        one other is over."""
+        if authors is None:
+            kept = self.talks.get(session)
+            self.talks = {session: kept} if kept is not None else {}
+            self.only, self.wanted = session, {}
+            return
+        if over is not None:
+            self.close(over)
+        for author in authors:
+            self.wanted.pop(author, None)
+            self.wanted[author] = session
+        while len(self.wanted) > _WANTED:
+            del self.wanted[next(iter(self.wanted))]
 
     def named(self, line: Heard, words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Whom a line pings or calls at its beginning, and whom it mentions in passing; never its author."""
@@ -136,8 +160,13 @@ class TalkWindow:
             bearers = self._callable.get(word)
             if bearers is None:
                 continue
-            for key, author in bearers:
-                if author == line.author or (len(key) > 1 and tuple(words[at : at + len(key)]) != key):
+            for key, author in bearers[:_BEARERS]:
+                if author == line.author:
+                    continue
+                if len(key) > 1 and tuple(words[at : at + len(key)]) != key:
+                    # Called by the first of several names.
+                    if at == 0 and len(word) >= _CALLED and len(bearers) == 1 and _CALLS.match(line.text):
+                        foremost.append(author)
                     continue
                 # A short name may be a word like any other ("will", "max") unless a mark stands behind it.
                 if len(key) > 1 or len(word) > 4 or not word.isalpha() or (at == 0 and _CALLS.match(line.text)):
@@ -192,6 +221,8 @@ class TalkWindow:
             talk.size = max(1, talk.size - 1)  # one that was closed and taken up again counts from then
             if talk.members.get(author) is said:
                 del talk.members[author]
+            if talk.voice is said:
+                talk.voice = None
             if talk.last is said:
                 del self.talks[said.session]
         for word in said.words:

@@ -112,11 +112,14 @@ class Templates:
             raise TroupeError(f"The template '{template.name}' {told}.")
         await self._store.remove_records(Template, [template.id])
 
-    async def begin(self, settings: BotSettings, channel: Channel, template: Template) -> Session:
-        """A new session in a channel that begins with a template, and knows nothing of the one before. What somebody
-        said in its opening is carried there as it is now; what was deleted meanwhile is left out."""
+    async def begin(
+        self, settings: BotSettings, channel: Channel, template: Template, person_id: str | None = None
+    ) -> Session:
+        """A new session in a channel that begins with a template, and knows nothing of the one before; for that person,
+        if any is named, as `Sessions.begin` has it. What somebody said in its opening is carried there as it is now;
+        what was deleted meanwhile is left out."""
         known = settings.persona(template.persona or "")
-        session = await self._sessions.begin(channel, self._now(), carry_over=False)
+        session = await self._sessions.begin(channel, self._now(), carry_over=False, person_id=person_id)
 
         def dressed(now: Session) -> Session:
             told = {"goals": template.goals, "constraints": template.constraints}

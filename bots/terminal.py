@@ -1,8 +1,8 @@
 """The terminal front: a door in the bot's own storage root through which people on the same machine talk to it.
 
 A Unix socket, open to the owner of the root alone. One JSON object a line, either way. In: `{"say": text}` or
-`{"do": "new" | "why" | "stop" | "history"}`, or an order of the one who runs the bot, `{"do": "backup" | "cleanup" |
-"transfer" | "sessions" | "memory" | "export" | "end"}`.
+`{"do": "new" | "why" | "why session" | "memory list" | "stop" | "history"}`, or an order of the one who runs the bot,
+`{"do": "backup" | "cleanup" | "transfer" | "sessions" | "memory" | "route" | "export" | "end"}`.
 Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" | "end", …}`, and what an order tells under the
 order's own name, `{"is": "cleanup", "json": text}`; every request ends with `end`. A request may carry `"id": text`:
 all that is told because of it carries the same `id`, so that a client with several requests under way, such as an
@@ -27,7 +27,9 @@ from storage.model import Channel, Message, Sender
 
 from .bot import Bot
 from .errors import TroupeError
+from .explaining_sessions import SessionsExplained
 from .incoming import Incoming
+from .memory_settings import OFF
 from .pieces import Delta, Done, Left, Opened, Piece, Reset
 
 log = structlog.get_logger()
@@ -40,6 +42,8 @@ Order = Callable[[Answer, Say], Awaitable[None]]
 _FOR_WHO_READS = frozenset({"export", "transfer"})
 """Orders that wait for the one who reads what they tell, and are given up when that one has gone."""
 _LINE_LIMIT = 1 << 20
+_LISTED = 40
+"""Memories that are told at once."""
 _SOCKET_PATH_LIMIT = 100
 """Bytes; the kernel's own limit is 104 to 108."""
 
@@ -225,6 +229,12 @@ class Door:
             case "why":
                 why = await self._bot.explaining.told(channel, self._bot.settings)
                 return [{"is": "note", "text": why or "Nobody has answered in this session yet."}]
+            case "why session":
+                explained = SessionsExplained(self._bot.store, self._bot.conversations, self._bot.sessions)
+                told = await explained.of_last_line(channel, channel.id)
+                return [{"is": "note", "text": told.replace("**", '"')}]
+            case "memory list":
+                return [{"is": "note", "text": await self._remembered(channel)}]
             case "stop":
                 stopped = await self._bot.stop(channel, everybody=True)
                 return [] if stopped else [{"is": "note", "text": "There is no answer under way."}]
@@ -233,6 +243,16 @@ class Door:
                 nothing = {"is": "note", "text": "Nothing has been said in this session yet."}
                 return [_line(message) for message in messages] or [nothing]
         return [{"is": "note", "text": f"There is no command {wanted!r}; `/help` lists them."}]
+
+    async def _remembered(self, channel: Channel) -> str:
+        """What may be told at the terminal of what is remembered."""
+        settings = self._bot.settings
+        found = await self._bot.memory.memories.list(channel.id, channel, may_manage=True)
+        lines = [f"{each.at:%Y-%m-%d}  {' '.join(each.text.split())}" for each in found[:_LISTED]]
+        lines = lines or ["I remember nothing yet that I may tell here."]
+        if not settings.memory.enabled:
+            lines.append(f"Memory is {OFF}.")
+        return "\n".join([*lines, f"All of it, in another terminal: troupe memory list {settings.name}"])
 
     def _incoming(self, channel: Channel, text: str) -> Incoming:
         self._said += 1

@@ -15,7 +15,7 @@ from storage.model import Sender, Usage, storable
 from storage.records import Setting
 
 from .errors import ProviderError
-from .providers import Line, Prompt, Provider
+from .providers import Line, Prompt, Provider, begun
 from .settings import PersonaSettings
 
 log = structlog.get_logger()
@@ -24,6 +24,8 @@ _WITHIN = 2.0
 """Seconds; nobody waits longer for it."""
 _LETTERS = 2_000
 """Of a message, from its beginning."""
+_AROUND = " \t\r\n\"'`*.,:!-“”"
+"""What may stand around a name."""
 _ID = "tie_breaks"
 _SYSTEM = """\
 You tell for which of two assistants a chat message is meant. The message stands below as one JSON string: it is \
@@ -47,22 +49,25 @@ class TieBreaks:
         """The name of the persona that a model takes for the one meant, and what asking took. No name where the budget
         is used up, no model answers within two seconds, or it says anything but one of the names. Never raises."""
         usage: Usage | None = None
-        said = ""
+        said, asked = "", False
         if self._provider.name == "offline":
             return None, None
         try:
             async with asyncio.timeout(_WITHIN):
                 if not await self._counted():
                     return None, None
+                asked = True
                 async for chunk in self._provider.stream(_prompt(text, between, models)):
                     said, usage = said + chunk.text, chunk.usage or usage
         except (TimeoutError, ProviderError, StorageError) as error:
             log.warning("routing.tie_unbroken", error=str(error) or "it took too long")
-            return None, usage
+            return None, usage or (begun(self._provider) if asked else None)
         if usage is not None and usage.provider == "offline":
             return None, None
-        named = said.strip()
-        return (named if named in (each.name for each in between) else None), usage
+        named = said.strip(_AROUND).casefold()
+        return next(
+            (each.name for each in between if named in (each.name.casefold(), each.display.casefold())), None
+        ), usage
 
     async def _counted(self) -> bool:
         """Whether there is one left for today; if so it is counted, before anybody is asked."""

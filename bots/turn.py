@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,16 +16,16 @@ from storage.model import Message, Note, Outcome, Part, Sender, Session, Usage, 
 from .afterwards import answering
 from .casting import Cast, Casting
 from .errors import ProviderError
-from .fetching import Fetching
+from .fetching import Fetching, with_files
 from .joined_answers import Passage, alone, heading, summed, together
 from .lanes import Turn
 from .long_memory import LongMemory
-from .media import Glimpse
 from .pieces import Delta, Done, Left, Opened, Reset
 from .prompt import Prompts
 from .providers import Prompt, Provider, begun
 from .recall import Recent
 from .recollection import NOTHING, Recollected
+from .retelling import taken_back
 from .router import Decision
 from .sessions import Sessions
 from .settings import BotSettings, PersonaSettings
@@ -50,10 +50,12 @@ class _Answer:
     """Whose it is; of a reply of several, the first."""
     voice: PersonaSettings
     """Who is asked just now."""
-    note: str
-    """What stands above the words."""
+    heading: str
+    """What stands above the words,"""
     words: list[str] = field(default_factory=list)
     """Of the voice."""
+    remark: str = ""
+    """and what the program says between the two."""
     before: list[Passage] = field(default_factory=list)
     """What other voices have said before."""
     usage: Usage | None = None
@@ -79,13 +81,13 @@ class _Answer:
     def said(self) -> list[Passage]:
         """All passages with words in them."""
         words = "".join(self.words)
-        return [*self.before, (self.note, words)] if words.strip() else self.before
+        return [*self.before, Passage(self.heading, self.remark, words)] if words.strip() else self.before
 
     def hand_over(self, voice: PersonaSettings) -> None:
         """Lets another voice go on."""
         self.spent, self.usage = summed(self.spent, self.usage), None
-        self.before, self.words = self.said, []
-        self.voice, self.note = voice, heading(voice, self.before)
+        self.before, self.words, self.remark = self.said, [], ""
+        self.voice, self.heading = voice, heading(voice, self.before)
 
     def taken(self, text: str) -> str:
         """The words of a piece, fit to be shown and kept."""
@@ -134,12 +136,15 @@ class Turns:
         once they are kept."""
         message: Message | None = None
         try:
-            message = await self._answered(turn)
-            if message is not None:
+            answer = await self._answered(turn)
+            if answer is not None and answer.message is not None:
+                message = answer.message
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_HEAD_START):
                         await turn.shown.wait()
                 turn.keeping = True
+                if not await self._memory.stands(answer.recalled):
+                    message = taken_back(message)
                 message = message.model_copy(update={"receipts": turn.receipts})
                 await self._keep(self._sessions.latest(turn.session), message)
         except StorageError as error:
@@ -156,17 +161,18 @@ class Turns:
             turn.over.set()
             turn.pieces.put_nowait(None)
 
-    async def _answered(self, turn: Turn) -> Message | None:
+    async def _answered(self, turn: Turn) -> _Answer | None:
         """Asks until an asking was not overtaken by another line of the same person. None: nothing was said."""
         while True:
             if turn.overtaken:
                 turn.wish = "go"
             answer = self._begun(turn)
-            if turn.terms.declined:
-                answer.declined = turn.terms.declined
-                return self._settled(turn, answer) if await self._line_is_kept(turn) else None
-            if not turn.undisturbed:
-                return self._settled(turn, answer) if await self._line_is_kept(turn) else None
+            answer.declined = turn.terms.declined
+            if answer.declined or not turn.undisturbed:
+                if not await self._line_is_kept(turn):
+                    return None
+                self._settled(turn, answer)
+                return answer
             asking = turn.asking = asyncio.ensure_future(self._ask(turn, answer))
             await asyncio.wait((asking,))
             turn.asking = None
@@ -175,7 +181,9 @@ class Turns:
             if not await self._line_is_kept(turn):
                 return None
             if not turn.overtaken:
-                return answer.message or self._settled(turn, answer)
+                if answer.message is None:
+                    self._settled(turn, answer)
+                return answer
             turn.pieces.put_nowait(Reset())
 
     async def _line_is_kept(self, turn: Turn) -> bool:
@@ -191,12 +199,11 @@ class Turns:
         """An answer without a word yet, by the persona that the router picks."""
         session = self._sessions.latest(turn.session)
         cast = self._casting.cast(turn, session)
-        persona, note = self._voice(turn, cast)
-        return _Answer(cast, persona, persona, note, notice=turn.terms.notice)
+        persona, above = self._voice(turn, cast)
+        return _Answer(cast, persona, persona, above, notice=turn.terms.notice)
 
     def _voice(self, turn: Turn, cast: Cast) -> tuple[PersonaSettings, str]:
         """Whose the answer is, and what stands above it."""
-        turn.session = self._sessions.speak_as(turn.session, cast.decision.persona)
         default = self._settings.personas[0]
         persona = self._settings.persona(cast.decision.persona) or default
         named = (persona is default or turn.terms.faces) and not cast.decision.shares
@@ -208,7 +215,7 @@ class Turns:
             if not await self._line_is_kept(turn):
                 return
             answer.cast = cast = await self._casting.considered(answer.cast)
-            answer.persona, answer.note = self._voice(turn, cast)
+            answer.persona, answer.heading = self._voice(turn, cast)
             answer.voice, answer.spent = answer.persona, cast.usage
         opened = Opened(turn.id, answer.persona.display, answer.decision, answer.persona.name)
         files = any(line.attachments for line in turn.lines) or any(each.files for each in turn.replied)
@@ -263,14 +270,12 @@ class Turns:
         if replied:  # their files may have come since the history was read
             renewed = {message.id: message for message in replied}
             before = [renewed.get(message.id, message) for message in before]
-        asked_now = _with_files(turn, before, glimpses)
+        asked_now = with_files(turn.lines, before, turn.replied, glimpses)
         # The nearest first: there is room for a few.
         beside = [
             f for message in (*asked_now, *replied, *before[: -_LOOKED_BACK - 1 : -1]) for f in message.attachments
         ]
-        answer.recalled = await self._memory.for_turn(
-            turn, {message.id for message in before}, answer.voice.name, answer.recalled
-        )
+        answer.recalled = await self._memory.for_turn(turn, before, answer.voice.name, answer.recalled)
         prompt = self._prompts.assemble(
             answer.voice,
             session.channel,
@@ -288,7 +293,7 @@ class Turns:
                 **{blob: text for each in glimpses for blob, text in each.texts.items()},
             },
         )
-        return replace(prompt, models=turn.terms.models)
+        return replace(prompt, models=turn.terms.models, earlier=answer.recalled.quotable(turn.lines[-1].sender.id))
 
     async def _spoken(self, turn: Turn, prompt: Prompt, answer: _Answer, *, last: bool = True) -> None:
         """The words of one asking go out as they come; `last` is whether they are the answer's last. Never raises but
@@ -296,14 +301,15 @@ class Turns:
         try:
             async for chunk in self._provider.stream(prompt):
                 if chunk.notice:
-                    answer.note += f"-# {chunk.notice}\n"
+                    answer.remark += f"-# {chunk.notice}\n"
                 words = answer.taken(chunk.text)
                 if words:
-                    if not answer.words and answer.note:
-                        turn.pieces.put_nowait(Delta(answer.note))
+                    if not answer.words and (above := answer.heading + answer.remark):
+                        turn.pieces.put_nowait(Delta(above))
                     answer.words.append(words)
                     turn.pieces.put_nowait(Delta(words))
                 answer.full |= chunk.full
+                answer.recalled = answer.recalled.drawn_on(chunk.drew_on)
                 if chunk.usage is not None:
                     answer.usage = chunk.usage
         except ProviderError as error:
@@ -316,17 +322,18 @@ class Turns:
             # Here rather than by whoever waits for this task: the fewer steps of the loop, the sooner it is shown.
             self._settled(turn, answer)
 
-    def _settled(self, turn: Turn, answer: _Answer) -> Message | None:
-        """The answer as it is to be kept, on its way to the front. From now on nothing joins or stops it. None where
-        nothing was said, or somebody else will answer."""
+    def _settled(self, turn: Turn, answer: _Answer) -> None:
+        """Makes of an answer the message that is to be kept, on its way to the front, unless nothing was said or
+        somebody else will answer. From now on nothing joins or stops it."""
         if turn.wish == "leave":
-            return None
+            return
         turn.settled = True
         parts = _parts(answer, turn.wish)
         if not parts:
-            return None
+            return
         if answer.said:
             self._memory.used(answer.recalled)
+            turn.session = self._sessions.speak_as(turn.session, answer.persona.name)
         answer.message = Message(
             id=turn.id,
             session_id=turn.session.id,
@@ -342,7 +349,6 @@ class Turns:
             metadata=_metadata(turn, answer),
         )
         turn.pieces.put_nowait(Done(answer.message))
-        return answer.message
 
 
 def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
@@ -357,17 +363,6 @@ def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
     }
 
 
-def _with_files(turn: Turn, before: Sequence[Message], glimpses: Sequence[Glimpse]) -> list[Message]:
-    """The lines of a turn for its prompt: beside the last one also stand the files of the messages replied to, as far
-    as the prompt would not show them otherwise."""
-    in_view = {message.id for message in (*before, *turn.lines)}
-    kept = [each.message for each in turn.replied if each.message and each.message.id not in in_view]
-    files = [*(file for message in kept for file in message.attachments if file.blob)]
-    files += [file for each in glimpses for file in each.files]
-    *others, last = turn.lines
-    return [*others, last.model_copy(update={"parts": (*last.parts, *files)})] if files else list(turn.lines)
-
-
 def _outcome(answer: _Answer, wish: str) -> Outcome:
     if wish == "stop":
         return "stopped"
@@ -379,7 +374,7 @@ def _parts(answer: _Answer, wish: str) -> tuple[Part, ...]:
     if answer.declined:
         return (Note(text=f"-# {answer.declined}"),)
     parts = together(answer.said)
-    words = "".join(words for _, words in answer.said)
+    words = "".join(passage.words for passage in answer.said)
     end = ""
     if answer.failure:
         end = f"-# {'The answer broke off. ' if words else ''}{answer.failure}"

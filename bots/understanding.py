@@ -7,6 +7,7 @@ says so by leaving out what it cannot tell.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ Intent = Literal["question", "request", "statement", "greeting", "thanks", "comp
 _MOST = 2_000
 """Letters of a message that are looked at."""
 _TOPICS = 6
+_TONELESS = 0.2
 _SHORT = 6
 """Words up to which a line is a greeting, thanks or small talk and nothing else."""
 
@@ -51,6 +53,16 @@ def understood(text: str) -> Understanding:
         intent=_intent(text.strip(), words, sentiment),
         language=tongue,
     )
+
+
+def in_words(known: Understanding, shown: Callable[[str], str] = str) -> str:
+    """What is plain about a message, for people: "It is a question about plums, in the language 'en'." `shown` makes
+    its own words harmless where they are told."""
+    about = f" about {', '.join(map(shown, known.topics))}" if known.topics else ""
+    tongue = f", in the language '{known.language}'" if known.language else ""
+    tone = "" if abs(known.sentiment) < _TONELESS else f", in a {'good' if known.sentiment > 0 else 'bad'} mood"
+    names = "; ".join(f"{kind}: {', '.join(map(shown, found))}" for kind, found in known.entities.items())
+    return f"It is a {known.intent}{about}{tongue}{tone}." + (f" It names {names}." if names else "")
 
 
 def _entities(text: str) -> tuple[dict[str, tuple[str, ...]], list[str]]:
@@ -140,7 +152,8 @@ def _intent(text: str, words: list[str], sentiment: float) -> Intent:
         return "question" if _asks(text) else "smalltalk"
     start = " ".join(words[:4])
     asking = _asks(text)
-    if len(words) <= _SHORT and first in _GREETINGS and not asking:
+    greets = first in _GREETINGS or (first == "good" and not _TIMES_OF_DAY.isdisjoint(words[1:2]))
+    if len(words) <= _SHORT and greets and not asking:
         return "greeting"
     if _REQUEST.search(" ".join(words[:14])) or first in _IMPERATIVES:
         return "request"
@@ -245,7 +258,7 @@ _EMPTY = _set(
     "bad sure back about into from with without over under after before again once out off down through because "
     "while until still even much many every always never ever sometimes already yet though although hello hey hi "
     "new old able work works put take takes took today tomorrow yesterday lol day time anybody somebody nobody "
-    "right since i'm i've i'd i'll it's that's don't can't won't doesn't isn't"
+    "everybody right since i'm i've i'd i'll it's that's don't can't won't doesn't isn't"
 )
 _GREETINGS = _set(
     "hi hello hey heya hiya yo morning greetings howdy sup hallo moin servus guten salut bonjour bonsoir coucou "
@@ -253,6 +266,7 @@ _GREETINGS = _set(
     "こんにちは おはよう 你好 안녕 안녕하세요 مرحبا สวัสดี "
     "merhaba"
 )
+_TIMES_OF_DAY = _set("morning afternoon evening day")
 _THANKS = _set(
     "thanks thank thx ty tysm cheers danke dankeschön merci gracias grazie obrigado obrigada bedankt dank спасибо "
     "ありがとう 谢谢 謝謝 감사합니다 شكرا teşekkürler"
@@ -262,6 +276,7 @@ _SMALLTALK = _set(
     "right indeed hm hmm oh ah well good night gn gm bye cya brb wb great brilliant np welcome ja nein oui non sí "
     "genau"
 )
+_EMPTY |= _GREETINGS | _THANKS | _SMALLTALK | _TIMES_OF_DAY
 _ASKING = _set(
     "what what's whats who who's whose whom which when where where's why how how's is are was were do does did "
     "can could will would should shall may has have am isn't aren't don't doesn't didn't won't can't was wer wen "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -16,8 +17,10 @@ from .status import Report
 log = structlog.get_logger()
 
 SECONDS = 15.0
-_COUNTED = 20
-"""Rounds between two counts of memories."""
+_COUNTED = 60.0
+"""Seconds from one count of memories to the next, once it runs for a while,"""
+_SHARE = 100
+"""or so many times what the last one took: counting reads them all."""
 
 
 async def look_after(
@@ -25,14 +28,15 @@ async def look_after(
 ) -> None:
     """Has done what is due, round by round until cancelled, and reports how the bot is. `hears` notes that everything
     up to now was heard, `failing` tells what is wrong with its models."""
-    trouble, rounds = "", 0
+    trouble, count_at, pace = "", 0.0, SECONDS / 2
     while True:
         try:
             hears()
             await bot.upkeep()
-            if rounds % _COUNTED == 0:
-                report({"memory": await bot.memory.told()})
-            rounds += 1
+            if (began := time.monotonic()) >= count_at:
+                report({"memory": await bot.memory.told(), "embedder": bot.memory.finds_by})
+                pace = min(2 * pace, _COUNTED)  # it still reads when it has just been started
+                count_at = began + max(pace - SECONDS / 2, _SHARE * (time.monotonic() - began))
             report({"live_sessions": (await store.counts()).open_sessions, "model_trouble": failing()})
             if trouble:
                 trouble = ""

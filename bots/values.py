@@ -11,6 +11,13 @@ from pydantic_core import PydanticCustomError
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """A bot's or persona's name: also a folder and a part of addresses, hence the small alphabet."""
 Words = tuple[Annotated[str, Field(min_length=1)], ...]
+_WORDS = {"type": "array", "items": {"type": "string", "minLength": 1}}
+OneOrMore = Annotated[
+    Words,
+    BeforeValidator(lambda written: ((written,) if written else ()) if isinstance(written, str) else written),
+    WithJsonSchema({"anyOf": [_WORDS, {"type": "string"}]}),
+]
+"""Words, or one of them as plain text; empty text is none, as a variable without a value leaves it."""
 Patterns = Annotated[Words, Field(examples=[["advice-*"]])]
 Id = Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]
 """A Discord id, written with or without quotes."""

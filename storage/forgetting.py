@@ -1,12 +1,7 @@
-"""Takes one person out of a store for good, and notes beside it that nobody may bring that person back.
-
-`forgotten.jsonl` stands in a bot's root and where its backups go: a line for each who asked to be forgotten, with the
-user's id and when. Whoever restores a backup from before that time reads it and takes the person out again.
-"""
+"""Takes one person out of a store for good, and what others were told of it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
@@ -15,18 +10,14 @@ from functools import partial
 from typing import TypeVar
 
 from .amendments import Unannotated, Unreacted
-from .backend import Page, Store
-from .backends.changes import located
+from .backend import OLDEST, Page, Store
 from .blobs import Blobs
-from .errors import StorageError
-from .model import Channel, Message, Sender, Session, SessionContext
-from .place import Missing, Place
+from .model import Channel, MemoryReference, Message, Sender, Session, SessionContext
 from .records import AuditEntry, Memory, Profile, Record, Run, Setting, Spent, Template, Tombstone
 
 Item = TypeVar("Item")
 Change = Callable[[str, Callable[[Session], Session]], Awaitable[Session | None]]
 """Alters a session, by its id, as it stands now; None when it is not kept."""
-LIST = "forgotten.jsonl"
 SOMEBODY = Sender(type="user", id="", name="somebody who asked to be forgotten")
 _PAGE = 200
 
@@ -38,7 +29,7 @@ class Forgotten:
     messages: int = 0
     """What they said."""
     answers: int = 0
-    """What was said to that."""
+    """What was said to that, or to others who were told of it."""
     sessions: int = 0
     """Private ones, which went as a whole."""
     touched: int = 0
@@ -68,14 +59,16 @@ async def forget(
     change: Change | None = None,
     unlearned: Callable[[Sequence[str]], None] = lambda ids: None,
 ) -> Forgotten:
-    """Removes for good what is kept of a person up to a time, and leaves a `Tombstone`; nothing of it can be read off
-    the disk afterwards, as far as `Store.scrub` goes.
+    """Removes for good what is kept of a person up to a time, answers to others included for which it was recalled,
+    and leaves a `Tombstone`; nothing of it can be read off the disk afterwards, as far as `Store.scrub` goes.
 
     Of what is kept afterwards nothing is removed. `gone` hears the id of each session that was removed, `changed` that
     of each other one that is not whole any more, once it is so, `unlearned` the ids of memories. Sessions are altered
     by `change`, where somebody has them in mind who would otherwise save them again as they were. Where it was cut off
     the same call finishes it; the tombstone comes last. Raises `Unavailable`."""
     forgetting = _Forgetting(store, user_id, at, blobs, gone, changed, change or _changing(store), unlearned)
+    await forgetting.theirs()
+    await forgetting.retold()
     await forgetting.memories()
     await forgetting.sessions()
     await forgetting.messages()
@@ -84,6 +77,7 @@ async def forget(
     await forgetting.channels()
     await forgetting.records()
     await forgetting.memories()  # somebody may have learned from them meanwhile
+    await forgetting.retold()  # or was told of them
     await store.keep(Tombstone(id=user_id, at=at))
     await store.scrub()
     return forgetting.done
@@ -192,7 +186,47 @@ class _Forgetting:
         self._gone, self._changed, self._change, self._unlearned = gone, changed, change, unlearned
         self._emptied: set[str] = set()
         """The ids of sessions that have been emptied of what may quote them."""
+        self._theirs: set[str] = set()
+        """The ids of what an answer may have been told of: messages, memories and sessions."""
+        self._read = OLDEST
+        """How far answers were looked through."""
         self.done = Forgotten()
+
+    async def theirs(self) -> None:
+        """Takes note of what may have been told to others, while it is known whose it is."""
+        async for messages in pages(lambda cursor: self._store.talk_of(self._user, cursor=cursor, limit=_PAGE)):
+            self._theirs.update(each.id for each, said_at in await self._dated(messages) if said_at <= self._at)
+        async with aclosing(memories_of(self._store, self._user)) as found:
+            async for memories in found:
+                self._theirs.update(each.id for each in memories if each.at <= self._at)
+        async for sessions in sessions_of(self._store, self._user):
+            self._theirs.update(each.id for each in sessions if each.opened_at <= self._at)
+
+    async def retold(self) -> None:
+        """Answers for which that was recalled go, the oldest first, since one may have been recalled for another, and
+        with them what was drawn from them. The next time it goes on from there."""
+        cursor: str | None = self._read if self._theirs else None
+        answers: set[str] = set()
+        while cursor is not None:
+            self._read = cursor
+            page = await self._store.read(cursor=cursor, limit=_PAGE, deleted=True)
+            told = [each for each in page.items if each.id not in self._theirs and self._told(each)]
+            answers.update(each.id for each in told)
+            self._theirs.update(answers)
+            await self._remove(told)
+            for session_id in {each.session_id for each in told}:
+                await self._change(session_id, _without_summary)
+            cursor = page.newer
+        if answers:
+            async for memories in pages(lambda cursor: self._store.records(Memory, cursor=cursor, limit=_PAGE)):
+                drawn = [each.id for each in memories if each.source in answers]
+                self.done.memories += await self._store.remove_records(Memory, drawn)
+                self._unlearned(drawn)
+
+    def _told(self, answer: Message) -> bool:
+        wordings = (answer.parts, *(edit.parts for edit in answer.edits))
+        recalled = {part.memory_id for parts in wordings for part in parts if isinstance(part, MemoryReference)}
+        return not recalled.isdisjoint(self._theirs)
 
     async def memories(self) -> None:
         async with aclosing(memories_of(self._store, self._user)) as found:
@@ -348,50 +382,3 @@ def _changing(store: Store) -> Change:
         return altered
 
     return change
-
-
-async def listed(place: Place) -> dict[str, datetime]:
-    """Who is to be forgotten, by the list in a place: when, by the user's id. Raises `StorageError` where a line says
-    nothing: it might be somebody."""
-    text = bytearray()
-    try:
-        async with aclosing(place.get(LIST)) as chunks:
-            async for chunk in chunks:
-                text += chunk
-    except Missing:
-        return {}
-    found: dict[str, datetime] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            told = json.loads(line)
-            user_id, at = str(told["user_id"]), located(datetime.fromisoformat(told["at"]))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StorageError(
-                f"Line {number} of {LIST} in {place} does not say who is to be forgotten: mend it "
-                '({"user_id": "…", "at": "2024-01-08T12:00:00+00:00"}), or remove it if it is nobody.'
-            ) from error
-        found[user_id] = max(at, found.get(user_id, at))
-    return found
-
-
-async def note(place: Place, people: dict[str, datetime]) -> None:
-    """Adds people to the list in a place; whoever is on it keeps the later time. Raises `StorageError`."""
-    known = await listed(place)
-    both = {**known, **{who: max(at, known.get(who, at)) for who, at in people.items()}}
-    if both != known:
-        lines = (json.dumps({"user_id": who, "at": at.isoformat()}) + "\n" for who, at in both.items())
-        await place.put(LIST, _once("".join(lines).encode()))
-
-
-async def _once(piece: bytes) -> AsyncIterator[bytes]:
-    yield piece
-
-
-async def forget_listed(store: Store, people: dict[str, datetime], blobs: Blobs | None) -> dict[str, Forgotten]:
-    """Forgets those of the people whom this store does not know to be forgotten by then, and says whom and what."""
-    done: dict[str, Forgotten] = {}
-    for who, at in people.items():
-        known = await store.record(Tombstone, who)
-        if known is None or known.at < at:
-            done[who] = await forget(store, who, at, blobs=blobs)
-    return done

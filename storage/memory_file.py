@@ -33,6 +33,10 @@ class IndexFile:
         self._audiences: dict[str, int]
         self._speakers: Speakers
         self._sketches: Sketches | None
+        self._bare: str | None = None
+        """The embedder for which the table `bare` has the entries without a vector, once somebody has asked."""
+        self._size: tuple[str, int] | None = None
+        """An embedder, and the bytes of its latest vector: one of another length is none."""
         self.made_anew = False
 
     def open(self) -> None:
@@ -79,6 +83,16 @@ class IndexFile:
         rows = self._connection.execute("SELECT id FROM entries WHERE session = ? LIMIT 500", (session_id,))
         return [id for (id,) in rows]
 
+    def sessions(self, after: str, limit: int) -> list[str]:
+        """The ids of sessions with entries, in order, beyond one."""
+        asked = "SELECT DISTINCT session FROM entries WHERE session > ? ORDER BY session LIMIT ?"
+        return [id for (id,) in self._connection.execute(asked, (after, limit))]
+
+    def alone(self, after: str, limit: int) -> list[str]:
+        """The ids of entries of no session, in order, beyond one."""
+        asked = "SELECT id FROM entries WHERE session IS NULL AND id > ? ORDER BY id LIMIT ?"
+        return [id for (id,) in self._connection.execute(asked, (after, limit))]
+
     def known(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that are there."""
         asked = "SELECT id FROM entries WHERE id IN (SELECT value FROM json_each(?))"
@@ -90,22 +104,32 @@ class IndexFile:
 
     def missing(self, embedder: str, limit: int) -> list[tuple[str, str]]:
         """Entries without a vector of this embedder, the newest first: id and the text to embed."""
-        rows = self._connection.execute(_MISSING, (storable(embedder), limit))
+        if self._bare != embedder:
+            self._bare = None
+            self._connection.execute("DELETE FROM bare")
+            size = self._size[1] if self._size is not None and self._size[0] == embedder else None
+            self._connection.execute(_BARED, (storable(embedder), size))
+            self._bare = embedder
+        rows = self._connection.execute(_MISSING, (limit,))
         return [(id, _embedded(speaker, text)) for id, speaker, text in rows]
 
     def put_vectors(self, embedder: str, vectors: Sequence[tuple[str, str, Sequence[float]]]) -> None:
-        """Takes in vectors, all or none; those whose entry is gone or reads differently by now are left out."""
-        kept: list[tuple[int, bytes]] = []
+        """Takes in vectors, all or none; those whose entry is gone or reads differently by now are left out. Where the
+        embedder gave others of another length before, these are missing from now on."""
+        kept: list[tuple[int, int, bytes]] = []
+        if vectors:
+            self._mind_size(embedder, len(vectors[0][2]))
         with self._transaction():
             for id, text, values in vectors:
-                asked = "SELECT number, speaker, text FROM entries WHERE id = ?"
+                asked = "SELECT number, audience, speaker, text FROM entries WHERE id = ?"
                 row = self._connection.execute(asked, (storable(id),)).fetchone()
-                if row is not None and _embedded(row[1], row[2]) == storable(text):
-                    kept.append((row[0], half(values)))
-            rows = [(number, storable(embedder), data) for number, data in kept]
+                if row is not None and _embedded(row[2], row[3]) == storable(text):
+                    kept.append((row[0], row[1], half(values)))
+            rows = [(number, storable(embedder), data) for number, _, data in kept]
             self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
-        if self._sketches is not None and self._sketches.embedder != embedder:
-            self._sketches = None  # they are read when they are asked for
+            self._connection.executemany("DELETE FROM bare WHERE entry = ?", [(number,) for number, _, _ in kept])
+        if self._bare != embedder:
+            self._bare = None
         if self._sketches is not None:
             self._sketches.add(kept)
 
@@ -115,8 +139,10 @@ class IndexFile:
         barred: set[int] = set()
         if without:
             barred = {n for (n,) in self._connection.execute(_NUMBERS, (json.dumps([*map(storable, without)]),))}
-        if asked.vector is not None and (self._sketches is None or self._sketches.embedder != asked.embedder):
-            self._sketches = self._read_sketches(asked.embedder, len(asked.vector))
+        if asked.vector is not None:
+            self._mind_size(asked.embedder, len(asked.vector))
+            if self._sketches is None:
+                self._sketches = self._read_sketches(asked.embedder, len(asked.vector))
         ranking = Ranking(self._connection, self._lines, self._speakers, self._sketches)
         best = ranking.best(asked, codes, barred, limit)
         numbers = [number for found in best for number in (found.number, *found.drawn)]
@@ -151,6 +177,8 @@ class IndexFile:
         terms = [number(stem) for stem in stems(row.text)]
         marks = WHEN * tells_when(row.text) | ASKS * row.text.rstrip().endswith("?")
         (new,) = self._connection.execute(_INSERT, (*row, *lasted, len(terms), marks)).fetchone()
+        if self._bare is not None:
+            self._connection.execute("INSERT OR IGNORE INTO bare VALUES (?)", (new,))
         rows = [(row.audience, term, new) for term in terms]
         self._connection.executemany("INSERT OR IGNORE INTO postings VALUES (?, ?, ?)", rows)
         source = self._connection.execute("SELECT number FROM entries WHERE id = ?", (row.source,)).fetchone()
@@ -166,6 +194,7 @@ class IndexFile:
         gone = "DELETE FROM postings WHERE audience = ? AND term = ? AND entry = ?"
         self._connection.executemany(gone, [(audience, number(stem), old) for stem in stems(text)])
         self._connection.execute("DELETE FROM vectors WHERE entry = ?", (old,))
+        self._connection.execute("DELETE FROM bare WHERE entry = ?", (old,))
         self._connection.execute("DELETE FROM entries WHERE number = ?", (old,))
         return [_Change(old)]
 
@@ -215,7 +244,10 @@ class IndexFile:
             owner = self._connection.execute("PRAGMA application_id").fetchone()[0]
             if (version, owner) != (VERSION, _APPLICATION):
                 return False
-            return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+            tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
+            return tables.issuperset(_NAMES) and bool(
+                self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            )
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
@@ -223,7 +255,8 @@ class IndexFile:
 
     def _read(self) -> None:
         """Fills what is at hand from the file."""
-        self._lines, self._speakers, self._sketches = Lines(), Speakers(), None
+        self._lines, self._speakers, self._sketches, self._bare = Lines(), Speakers(), None, None
+        self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS bare (entry INTEGER PRIMARY KEY)")
         self._audiences = dict(self._connection.execute("SELECT name, number FROM audiences"))
         session, last = None, 0
         for this, source, importance, touched, uses, words, marks, *rest in self._connection.execute(_ALL):
@@ -233,9 +266,15 @@ class IndexFile:
             if row.kind == "turn":
                 session, last = row.session, this
 
+    def _mind_size(self, embedder: str, dimensions: int) -> None:
+        """Another model may stand behind the same name: then what the one before has made is made anew."""
+        if self._size != (embedder, 2 * dimensions):
+            self._size = (embedder, 2 * dimensions)
+            self._bare = self._sketches = None
+
     def _read_sketches(self, embedder: str, dimensions: int) -> Sketches:
         sketches = Sketches(embedder, dimensions)
-        rows = self._connection.execute("SELECT entry, data FROM vectors WHERE embedder = ?", (storable(embedder),))
+        rows = self._connection.execute(_SKETCHED, (storable(embedder),))
         while some := rows.fetchmany(5_000):
             sketches.add(some)
         return sketches
@@ -305,6 +344,7 @@ CREATE TABLE postings (audience INTEGER, term INTEGER, entry INTEGER, PRIMARY KE
     WITHOUT ROWID;
 CREATE TABLE vectors (entry INTEGER PRIMARY KEY, embedder TEXT NOT NULL, data BLOB NOT NULL);
 """
+_NAMES = ("audiences", "entries", "postings", "vectors")
 _TOLD = "SELECT number, id, audience, kind, session, speaker, subject, at, source, text FROM entries WHERE id = ?"
 _INSERT = """
 INSERT INTO entries (id, audience, kind, session, speaker, subject, at, source, text, importance, touched, uses, words,
@@ -322,10 +362,17 @@ SELECT e.number, e.id, a.name, e.kind, e.session, e.speaker, e.subject, e.at, e.
 FROM entries AS e JOIN audiences AS a ON a.number = e.audience
 WHERE e.number IN (SELECT value FROM json_each(?))
 """
+_SKETCHED = """
+SELECT e.number, e.audience, v.data FROM vectors AS v JOIN entries AS e ON e.number = v.entry WHERE v.embedder = ?
+"""
 _NUMBERS = "SELECT number FROM entries WHERE id IN (SELECT value FROM json_each(?))"
+_BARED = """
+INSERT INTO bare
+SELECT e.number FROM entries AS e LEFT JOIN vectors AS v ON v.entry = e.number
+WHERE v.embedder IS NOT ? OR length(v.data) <> ?
+"""
 _MISSING = """
-SELECT e.id, e.speaker, e.text FROM entries AS e LEFT JOIN vectors AS v ON v.entry = e.number
-WHERE v.embedder IS NOT ? ORDER BY e.number DESC LIMIT ?
+SELECT e.id, e.speaker, e.text FROM bare AS b JOIN entries AS e ON e.number = b.entry ORDER BY b.entry DESC LIMIT ?
 """
 _BESIDE = (
     "SELECT number FROM entries WHERE session = ? AND (at, number) {} (?, ?) AND kind = 'turn' ORDER BY {} LIMIT 1"

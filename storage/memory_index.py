@@ -25,6 +25,9 @@ Result = TypeVar("Result")
 
 _TOGETHER = 50
 """Entries that are taken in between two questions."""
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+"""What SQLite says of a file that is not as it was left; the last one of a table that is missing."""
+_READ_SHORT, _MOVED = sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_READONLY_DBMOVED
 
 
 class MemoryIndex:
@@ -37,6 +40,7 @@ class MemoryIndex:
         self._path = path
         self._thread = Worker("memory index")
         self._file = IndexFile(path)
+        self._damaged = self._cleared = False
 
     @classmethod
     async def open(cls, path: Path | None) -> MemoryIndex:
@@ -61,6 +65,11 @@ class MemoryIndex:
         """Whether it began empty: there was no such file, it was damaged, or of another version."""
         return self._file.made_anew
 
+    @property
+    def damaged(self) -> bool:
+        """Whether the file turned out to be damaged since it was opened, and `clear` may help: it is tried once."""
+        return self._damaged and not self._cleared
+
     async def put(self, entries: Iterable[Entry]) -> None:
         """Takes in entries, or what has become of them: an id that is there is replaced. One whose words are as they
         were keeps its vector."""
@@ -81,7 +90,16 @@ class MemoryIndex:
 
     async def clear(self) -> None:
         """Takes out everything, to the last byte."""
+        self._cleared |= self._damaged
         await self._run(self._file.clear)
+
+    async def sessions(self, after: str, limit: int) -> list[str]:
+        """The ids of sessions with entries, in order, from the first beyond `after`."""
+        return await self._run(self._file.sessions, after, limit)
+
+    async def alone(self, after: str, limit: int) -> list[str]:
+        """The ids of entries of no session, in order, from the first beyond `after`."""
+        return await self._run(self._file.alone, after, limit)
 
     async def known(self, ids: Collection[str]) -> set[str]:
         """Those of the ids that are there."""
@@ -145,7 +163,9 @@ class MemoryIndex:
     def _guarded(self, work: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
         try:
             return work(*arguments)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
+            code = getattr(error, "sqlite_errorcode", 0)
+            self._damaged |= code & 0xFF in _DAMAGE or code in (_READ_SHORT, _MOVED)
             raise Unavailable(
                 f"The memory index {self._path or 'in memory'} cannot be used ({error}): it holds nothing that the "
                 "store does not, so stop the bot, delete the file and start again; it is made anew."

@@ -8,18 +8,14 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import TYPE_CHECKING
 
 from .memory_entries import Question
 from .memory_lines import ASKS, WHEN, Lines, Speakers
 from .memory_words import number
 from .vectors import Sketches, whole
-
-if TYPE_CHECKING:
-    import numpy as np
 
 BEFORE, AFTER, NEARBY = 0.5, 0.4, 0.3
 """What a word counts for a line when it was said in the line before it, in the one after it, or one further off."""
@@ -38,10 +34,10 @@ TIE = 0.02
 _LENGTH = 0.2
 _USUAL = 8
 """How much a line of more than the usual number of words loses."""
-_TERMS, _FREQUENT, _POSTINGS = 12, 1_000, 4_000
+_TERMS, _FREQUENT, _POSTINGS = 12, 1_000, 3_000
 """The words of a question that count, the places from which on a word is too frequent to tell anything (in a big index
 one in a hundred), and the places that are looked at in all: rare words come first."""
-_SPREAD, _CANDIDATES = 800, 100
+_SPREAD, _CANDIDATES = 500, 100
 """The entries whose words count for those near them, and the best by words and by meaning that are compared."""
 
 
@@ -73,7 +69,7 @@ class Ranking:
         likely = self._first(_CANDIDATES, words)
         near: list[int] = []
         if asked.vector is not None and self._sketches is not None:
-            near = self._sketches.near(asked.vector, self._allowed(audiences), _CANDIDATES)
+            near = self._sketches.near(asked.vector, audiences, _CANDIDATES)
         candidates = {*likely, *near}
         for each in [*candidates]:
             if self._lines.source[each] or each in self._lines.drawn:
@@ -86,7 +82,8 @@ class Ranking:
             if each in barred or self._head(each, audiences) != each:
                 continue
             drawn = [n for n in self._lines.drawn.get(each, ()) if n in scores and n not in barred]
-            drawn.sort(key=lambda n: (-scores[n], n))
+            if len(drawn) > 1:
+                drawn.sort(key=lambda n: (-scores[n], n))
             found.append(self._joined(each, drawn, scores, words, meaning, asked))
         found.sort(key=lambda f: (-f.score, *(-part for part in self._lines.lasted(f.number)), f.number))
         return [each for each in found if each.score > 0][:limit]
@@ -106,9 +103,10 @@ class Ranking:
         covered: dict[int, float] = {}
         for term, rows in places.items():
             weight = weights[term] / all_of_them
-            for row, share in self._spread([row for row in rows if row in best], set(audiences)).items():
-                covered[row] = covered.get(row, 0.0) + weight * share
-        return covered
+            for row, share in self._spread([row for row in rows if row in best], weight).items():
+                covered[row] = covered.get(row, 0.0) + share
+        told = set(audiences)
+        return {row: share for row, share in covered.items() if lines.audience[row] in told}
 
     def _first(self, count: int, scores: dict[int, float]) -> list[int]:
         """The best of them; of equals those that have lasted."""
@@ -119,15 +117,15 @@ class Ranking:
         equals = [n for n, score in scores.items() if score == least]
         return best + nlargest(count - len(best), equals, key=self._lines.lasted)
 
-    def _spread(self, rows: Sequence[int], audiences: set[int]) -> dict[int, float]:
-        """What a word counts for the entries that have it, and for those near them in their session."""
-        audience, before, after = self._lines.audience, self._lines.before, self._lines.after
-        shares = dict.fromkeys(rows, 1.0)
-        for row in rows:
-            one, other = before[row], after[row]
-            for near, share in ((other, BEFORE), (one, AFTER), (after[other], NEARBY), (before[one], NEARBY)):
-                if near and shares.get(near, 0.0) < share and audience[near] in audiences:
-                    shares[near] = share
+    def _spread(self, rows: Sequence[int], weight: float) -> dict[int, float]:
+        """What a word counts for the entries that have it, and for those near them in their session, where the most
+        counts: it overwrites what is less. They may be another audience's, or none."""
+        before, after = self._lines.before.__getitem__, self._lines.after.__getitem__
+        shares = dict.fromkeys(map(before, map(before, rows)), NEARBY * weight)
+        shares.update(dict.fromkeys(map(after, map(after, rows)), NEARBY * weight))
+        shares.update(dict.fromkeys(map(before, rows), AFTER * weight))
+        shares.update(dict.fromkeys(map(after, rows), BEFORE * weight))
+        shares.update(dict.fromkeys(rows, weight))
         return shares
 
     def _places(self, terms: Sequence[str], audiences: Sequence[int], total: int) -> dict[str, list[int]]:
@@ -144,19 +142,6 @@ class Ranking:
             rows = self._connection.execute(_POSTED, (asked, number(term), most))
             places[term] = [row for (row,) in rows]
         return places
-
-    def _allowed(self, audiences: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
-        """Which of many entries these audiences may be told."""
-        import numpy as np
-
-        def allowed(numbers: np.ndarray) -> np.ndarray:
-            here = np.frombuffer(self._lines.audience, np.int32)[numbers]
-            may = np.zeros(len(here), np.bool_)
-            for audience in audiences:
-                may |= here == audience
-            return may
-
-        return allowed
 
     def _together(self, each: int, audiences: Sequence[int]) -> Iterable[int]:
         """What counts as one with an entry, itself included."""

@@ -23,7 +23,8 @@ from .blobs import Blobs, Damaged
 from .copying import copy
 from .durable import in_thread, sync_folder
 from .errors import RootInUse, StorageError, Unavailable
-from .forgetting import LIST, Forgotten, forget_listed, listed, note
+from .forgetting import Forgotten
+from .forgotten_list import LIST, forget_listed, listed, note
 from .manifest import Destination, Manifest, Unsound, blob_hashes
 from .model import Counts
 from .place import Folder, Missing, Place

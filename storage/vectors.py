@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .records import Vector
@@ -106,64 +106,111 @@ def whole(vectors: Sequence[bytes]) -> np.ndarray:
 
 class Sketches:
     """One bit a dimension of many vectors of one embedder, by number: those that may be near are found among them
-    quickly; how near they are, the vectors themselves say."""
+    quickly; how near they are, the vectors themselves say. Each audience's lie by themselves."""
 
     def __init__(self, embedder: str, dimensions: int) -> None:
-        import numpy as np
-
         self.embedder = embedder
         self.dimensions = dimensions
-        self._bits = np.zeros(((dimensions + 63) // 64, _FIRST), np.uint64)
-        """Column by column, 64 dimensions in a number."""
-        self._numbers = np.zeros(_FIRST, np.int64)
-        self._count = 0
-        self._row: dict[int, int] = {}
+        self._of: dict[int, _Sketched] = {}
+        self._audience: dict[int, int] = {}
 
-    def add(self, vectors: Sequence[tuple[int, bytes]]) -> None:
-        """Takes in vectors as `half` writes them; those of another length are left out."""
+    def __len__(self) -> int:
+        return len(self._audience)
+
+    def add(self, vectors: Sequence[tuple[int, int, bytes]]) -> None:
+        """Takes in vectors as (number, audience, what `half` writes); those of another length are left out."""
         import numpy as np
 
-        fitting = [(number, data) for number, data in vectors if len(data) == 2 * self.dimensions]
+        fitting = [vector for vector in vectors if len(vector[2]) == 2 * self.dimensions]
         if not fitting:
             return
-        while self._count + len(fitting) > len(self._numbers):
-            self._bits = np.concatenate([self._bits, np.zeros_like(self._bits)], axis=1)
-            self._numbers = np.concatenate([self._numbers, np.zeros_like(self._numbers)])
-        new = np.frombuffer(b"".join(data for _, data in fitting), "<f2").reshape(len(fitting), -1)
-        where = slice(self._count, self._count + len(fitting))
-        self._bits[:, where] = self._sketched(new)
-        self._numbers[where] = [number for number, _ in fitting]
-        for row, (number, _) in enumerate(fitting, self._count):
+        new = np.frombuffer(b"".join(data for _, _, data in fitting), "<f2").reshape(len(fitting), -1)
+        bits = _bits(new)
+        rows: dict[int, dict[int, int]] = {}
+        for row, (number, audience, _) in enumerate(fitting):
             self.forget(number)
-            self._row[number] = row
-        self._count += len(fitting)
+            rows.setdefault(audience, {})[number] = row
+        for audience, some in rows.items():
+            self._of.setdefault(audience, _Sketched(bits.shape[1])).add([*some], bits[[*some.values()]])
+            self._audience.update(dict.fromkeys(some, audience))
 
     def forget(self, number: int) -> None:
         """Leaves a vector out from now on."""
-        if (row := self._row.pop(number, None)) is not None:
-            self._numbers[row] = 0
+        if (audience := self._audience.pop(number, None)) is not None:
+            self._of[audience].remove(number)
+            if not self._of[audience].rows:
+                del self._of[audience]
 
-    def near(self, vector: Sequence[float], allowed: Callable[[np.ndarray], np.ndarray], limit: int) -> list[int]:
-        """The numbers of those that may be nearest, in no order. `allowed` says of numbers (0: none) which may be
-        compared at all; it is asked first."""
+    def near(self, vector: Sequence[float], audiences: Collection[int], limit: int) -> list[int]:
+        """The numbers of those of these audiences that may be nearest, in no order."""
         import numpy as np
 
-        numbers = self._numbers[: self._count]
-        rows = np.flatnonzero(allowed(numbers))
-        if len(vector) != self.dimensions or not len(rows):
+        mine = [self._of[audience] for audience in audiences if audience in self._of]
+        if len(vector) != self.dimensions or not mine:
             return []
-        apart = np.zeros(self._count, np.uint16)
-        for column, bits in zip(self._bits, self._sketched(np.asarray([vector], np.float32)), strict=True):
-            apart += np.bitwise_count(column[: self._count] ^ bits)
-        apart = apart[rows]
-        if len(rows) > limit:
-            rows = rows[np.argpartition(apart, limit)[:limit]]
-        return [int(number) for number in numbers[rows]]
+        (asked,) = _bits(np.asarray([vector], np.float32))
+        numbers = np.concatenate([each.numbers for each in mine])
+        if len(numbers) > limit:
+            apart = np.concatenate([each.apart(asked) for each in mine])
+            # Counting how many are how far apart is quicker than sorting them.
+            far = int(np.searchsorted(np.cumsum(np.bincount(apart)), limit))
+            numbers = np.concatenate([numbers[apart < far], numbers[apart == far]])[:limit]
+        return [int(number) for number in numbers]
 
-    def _sketched(self, vectors: np.ndarray) -> np.ndarray:
+
+class _Sketched:
+    """The sketches of one audience, side by side without a gap: what goes makes room for the last one."""
+
+    def __init__(self, columns: int) -> None:
         import numpy as np
 
-        bits = np.packbits(vectors > 0, axis=1)
-        padded = np.zeros((len(vectors), len(self._bits) * 8), np.uint8)
-        padded[:, : bits.shape[1]] = bits
-        return np.ascontiguousarray(padded.view(np.uint64).T)
+        self._bits = np.zeros((columns, 8), np.uint64)
+        """Column by column, 64 dimensions in a number."""
+        self._numbers = np.zeros(8, np.int64)
+        self.rows: dict[int, int] = {}
+
+    @property
+    def numbers(self) -> np.ndarray:
+        return self._numbers[: len(self.rows)]
+
+    def add(self, numbers: Sequence[int], bits: np.ndarray) -> None:
+        first, end = len(self.rows), len(self.rows) + len(numbers)
+        if end > len(self._numbers):
+            self._resize(end * 3 // 2)
+        self._bits[:, first:end], self._numbers[first:end] = bits.T, numbers
+        self.rows.update(zip(numbers, range(first, end), strict=True))
+
+    def remove(self, number: int) -> None:
+        row, last = self.rows.pop(number), len(self.rows)
+        if row != last:
+            self._bits[:, row], self._numbers[row] = self._bits[:, last], self._numbers[last]
+            self.rows[int(self._numbers[row])] = row
+        if 8 <= last < len(self._numbers) // 4:
+            self._resize(2 * last)
+
+    def apart(self, asked: np.ndarray) -> np.ndarray:
+        """In how many dimensions each differs from what is asked."""
+        import numpy as np
+
+        apart = np.zeros(len(self.rows), np.uint16)
+        for column, bits in zip(self._bits, asked, strict=True):
+            apart += np.bitwise_count(column[: len(apart)] ^ bits)
+        return apart
+
+    def _resize(self, size: int) -> None:
+        import numpy as np
+
+        there = len(self.rows)
+        bits, numbers = np.zeros((len(self._bits), size), np.uint64), np.zeros(size, np.int64)
+        bits[:, :there], numbers[:there] = self._bits[:, :there], self._numbers[:there]
+        self._bits, self._numbers = bits, numbers
+
+
+def _bits(vectors: np.ndarray) -> np.ndarray:
+    """A row for each vector, 64 dimensions in a number."""
+    import numpy as np
+
+    bits = np.packbits(vectors > 0, axis=1)
+    padded = np.zeros((len(vectors), (bits.shape[1] + 7) // 8 * 8), np.uint8)
+    padded[:, : bits.shape[1]] = bits
+    return padded.view(np.uint64)

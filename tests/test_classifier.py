@@ -83,6 +83,13 @@ class Counting(Hashed):
         return await super().embed(texts)
 
 
+class Longer(Counting):
+    """The same under the same id, with vectors of another length."""
+
+    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        return [(*vector, 0.0) for vector in await super().embed(texts)]
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
@@ -220,6 +227,18 @@ async def test_changed_personas_ask_for_the_vectors_of_new_texts_alone() -> None
     assert "meaning" in after.scores(text, (await embedder.embed([text]))[0]).signals["cook"]
 
 
+@pytest.mark.parametrize("changed", [True, False])
+async def test_vectors_of_another_length_under_the_same_id_are_all_asked_for_anew(changed: bool) -> None:
+    before = Classifier(trained())
+    await before.ready(Counting())
+    cook = {**COOK, "examples": (*SAID_TO_COOK, "how hot is a hot oven")} if changed else COOK
+    after = Classifier(cards(cook, COACH, BARD))
+    longer = Longer()
+    await after.ready(longer, before)
+    text = "hot ovens"
+    assert "meaning" in after.scores(text, (await longer.embed([text]))[0]).signals["cook"]
+
+
 async def test_personas_with_nothing_but_a_description_can_be_learned() -> None:
     embedder = Hashed()
     classifier = Classifier(cards(persona("one"), persona("two", examples=["a single line"])))
@@ -283,9 +302,18 @@ def test_calibrating_grabs_no_more_talk_than_it_must() -> None:
 def test_few_lines_move_the_threshold_little_and_one_kind_alone_not_at_all() -> None:
     few = [weighed("a", "a", 0.9), weighed(None, "a", 0.8)]
     many = few * 50
-    assert 0.5 < found(few, [], 0.5) < found(many, [], 0.5)
+    assert 0.5 <= found(few, [], 0.5) < found(many, [], 0.5)
     assert found([weighed("a", "a", 0.2)] * 50, [], 0.5) == 0.5
     assert found([weighed(None, "a", 0.9)] * 50, [], 0.5) == 0.5
+
+
+def test_calibrating_again_with_the_same_lines_changes_nothing() -> None:
+    lines = [weighed("a", "a", n / 40) for n in range(40)] + [weighed(None, "a", n / 160) for n in range(40)]
+    once = found(lines, [], 0.5)
+    assert once < 0.5
+    assert [found(lines, [], before) for before in (once, 0.9, 0.1)] == [once] * 3
+    best = max((step / 100 for step in range(1, 100)), key=lambda step: scored(lines, [], step).overall)
+    assert found(lines, [], best) == best, "what is as good stays"
 
 
 def test_scores_and_confusion_tell_who_answered_what() -> None:
@@ -310,3 +338,22 @@ def test_examples_are_read_and_what_is_wrong_is_named_with_its_line() -> None:
         assert told in str(refused.value)
     with pytest.raises(TroupeError, match="there is no line in it"):
         read(iter(["", "\n"]), "f", ["cook"])
+
+
+def test_of_a_long_paste_the_beginning_and_the_end_count() -> None:
+    personas = cards(persona("cook", keywords=["recipe", "oven", "soup"]), persona("bard", keywords=["poem", "sonnet"]))
+    classifier = Classifier(personas)
+    paste = "nothing in particular stands here " * 2_000
+    for asked, meant in (("the recipe for soup in the oven", "cook"), ("a sonnet, or another poem", "bard")):
+        for text in (f"{asked}\n{paste}", f"{paste}\n{asked}"):
+            assert classifier.scores(text).ranked[0][0] == meant
+    other = paste.replace("particular", "sonnet poem", 900).replace("sonnet poem", "particular", 100)
+    assert classifier.scores(f"soup\n{paste}") == classifier.scores(f"soup\n{paste}{other}{paste}")
+
+
+def test_a_message_of_many_sentences_has_its_topics_all_the_same() -> None:
+    personas = cards(persona("cook", keywords=["recipe", "oven", "soup"]), persona("bard", keywords=["poem", "sonnet"]))
+    text = "A recipe for soup in the oven. " * 24 + "Write me a sonnet as a poem. " * 24
+    found = segments(text, Classifier(personas))
+    assert [each.topic for each in found] == ["cook", "bard"]
+    assert "".join(text[each.start_pos : each.end_pos] for each in found) == text

@@ -76,13 +76,42 @@ def test_something_is_remembered_for_everybody_or_for_one_place_and_counted(hous
     assert told(house, "remember", "sage", "No shouting", "--channel", "hall", "--guild")["audience"] == "guild:1"
     counted = told(house, "report", "sage")
     assert (counted["memories"], counted["share"]) == (4, 0.0)
-    assert "4 memories" in run(house, "report", "sage").output
+    assert "4 memories for 3 audiences, 0 replaced." in run(house, "report", "sage").output
+    shown = run(house, "remember", "sage", "Tea is hot", "--channel", "hall", "--guild").output
+    assert "Everybody on the server of hall may be told it." in shown
+    assert "Everybody who talks with it" in run(house, "remember", "sage", "Coffee is hot").output
+    wide = run(house, "remember", "sage", "No shouting anywhere", "--guild")
+    assert wide.exit_code == 1
+    assert "`--guild` goes with `--channel`" in wide.output
+
+
+def test_what_is_listed_can_be_given_to_the_other_commands(house: House) -> None:
+    assert "1 memory for 1 audience, 0 replaced." in run(house, "report", "sage").output
+    new = told(house, "correct", "sage", "lives", "Ann lives in Oslo")["id"]
+    assert " " in new
+    listed = run(house, "list", "sage", "--history").output
+    assert f'"{new}"  [' in listed
+    assert f'Ann lives in Rome (replaced by "{new}")' in listed
+
+
+def test_a_bot_without_a_memory_says_so(house: House) -> None:
+    bot = house.folder / "config" / "bots" / "sage.yaml"
+    bot.write_text(bot.read_text() + "memory: {enabled: false}\n")
+    for command in (("list", "sage"), ("remember", "sage", "Tea is at five"), ("report", "sage")):
+        assert "The memory of sage is off, for `memory.enabled` is false" in run(house, *command).output
 
 
 def test_learning_about_somebody_is_paused_and_the_index_made_anew(house: House) -> None:
-    assert told(house, "pause", "sage", "7") == {"person": "7", "paused": True}
-    assert told(house, "pause", "sage", "7", "--off") == {"person": "7", "paused": False}
+    assert told(house, "pause", "sage", "7") == {"person": "7", "paused": True, "known": False}
+    assert told(house, "report", "sage")["paused"] == ["7"]
+    assert "Learning is paused about: 7." in run(house, "report", "sage").output
+    assert told(house, "pause", "sage", "7", "--off") == {"person": "7", "paused": False, "known": False}
+    assert told(house, "report", "sage")["paused"] == []
+    shown = run(house, "pause", "sage", "not a person").output
+    assert "sage learns nothing any more about the user not a person." in shown
+    assert "Nobody with the id not a person has spoken to sage yet" in shown
     assert told(house, "rebuild", "sage") == {"rebuilding": True}
+    assert "sage makes its index anew at its next start." in run(house, "rebuild", "sage").output
     assert not (house.root / FILE).exists()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import storage
+from bots.afterwards import answering
 from bots.cli_route import route
 from bots.routing_orders import RoutingOrders
 from bots.terminal import SOCKET, Door
@@ -24,6 +27,7 @@ from storage.rootlock import RootLock
 from .stage import eventually
 from .world import settings, world
 
+ROOT = Path(__file__).resolve().parent.parent
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 GENERAL = Channel(front="discord", id="100", kind="channel", name="general", guild_id="1")
 PRIVATE = Channel(front="discord", id="200", kind="dm", name="ann", parent_id="7")
@@ -82,7 +86,9 @@ def house(tmp_path: Path) -> House:
 async def fill(store: Store) -> None:
     """Talk of a channel, some of it to the bot, and a DM."""
     chat = [f"talk number {number} of nobody" for number in range(30)]
-    await said(store, "s1", GENERAL, [*chat, "Bard, come here", "<@5> hello", "is there soup in the oven today"])
+    await said(
+        store, "s1", GENERAL, [*chat, "Bard, come here", "<@5> hello", "@Cleo hello", "is there soup in the oven today"]
+    )
     await said(store, "s2", PRIVATE, ["a secret"])
     await said(store, "s3", GENERAL, ["who are you"], answered=True)
 
@@ -120,6 +126,20 @@ def test_a_line_for_nobody_and_one_that_calls_somebody_are_explained_too(house: 
     assert (told["persona"], told["rule"]) == ("bard", "address")
     assert told["weighed"][0]["persona"] == "cook"
     assert set(told["weighed"][0]["signals"]) == {"keywords", "words", "letters"}
+
+
+def test_a_line_may_stand_without_quotation_marks_and_after_the_options(house: House) -> None:
+    quoted = house.run("a recipe for soup").output
+    for args in (
+        ("a", "recipe", "for", "soup"),
+        ("--bot", "sage", "a recipe for soup"),
+        ("explain", "a recipe", "for soup"),
+    ):
+        assert house.run(*args).output == quoted
+    for empty in ("", "  "):
+        told = house.run(empty)
+        assert told.exit_code == 2
+        assert "TEXT is empty: it is what somebody says" in told.output
 
 
 def test_two_topics_are_told_each_with_whom_it_is_for(house: House) -> None:
@@ -175,6 +195,27 @@ def test_files_that_cannot_be_read_are_refused_in_a_sentence(house: House) -> No
         assert told in done.output
 
 
+def test_what_is_no_file_of_lines_is_refused_at_once(house: House) -> None:
+    pipe = house.folder / "pipe"
+    os.mkfifo(pipe)
+    for path in (str(pipe), "/dev/zero"):
+        done = house.run("eval", path)
+        assert done.exit_code == 1
+        assert "is no file of lines, but a device or pipe." in done.output
+
+
+def test_where_the_embedder_is_down_words_alone_are_weighed_and_that_is_said(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    sage = house.folder / "config" / "bots" / "sage.yaml"
+    down = "embedder: {provider: openai, model: m, base_url: 'http://127.0.0.1:9/v1'}"
+    sage.write_text(sage.read_text().replace("embedder: {provider: none}", down))
+    for args in (("a recipe for soup",), ("eval", house.lines)):
+        done = house.run(*args)
+        assert done.exit_code == 0, done.output
+        assert done.stderr.count("The embedder cannot be asked, so that words alone are weighed: ") == 1
+    assert house.run("calibrate", "sage", "--examples", house.lines).exit_code == 1, "it would be kept for meaning"
+
+
 def test_calibrating_keeps_a_threshold_that_then_counts(house: House) -> None:
     house.with_store(fill)
     dry = house.json("calibrate", "sage", "--examples", house.lines, "--dry-run")
@@ -191,10 +232,52 @@ def test_calibrating_keeps_a_threshold_that_then_counts(house: House) -> None:
     assert "goes by" in again
 
 
+def test_there_is_a_way_back_to_the_built_in_threshold(house: House) -> None:
+    async def found(store: Store) -> None:
+        await store.keep(Setting(id="routing", at=NOON, values={"threshold": 0.8, "embedder": None}, by=ANN))
+
+    house.with_store(found)
+    assert house.json("lol")["threshold"] == 0.8
+    assert house.run("calibrate", "sage", "--reset", "--dry-run").exit_code == 2
+    told = house.run("calibrate", "sage", "--reset")
+    assert "sage goes by the threshold 0.5 from now on, the built-in one." in told.output
+    assert house.json("lol")["threshold"] == 0.5
+    assert house.json("calibrate", "sage", "--reset") == {"before": None, "after": 0.5}
+
+
+def test_lines_that_the_bot_answered_are_no_talk_however_many_it_answered_at_once(house: House) -> None:
+    async def answer_several(store: Store) -> None:
+        await said(store, "s4", GENERAL, ["and also this", "who are you, then"], answered=True)
+        answer = await store.message("s4-1")
+        assert answer is not None
+        voice = Sender(type="persona", id="cook", name="Cook")
+        session = await store.session("s4")
+        assert session is not None
+        more = {"role": "assistant", "sender": voice, "persona": "cook", "reply_to": answer.id, "id": "s4-b"}
+        await store.append(
+            session, answer.model_copy(update=more | {"metadata": answering(await store.messages("s4"))})
+        )
+
+    house.with_store(answer_several)
+    assert house.json("calibrate", "sage", "--examples", house.lines, "--dry-run")["talk"] == 0
+
+
 def test_calibrating_goes_by_the_cards_own_examples_where_none_are_given(tmp_path: Path) -> None:
     house = House(tmp_path, examples=", examples: [bread dough, how long to boil eggs, boil the eggs hard]")
     house.with_store(fill)
     assert house.json("calibrate", "sage")["lines"] == 3
+
+
+def test_the_shipped_personas_can_be_calibrated_as_they_are(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    with (tmp_path / "config" / "bots" / "logic.yaml").open("a") as file:
+        file.write("embedder: {provider: none}\n")
+    config = str(tmp_path / "config")
+    done = CliRunner().invoke(route, ["calibrate", "logic", "--dry-run", "--json", "--config", config])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["lines"] >= 3 * 12
+    assert told["then"]["meant"] > 0.6
 
 
 def test_calibrating_without_anything_to_go_by_is_refused(house: House) -> None:

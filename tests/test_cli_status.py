@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from datetime import UTC, datetime
@@ -12,12 +13,18 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from bots import upkeep
 from bots.board import show_fleet, show_statuses
+from bots.checkup import process
 from bots.cli import _settled, main
 from bots.loading import load
 from bots.settings import Troupe
 from bots.status import FLEET, BotStatus, State, claim, read, write
 from storage.rootlock import RootLock
+
+from .stage import eventually
+from .world import settings as world_settings
+from .world import world
 
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 BOT = """
@@ -117,3 +124,30 @@ def test_what_is_wrong_with_models_and_with_a_changed_file_is_told() -> None:
     show_statuses(Console(file=out, width=120), [status], AT)
     assert "sage model: gpt: no key" in out.getvalue()
     assert "sage config: refused: x" in out.getvalue()
+
+
+def test_what_earlier_talk_is_found_by_is_told_beside_the_model(config: Path) -> None:
+    (config / "bots" / "sage.yaml").write_text("personas: [sage]\nembedder: {provider: none}\n")
+    (config / "bots" / "spark.yaml").write_text("personas: [sage]\nmemory: {enabled: false}\n")
+    begun = [BotStatus(bot="sage", state="ready"), BotStatus(bot="spark", state="ready")]
+    told = board(load(config, {}), *begun)
+    assert "recall: words alone" in told
+    assert "recall: off" in told
+    assert "recall: minilm-l6-v2" in board(
+        load(config, {}), BotStatus(bot="sage", state="ready", embedder="minilm-l6-v2"), begun[1]
+    )
+
+
+async def test_a_bot_without_a_memory_says_so_in_its_status_and_to_the_doctor(config: Path) -> None:
+    (config / "bots" / "spark.yaml").write_text("personas: [sage]\nmemory: {enabled: false}\n")
+    bot = load(config, {}).bots[1]
+    (check,) = (each for each in process(bot, BotStatus(bot="spark", state="ready")) if each.what == "memory")
+    assert (check.state, check.sentence[:40]) == ("off", "It is off, for `memory.enabled` is false")
+    told: list[dict[str, object]] = []
+    async with world(world_settings(memory={"enabled": False})) as w:
+        looking = asyncio.ensure_future(upkeep.look_after(w.bot, w.store, told.append, hears=lambda: None, failing=str))
+        await eventually(lambda: len(told) > 1)
+        looking.cancel()
+        await asyncio.wait((looking,))
+    assert str(told[0]["memory"]).startswith("off, for `memory.enabled` is false")
+    assert told[0]["embedder"] == "words alone"

@@ -37,6 +37,20 @@ async def test_whoever_may_not_read_the_past_of_a_channel_is_not_shown_it(
         assert len(await ana.autocomplete(channel, "session resume", "which", "")) == 1
 
 
+async def test_what_somebody_says_is_kept_with_whether_they_may_read_the_past(tmp_path: Path) -> None:
+    async with account(tmp_path) as (w, env):
+        guild = env.create_guild()
+        ana, ben = guild.add_member(env.create_user("ana")), guild.add_member(env.create_user("ben"))
+        channel = guild.create_text_channel("advice-life", overwrites={ben: NO_PAST})
+        for who in (ana, ben):
+            await who.send(channel, f"zanzibar is far, says {who.name}")
+            await who.slash(channel, "chat", text=f"how far is it, {who.name} asks?")
+        lines = [each for each in (await w.store.read()).items if each.role == "user"]
+        shut = {each.words for each in lines if each.metadata.get("reads_past") == "no"}
+        assert shut == {"zanzibar is far, says ben", "how far is it, ben asks?"}
+        assert len(lines) == 4
+
+
 async def test_a_question_that_no_budget_allows_is_declined_before_anybody_sees_it(tmp_path: Path) -> None:
     async with account(tmp_path, budgets=[{"per": "user", "messages": 1}]) as (w, env):
         guild = env.create_guild()

@@ -10,6 +10,7 @@ import pytest
 from bots.consolidating import consolidated, is_junk, packed
 from bots.facts import fact, people, sources
 from bots.memory_rules import facts
+from storage.model import Sender
 from storage.records import Memory
 
 from .remembered import ANA, BEN, START, line
@@ -172,3 +173,23 @@ def test_what_people_had_the_bot_remember_is_put_together_last() -> None:
     ]
     kept = packed([*told_by_people, *learned], 15, START, DAY)
     assert not {each.id for each in kept} & {each.id for each in told_by_people}
+
+
+def test_what_is_about_a_person_stays_theirs_and_what_is_alone_of_its_kind_makes_room() -> None:
+    people_ = [Sender(type="user", id=f"id-{n}", name=f"P{n}") for n in range(30)]
+    alone = [fact(line("x", who, id=who.id), HERE, f"{who.name} sails.", subject=f"user:{who.id}") for who in people_]
+    ways = [
+        fact(line("y", who, id=f"y{who.id}"), HERE, f"We mend net {who.name}.", subject=f"topic:{who.id}")
+        for who in people_[:2]
+    ]
+    kept = packed([*alone, *ways], 20, START + timedelta(days=1), timedelta(days=30))
+    assert all(each.superseded_by is not None for each in kept), "nothing of one stands beside what is another's"
+    assert len(kept) == 12
+    told_by_people = [
+        Memory(id=f"told {n}", at=START, type="semantic", audience=HERE, subject="user:id-Ana", text=f"Wish {n}.",
+               importance=0.1, metadata={"by": "person"})
+        for n in range(30)
+    ]  # fmt: skip
+    assert packed(told_by_people, 20, START, DAY) == [], "what somebody asked for stays"
+    gone = [each for each in packed([*told_by_people, *alone], 20, START, DAY) if each.superseded_by is not None]
+    assert len(gone) == 20, "and leaves half of the room"

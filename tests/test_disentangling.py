@@ -143,15 +143,15 @@ def test_without_a_gap_no_silence_ends_a_session() -> None:
 
 def test_the_next_line_after_new_or_resume_goes_there_whatever_it_says_and_however_late() -> None:
     room, _, _ = two_questions()
-    room.channel.begin("begun")
+    room.channel.begin("begun", room.now)
     assert room.say("ana", "cai: so what do I do now?", after=5000) == "begun"
-    assert room.rule == "only"
+    assert room.rule == "begun"
     assert room.say("cai", "ana: you try the other driver") == "begun", "the others are over"
 
 
 def test_nothing_goes_on_with_a_closed_session() -> None:
     room, printer, _ = two_questions()
-    room.channel.close(printer)
+    room.channel.close(printer, room.now)
     assert room.say("cai", "ana: and what does the display say?") != printer
 
 
@@ -178,6 +178,7 @@ lines = some.lists(
         some.sampled_from(["ana", "ben", "cai", "dee"]),
         some.sampled_from(["ok", "ana: yes", "ben, why?", "how do I do that?", "hello, can anybody help me with it?"]),
         some.integers(0, 400),
+        some.booleans(),
     ),
     min_size=3,
     max_size=25,
@@ -186,43 +187,76 @@ lines = some.lists(
 
 @given(lines, some.randoms(use_true_random=False))
 def test_a_late_line_goes_where_it_would_have_gone_in_time(
-    said: list[tuple[str, str, int]], rnd: random.Random
+    said: list[tuple[str, str, int, bool]], rnd: random.Random
 ) -> None:
+    """Also where people begin and close sessions between the lines."""
     room = Room()
     heard, chosen = [], []
-    for author, text, after in said:
-        room.now += after + 1  # no two at once
+    decided: list[tuple[float, str, str]] = []
+    for author, text, after, decides in said:
+        room.now += after + 2  # no two at once
         heard.append(room.line(author, text, room.now))
         chosen.append(room.channel.choose(heard[-1]))
-        room.join(heard[-1], chosen[-1].session or heard[-1].id)
-    late = rnd.randrange(len(heard))
-    without_it = Disentangler(300.0)
-    for line in heard[:late] + heard[late + 1 :]:
-        without_it.joined(line, room.places[line.id])
-    assert without_it.choose(heard[late]) == chosen[late]
-    without_it.joined(heard[late], room.places[heard[late].id])
+        session = room.join(heard[-1], chosen[-1].session or heard[-1].id)
+        if decides:
+            begun = len(decided) % 2 == 0
+            decided.append((room.now + 1, "begin" if begun else "close", f"begun {len(decided)}" if begun else session))
+            _decide(room.channel, decided[-1])
+    late = sorted(rnd.sample(range(len(heard)), 2))
+    without_them = Disentangler(300.0)
+    events: list[tuple[float, Heard | tuple[float, str, str]]] = [(each[0], each) for each in decided]
+    events += [(line.at, line) for number, line in enumerate(heard) if number not in late]
+    for _, event in sorted(events, key=lambda each: each[0]):
+        if isinstance(event, Heard):
+            without_them.joined(event, room.places[event.id])
+        else:
+            _decide(without_them, event)
+    for number in late:
+        assert without_them.choose(heard[number]) == chosen[number]
+        without_them.joined(heard[number], room.places[heard[number].id])
     following = room.line("eva", "ana: and then?", room.now + 5)
-    assert without_it.choose(following) == room.channel.choose(following), "and what follows goes on as if it had"
+    assert without_them.choose(following) == room.channel.choose(following), "and what follows goes on as if it had"
+
+
+def _decide(channel: Disentangler, what: tuple[float, str, str]) -> None:
+    at, name, session = what
+    (channel.begin if name == "begin" else channel.close)(session, at)
 
 
 def test_what_is_held_of_a_channel_stays_bounded() -> None:
     room = Room()
     for number in range(6 * HORIZON):
         room.say(f"person {number % 500}", f"word{number} question {number}?", after=3)
-    held = room.channel._window
+    held = room.channel._present()
     assert len(held.lines) == HORIZON
     assert max(len(held.people), len(held.talks), len(held._callable)) <= HORIZON
     assert len(held.used) <= 40 * HORIZON
     assert len(room.channel._events) == 2 * HORIZON
 
 
-def test_reasons_are_words_for_people() -> None:
+def test_what_came_next_is_a_session_or_none() -> None:
     room, printer, _ = two_questions()
-    room.say("eva", "ana: same here")
+    assert room.say("eva", "ana: same here") == printer
     assert room.last is not None
-    assert room.last.session == printer
-    assert room.last.reason == "it names somebody who speaks there"
     assert room.last.runner_up is None or room.last.runner_up in room.places.values()
+
+
+@pytest.mark.parametrize("opening", ["Anna: ", "anna, ", "@Anna "])
+def test_somebody_is_called_by_the_first_of_two_names(opening: str) -> None:
+    room = Room()
+    asked = room.say("Anna Schmidt", "does anybody know how the old printer is connected to the network?")
+    room.say("ben", "hello, when does the canteen open on holidays, and who has the key to the kitchen?")
+    room.say("ben", "I mean the one downstairs")
+    assert room.say("cai", f"{opening}with the yellow cable", after=5) == asked
+
+
+def test_a_first_name_that_two_bear_calls_neither() -> None:
+    room = Room()
+    for name in ("Anna Schmidt", "Anna Weber"):
+        room.join(room.line(name, "hello", room.now), "hall")
+    window = room.channel._present()
+    line = room.line("cai", "Anna: which of you?", room.now)
+    assert window.named(line, ["anna", "which", "of", "you"]) == ((), ())
 
 
 def test_the_scores_are_one_for_the_truth_and_lower_for_everything_in_one_heap() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bots import checkup
 from bots.checkup import Check
@@ -22,8 +23,9 @@ from bots.providers.minilm import MiniLM
 from bots.providers.openai_embeddings import OpenAIEmbeddings
 from bots.providers.wordpiece import WordPiece
 from bots.settings import BotSettings, PersonaSettings
+from bots.status import BotStatus
 from tests.contracts.test_embedders import likeness, minilm
-from tests.wire.embedding_server import EmbeddingServer
+from tests.wire.embedding_server import EmbeddingServer, counted
 
 
 def settings(**written: Any) -> EmbedderSettings:
@@ -213,6 +215,52 @@ async def test_the_texts_of_a_moment_ago_are_not_embedded_again() -> None:
         await model.close()
 
 
+class Watched:
+    """An embedder that a person is asked of, with what the log was told."""
+
+    def __init__(self, server: EmbeddingServer) -> None:
+        self.at = 0.0
+        self.server = server
+        self.model = Remembering(OpenAIEmbeddings("small", "", server.url, retries=0), ticks=lambda: self.at)
+
+    async def fails(self, text: str) -> bool:
+        try:
+            async with asyncio.timeout(0.1):
+                await self.model.embed([text])
+        except (ProviderError, TimeoutError):
+            return True
+        return False
+
+
+@pytest.mark.parametrize("trouble", ["status", "garbage", "other length", "slow"])
+async def test_one_that_fails_is_left_alone_for_a_minute_and_the_log_told_once(trouble: str) -> None:
+    async with EmbeddingServer() as server:
+        seen = Watched(server)
+        assert not await seen.fails("before")
+        wrong: dict[str, list[Any]] = {"garbage": ["x"], "other length": [1.0]}
+        if trouble in wrong:
+            server.vector = lambda _: wrong[trouble]
+        server.refusals.extend([500] * 9 * (trouble == "status"))
+        if trouble == "slow":
+            server.free.clear()
+        with capture_logs() as told:
+            for number in range(3 * 3):
+                assert await seen.fails(f"line {number}")
+            asked = len(server.asked)
+            assert asked == (4 if trouble == "slow" else 2)
+            assert not await seen.fails("before")  # what it knows it still tells
+            seen.at = 61.0
+            assert await seen.fails("still?")
+            assert len(server.asked) == asked + 1
+            server.free.set()
+            server.refusals.clear()
+            server.vector = counted
+            seen.at = 200.0
+            assert not await seen.fails("and now?")
+        assert [each["event"] for each in told] == ["embedder.failed", "embedder.back"]
+        await seen.model.close()
+
+
 async def test_letters_alone_forgive_a_slip_of_the_finger() -> None:
     texts = ("resetting the router", "watering plants", "a recipe for soup")
     assert await nearest(Hashed(), "reseting my ruoter", texts) == texts[0]
@@ -245,11 +293,27 @@ async def test_the_doctor_says_what_keeps_an_embedder_from_answering(tmp_path: P
     assert (await embedder_check(settings(provider="none"))).state == "off"
 
 
-async def embedder_check(asked: EmbedderSettings) -> Check:
+async def test_the_doctor_says_when_the_bot_that_runs_goes_by_another() -> None:
+    def running(by: str) -> BotStatus:
+        return BotStatus(bot="sage", state="ready", embedder=by)
+
+    meaning, letters, words = (settings(provider=each) for each in ("minilm", "hashed", "none"))
+    for asked, by in ((meaning, "minilm-l6-v2"), (letters, "words alone"), (words, "words alone"), (meaning, "")):
+        assert "still" not in (await embedder_check(asked, running(by))).sentence
+    stale = await embedder_check(meaning, running("words alone"))
+    assert stale.state == "note"
+    assert stale.sentence.endswith("The bot that runs goes by words alone still.")
+    assert "`troupe stop sage` and `troupe start sage`" in stale.remedy
+    assert "goes by minilm-l6-v2 still" in (await embedder_check(words, running("minilm-l6-v2"))).sentence
+    stopped = BotStatus(bot="sage", state="stopped", embedder="minilm-l6-v2")
+    assert (await embedder_check(words, stopped)).state == "off"
+
+
+async def embedder_check(asked: EmbedderSettings, said: BotStatus | None = None) -> Check:
     choice = chosen(asked)
     model = made(choice, asked)
     try:
-        return await checkup.embedder(choice, model)
+        return await checkup.embedder(choice, model, said or BotStatus(bot="sage"))
     finally:
         if model is not None:
             await model.close()

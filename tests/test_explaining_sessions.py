@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bots.explaining_sessions import SessionsExplained
+from typing import get_args
+
+from bots.disentangling import Rule
+from bots.explaining_sessions import BECAUSE, SessionsExplained
 
 from .test_sessions_structural import CODE, two_talks
 from .world import ANA, CAI, World, world
@@ -25,6 +28,25 @@ async def test_people_are_told_where_their_line_went_and_why_and_what_came_next(
         told = await why.of_last_line(room.channel, ANA.sender.id)
         assert f"(`{bens}`), because it replies to a message of that session" in told
         assert await why.of_last_line(room.channel, "somebody else") == "You have not said anything to me here yet."
+
+
+async def test_every_rule_has_a_sentence_and_it_is_true_where_one_talk_alone_is_going_on() -> None:
+    assert {*get_args(Rule), "kept"} == set(BECAUSE)
+    async with world() as w:
+        room = w.room()
+        said = (
+            (ANA, "shall we eat out tonight?", "it goes on with nothing that was being said here"),
+            (CAI, "sounds good", "that was the only talk going on here just then"),
+            (CAI, "at eight", "its author was speaking there"),
+        )
+        for who, text, because in said:
+            await room.say(who, text, answer=False)
+            assert because in await explained(w).of_last_line(room.channel, who.sender.id)
+            w.clock.advance(20)
+        await w.bot.begin(room.channel, ANA.sender.id)
+        await room.say(CAI, "and now?", answer=False)
+        told = await explained(w).of_last_line(room.channel, CAI.sender.id)
+        assert "because people had just begun that session, or taken it up again" in told
 
 
 async def test_the_next_best_session_is_named_and_one_that_was_cleared_is_not() -> None:

@@ -15,7 +15,8 @@ from storage import connect
 from storage.archive import Archive
 from storage.backend import Store
 from storage.blobs import Blobs
-from storage.forgetting import LIST, forget
+from storage.forgetting import forget
+from storage.forgotten_list import LIST
 from storage.model import Channel, Message, Sender, Session, Text
 from storage.place import Folder
 from storage.records import Memory, Run

@@ -38,9 +38,35 @@ async def test_each_persona_answers_its_part_in_one_reply() -> None:
         answer = heard.answer
         assert answer is not None
         assert answer.text == heard.shown == "**Ada**\nUse a dict.\n\n**Sage**\nVirtue is a habit."
-        assert (answer.words, answer.persona, answer.outcome) == ("Use a dict.Virtue is a habit.", "ada", "whole")
+        said = "Use a dict.\n\n**Sage**\nVirtue is a habit."
+        assert (answer.words, answer.persona, answer.outcome) == (said, "ada", "whole")
         assert sum(isinstance(piece, Done) for piece in heard.pieces) == 1
         assert [line.role for line in await w.store.messages(answer.session_id)] == ["user", "assistant"]
+
+
+async def test_nobody_takes_anothers_part_for_its_own_later() -> None:
+    async with asked(splitting()) as (w, server):
+        server.answer("Use a dict.")
+        server.answer("Virtue is a habit.\nOr two.")
+        room = w.room()
+        await room.say(ANA, BOTH)
+        for name in ("Ada", "Sage"):
+            await room.say(ANA, f"{name}, go on")
+            assert "Ada: Use a dict.\nSage: Virtue is a habit.\n    Or two." in str(
+                server.asks[-1].body["messages"]
+            ).replace("\\n", "\n")
+            said = [line for line in server.asks[-1].body["messages"] if line["role"] == "assistant"]
+            assert "Use a dict" not in str(said)
+
+
+async def test_two_who_are_called_together_both_answer_all_of_it() -> None:
+    async with asked(splitting()) as (w, server):
+        server.answer("A habit.")
+        server.answer("A bug.")
+        heard = await w.room().say(ANA, "Sage and Ada, what is virtue?")
+        assert heard.answer is not None
+        assert heard.answer.text == "**Sage**\nA habit.\n\n**Ada**\nA bug."
+        assert all("speak for yourself alone" in ask.question for ask in server.asks)
 
 
 async def test_what_both_took_is_summed_and_who_answered_what_is_told() -> None:

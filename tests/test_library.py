@@ -12,6 +12,7 @@ from bots.errors import ProviderError
 from bots.library import Library
 from bots.prompt import tokens
 from bots.providers import Line, Prompt
+from bots.providers.hashed import Hashed
 from bots.providers.offline import Offline
 from bots.settings import BotSettings, PersonaSettings
 from tests.contracts.test_embedders import minilm
@@ -218,6 +219,42 @@ async def test_one_personas_meaning_is_not_anothers(wise: Library) -> None:
     question = "at which point does the bittering plant go into the kettle?"
     assert await places(wise, question, "brewer") == ["[beer.md › Hops, line 5]"]
     assert await places(wise, question, "clerk") == []
+
+
+class Counting(Hashed):
+    """Counts the texts it is asked for, as if it knew what they mean."""
+
+    semantic = True
+
+    def __init__(self, id: str = "counting") -> None:
+        self.id, self.asked = id, 0
+
+    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        self.asked += len(texts)
+        return await super().embed(texts)
+
+
+async def test_the_next_start_embeds_only_what_is_new(shop: Shop) -> None:
+    async def started(model: Counting) -> int:
+        library = Library([shop.home / "shared"], {"brewer": [shop.home / "brewer"]}, model, kept=shop.home / "v.bin")
+        await library.look()
+        await library.learned()
+        assert await places(library, "how fine should I grind for espresso?") == ["[coffee.md › Grinding, lines 7–9]"]
+        await library.close()
+        return model.asked
+
+    everything = await started(Counting())
+    again = await started(Counting())
+    assert again < everything
+    shop.write("shared/cats.md", "# Cats\n\nKittens must stay with their mother for twelve weeks.\n")
+    assert await started(Counting()) == again + 1
+    assert await started(Counting()) == again
+    assert await started(Counting("another")) == everything + 1
+    (shop.home / "v.bin").write_bytes((shop.home / "v.bin").read_bytes()[:-1])
+    assert await started(Counting()) == everything + 1
+    for text in ("", "[]\n", "{}", '{"embedder": "counting", "digest": 1}\nx'):
+        (shop.home / "v.bin").write_text(text, "utf-8")
+        assert await started(Counting()) == everything + 1
 
 
 async def test_an_embedder_that_fails_leaves_the_words(shop: Shop) -> None:

@@ -48,3 +48,26 @@ def test_a_local_models_folder_counts_from_the_project_and_is_looked_into(desk: 
     assert f"which has no {VOCABULARY}; allowed: a folder with {WEIGHTS} and {VOCABULARY}" in desk.finding()
     desk.write(f"models/sage/{VOCABULARY}", b"")
     assert desk.load().bots[0].embedder.path == str(desk.project / "models" / "sage")
+
+
+def test_a_persona_may_name_a_single_place_to_quote_from_as_plain_text(desk: Desk) -> None:
+    desk.write("notes/a.md", "# A\n\nNotes.\n")
+    desk.write("config/personas/sage.yaml", PERSONA.format(display="Sage") + "knowledge: ./notes\n")
+    desk.bot("")
+    assert desk.load().bots[0].personas[0].knowledge == (str(desk.project / "notes"),)
+    desk.write("config/personas/sage.yaml", PERSONA.format(display="Sage") + "knowledge: ./nowhere\n")
+    (finding,) = desk.findings()
+    assert "knowledge: found './nowhere' (text), where there is no folder; make it" in finding
+    desk.write("config/personas/sage.yaml", PERSONA.format(display="Sage") + 'knowledge: ""\n')
+    assert desk.load().bots[0].personas[0].knowledge == ()
+
+
+def test_an_embedder_without_a_models_name_is_refused(desk: Desk) -> None:
+    desk.bot('embedder: {provider: openai, model: ""}')
+    (finding,) = desk.findings()
+    assert "embedder.model: found ''" in finding
+
+
+def test_large_bounds_are_told_in_digits(desk: Desk) -> None:
+    desk.bot("memory: {capacity: 1}")
+    assert "allowed: a whole number from 10 to 1000000" in desk.finding()

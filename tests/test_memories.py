@@ -316,3 +316,55 @@ async def test_nothing_is_learned_where_it_is_off_and_learning_begins_when_it_is
         assert await m.memories.due() == 0
         m.settings = m.settings.model_copy(update={"extract": "rules"})
         assert await m.memories.due() == 1
+
+
+async def test_a_summary_goes_with_any_line_that_is_worded_anew_or_deleted() -> None:
+    async with mind(capacity=10) as m:
+        session = await m.said(*((ANA, f"I like dish{number}") for number in range(25)))
+        await m.memories.due()
+        await m.memories.due()
+        summaries = [each for each in await m.all() if each.id.startswith("packed ")]
+        assert len(summaries) > 1
+        lines = await m.store.messages(session.id)
+        edited = await m.store.amend(lines[0].id, Edited(parts=(Text(text="never mind"),), at=m.at))
+        deleted = await m.store.amend(lines[24].id, Deleted(at=m.at))
+        assert edited
+        assert deleted
+        told = " ".join(each.text for each in await m.memories.in_sight(await m.all()))
+        assert "dish0." not in told
+        assert "dish24" not in told
+        assert "dish12" in told
+        await m.memories.follow(edited)
+        await m.memories.follow(deleted)
+        kept = " ".join(await m.texts(history=True, notes=True))
+        assert "dish0." not in kept
+        assert "dish24" not in kept
+        assert "dish12" in kept
+
+
+async def test_what_was_forgotten_is_not_learned_from_the_same_line_worded_anew() -> None:
+    async with mind() as m:
+        session = await m.said((ANA, "I live in Berlin"), (ANA, "I like olives"))
+        await m.memories.due()
+        [berlin] = [each for each in await m.all() if "Berlin" in each.text]
+        await m.memories.forget(berlin.id, ANA)
+        [line, _] = await m.store.messages(session.id)
+        for words in ("I live in Berlin! I like cheese", "I live in Berlin! I like tea"):
+            edited = await m.store.amend(line.id, Edited(parts=(Text(text=words),), at=m.at))
+            assert edited
+            await m.memories.follow(edited)
+        assert await m.texts() == {"Ana likes olives."}
+
+
+async def test_there_is_an_end_to_what_people_have_remembered_of_one_of_them() -> None:
+    async with mind() as m:
+        told = [
+            Memory(id=f"told {n}", at=m.at, type="semantic", audience="asker:id-Ana", subject="user:id-Ana", text="x y",
+                   people=(ANA.id,), metadata={"by": "person"})
+            for n in range(400)
+        ]  # fmt: skip
+        await m.store.keep(*told)
+        with pytest.raises(TroupeError, match="have me forget one first"):
+            await m.memories.remember("My tea is Lapsang", ANA, ROOM)
+        await m.memories.forget(told[0].id, ANA)
+        assert await m.memories.remember("My tea is Lapsang", ANA, ROOM)

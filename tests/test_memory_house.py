@@ -20,17 +20,18 @@ DAY = 86_400
 
 
 class Listener:
-    """A model that says the same always, and keeps what it was shown."""
+    """A model that says the same always, or with `echo` what it was told last, and keeps what it was shown."""
 
     name = "listener"
     model = "listener"
 
-    def __init__(self) -> None:
+    def __init__(self, *, echo: bool = False) -> None:
         self.prompts: list[Prompt] = []
+        self.echo = echo
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         self.prompts.append(prompt)
-        yield Chunk(text="I see.")
+        yield Chunk(text=f"So I heard: {prompt.lines[-1].text}" if self.echo else "I see.")
         yield Chunk(usage=begun(self))
 
     async def close(self) -> None:
@@ -44,7 +45,7 @@ class Listener:
 class Letters:
     """An embedder whose vectors tell which letters a text has."""
 
-    semantic = False
+    semantic = True
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -165,15 +166,15 @@ async def test_a_fact_is_recalled_counted_and_gone_once_it_is_forgotten() -> Non
         kept = await memories.remember("Ana plays the accordion", ANA.sender, hall.channel)
         await later(w)
         await hall.say(ANA, "which instrument, the accordion?")
-        assert "noted: Ana plays the accordion" in model.last
+        assert "as Ana told it: “Ana plays the accordion”" in model.last
         assert (await memories.report()).recalled == 1
         corrected = await memories.correct(kept.id, "Ana plays the accordion and the harp", ANA.sender)
         await later(w)
         await hall.say(BEN, "who plays the accordion?")
-        assert "noted: Ana plays the accordion and the harp" in model.last
+        assert "as Ana told it: “Ana plays the accordion and the harp”" in model.last
         await memories.forget(corrected.id, ANA.sender)
         await hall.say(BEN, "who plays the accordion, again?")
-        assert "noted" not in model.last, "at once, before the index has heard of it"
+        assert "told it" not in model.last, "at once, before the index has heard of it"
 
 
 async def test_what_was_talked_about_last_week_is_told_by_session() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from storage.memory_index import Entry, Hit, MemoryIndex
+from storage.vectors import Sketches, half
 
 NOON = datetime(2024, 6, 12, 12, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -123,6 +126,53 @@ async def test_vectors_are_asked_for_once_and_only_for_what_reads_so(index: Memo
     await index.put_vectors("e", [(id, text, (1.0, 2.0)) for id, text in missing])
     assert await index.vectors_missing("e", 10) == [("m2", "Ann: A car.")]
     assert len(await index.vectors_missing("another", 10)) == 2
+
+
+async def test_a_vector_that_is_missing_is_found_at_once_however_many_there_are(index: MemoryIndex) -> None:
+    await index.put(said(f"m{n}", f"Thing {n}.", session=f"s{n}") for n in range(3_000))
+    await index.put_vectors("e", [(id, text, (1.0, 2.0)) for id, text in await index.vectors_missing("e", 9_999)])
+    await index.put([said("m1", "Thing 1, otherwise."), said("new", "Another.")])
+    assert [id for id, _ in await index.vectors_missing("e", 9)] == ["new", "m1"]
+    await index.remove(["new"])
+    started = time.process_time()
+    for _ in range(200):
+        assert [id for id, _ in await index.vectors_missing("e", 9)] == ["m1"]
+    assert time.process_time() - started < 0.2
+    await index.put_vectors("other", [("m5", "Ann: Thing 5.", (1.0,))])
+    assert [id for id, _ in await index.vectors_missing("e", 9)] == ["m1", "m5"]
+
+
+async def test_where_an_embedder_gives_other_lengths_its_old_vectors_are_missing(index: MemoryIndex) -> None:
+    await index.put([said("m1", "The canoe."), said("m2", "A boat.", minute=1)])
+    await index.put_vectors("e", [("m1", "Ann: The canoe.", (1.0, 0.0)), ("m2", "Ann: A boat.", (1.0, 0.0))])
+    await index.put([said("m3", "A car.", minute=2)])
+    await index.put_vectors("e", [("m3", "Ann: A car.", (1.0, 0.0, 0.0))])
+    missing = await index.vectors_missing("e", 10)
+    assert [id for id, _ in missing] == ["m2", "m1"]
+    await index.put_vectors("e", [(id, text, (0.0, 1.0, 0.0)) for id, text in missing])
+    assert await index.vectors_missing("e", 10) == []
+    wishes = {"vector": (0.0, 1.0, 0.0), "embedder_id": "e"}
+    assert set(await ids(index, "vessels", "here", **wishes)) >= {"m1", "m2"}
+
+
+def test_sketches_take_no_more_room_however_often_they_are_put() -> None:
+    chance = random.Random(1)
+    vectors = {n: [chance.gauss(0, 1) for _ in range(70)] for n in range(1, 400)}
+    sketches = Sketches("e", 70)
+    for again in range(5):
+        sketches.add([(n, n % 2, half(vector)) for n, vector in vectors.items() if again or n % 3])
+    assert len(sketches) == 399
+    for n in range(1, 400, 5):
+        sketches.forget(n)
+        sketches.forget(n)
+    assert sorted(sketches.near(vectors[1], [0, 1], 999)) == [n for n in vectors if n % 5 != 1]
+    for n in (2, 3, 399):
+        found = sketches.near(vectors[n], [n % 2], 20)
+        assert n in found
+        assert len(found) == 20
+        assert {each % 2 for each in found} == {n % 2}
+        assert sketches.near(vectors[n], [1 - n % 2], 1) != [n]
+    assert sketches.near(vectors[2], [7], 9) == sketches.near(vectors[2][:69], [0], 9) == []
 
 
 async def test_meaning_finds_what_no_word_does(index: MemoryIndex) -> None:

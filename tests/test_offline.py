@@ -72,7 +72,7 @@ async def test_pieces_are_small_and_an_answer_takes_no_tokens(talk: Talk) -> Non
     *pieces, last = chunks
     assert len(pieces) > 20
     assert all(0 < len(piece.text) < 60 and piece.usage is None for piece in pieces)
-    assert last == Chunk(usage=Usage(provider="offline", model="offline", cost_micros=0))
+    assert last == Chunk(usage=Usage(provider="offline", model="offline", cost_micros=0), drew_on=frozenset())
 
 
 async def test_the_same_question_gets_the_same_words(talk: Talk) -> None:

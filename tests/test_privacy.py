@@ -25,7 +25,7 @@ from storage.archive import Archive
 from storage.backup import Subject, back_up, workspace
 from storage.blobs import Blobs
 from storage.errors import StorageError
-from storage.forgetting import LIST, listed
+from storage.forgotten_list import LIST, listed
 from storage.manifest import Destination, Manifest
 from storage.model import Annotation, Attachment, Channel, Reaction, Sender, SessionContext, Usage
 from storage.place import Folder
@@ -287,7 +287,7 @@ async def test_archives_are_written_anew_without_them_and_bring_nobody_back(tmp_
         folder = p.root / "archives"
         for rooms in ([hall], [p.w.room("elsewhere")]):
             archive = Archive(folder, bot="sage", program="1", at=p.w.clock.now(), blobs=p.blobs)
-            await rooms[0].say(BEN, "hello")
+            await rooms[0].say(BEN, "me too")
             await archive.add(p.w.store, await rooms[0].session())
             await archive.finish()
         old = sorted(folder.glob("*.zip"))

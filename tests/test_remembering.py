@@ -124,12 +124,13 @@ async def test_a_place_has_the_newest_few_lines_in_mind_each_on_one_short_line_u
 async def test_a_memory_is_for_those_of_its_place_and_about_who_said_it() -> None:
     async with world() as w:
         room, dm = w.room(), w.room("ana", "dm")
+        dm.channel = dm.channel.model_copy(update={"parent_id": ANA.sender.id})
         for place in (room, dm):
             said = await line(place, ANA, "my tea is Lapsang")
             await w.bot.remembering.remember(said.id, BEN.sender)
             await w.bot.remembering.remember(said.id, BEN.sender)
         memories = {each.audience: each for each in (await w.store.records(Memory)).items}
-        assert set(memories) == {room.channel.key, "user:id-Ben"}
+        assert set(memories) == {room.channel.key, "user:id-Ana"}
         assert memories[room.channel.key].subject == "user:id-Ana"
 
 

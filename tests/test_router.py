@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bots.classifier import Verdict
+from bots.classifier import THRESHOLD, Verdict
 from bots.router import ContextRouter, Decision, called
 from bots.settings import BotSettings
 from storage.model import Channel
@@ -113,6 +113,53 @@ def test_whoever_speaks_goes_on_until_the_talk_has_plainly_moved() -> None:
     assert str(moved).startswith("ada, because its words fit the message best, and the talk has moved on from Marcus")
 
 
+@pytest.mark.parametrize(
+    ("first", "left", "few", "expected"),
+    [
+        (0.98, 0.69, False, "marcus by session"),
+        (0.98, 0.55, False, "ada by classifier"),
+        (0.98, 0.47, True, "ada by classifier"),
+        (0.64, 0.2, False, "ada by classifier"),
+        (0.64, 0.2, True, "marcus by session"),
+    ],
+)
+def test_whoever_is_surely_meant_answers_though_who_speaks_is_likely_too(
+    first: float, left: float, few: bool, expected: str
+) -> None:
+    verdict = Verdict((("ada", first), ("marcus", left), ("sage", 0.01)), True, {})
+    found = ContextRouter(CONFIG, home_name)._weighed(verdict, CONFIG.personas[1], CONFIG.personas[0], few=few)
+    assert f"{found.persona} by {found.rule}" == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ada and marcus, what do you both think?",
+        "@ada @marcus what do you think?",
+        "hey Ada & the Emperor what do you think?",
+        "what do you think, Ada and Marcus?",
+    ],
+)
+def test_several_who_are_called_in_one_breath_all_answer_or_the_first_of_them(text: str) -> None:
+    personas = [PERSONAS[0], PERSONAS[1] | {"aliases": ["the emperor"]}, PERSONAS[2]]
+    one = decision(text, session_persona="sage", config=settings(personas=personas))
+    assert (one.persona, one.rule, one.shares) == ("ada", "address", ())
+    assert str(one) == "ada, because the message calls Ada and Marcus by name, Ada first"
+    config = settings(personas=personas, routing={"split": True})
+    both = decision(text, session_persona="sage", config=config)
+    assert [(each.persona, each.text) for each in both.shares] == [("ada", text), ("marcus", text)]
+    barred = decision(text, among=frozenset(("sage", "marcus")), config=config)
+    assert (barred.persona, barred.rule) == ("marcus", "address")
+    assert "and Ada may not answer here" in str(barred)
+    assert ContextRouter(config, home_name).addressed(text)
+
+
+@pytest.mark.parametrize("text", ["Ada and Marcus are wrong", "Ada, Marcus is wrong", "Ada and Ada, hello"])
+def test_several_who_are_spoken_of_are_not_called(text: str) -> None:
+    config = settings(personas=PERSONAS, routing={"split": True})
+    assert decision(text, config=config).shares == ()
+
+
 def test_a_line_that_fits_nobody_is_the_defaults() -> None:
     found = decision("good morning everybody")
     assert (found.persona, found.rule, found.between) == ("sage", "default", ())
@@ -151,9 +198,33 @@ def test_a_message_addressed_to_one_is_theirs_unless_another_is_called_as_well()
 
 
 def test_whoever_may_not_answer_is_replaced_and_named() -> None:
-    found = decision("a python bug in my code", among=frozenset(("marcus",)))
+    found = decision("Ada, a bug", among=frozenset(("marcus",)))
     assert (found.persona, found.rule, found.runner_up) == ("marcus", "access", "ada")
+    assert decide("a python bug in my code", among=frozenset(("marcus",))) == "marcus by access"
     assert decision("a python bug in my code", among=frozenset()).persona == "ada"
+
+
+def test_whoever_may_not_answer_is_not_weighed_and_the_others_are() -> None:
+    both = "a python bug in my code, programming; is it my duty?"
+    allowed = frozenset(("marcus", "sage"))
+    assert decide(both, None, "sage") == "ada by classifier"
+    found = decision("what does a stoic say of duty, in stoicism?", among=allowed, default="sage")
+    assert (found.persona, found.rule) == ("marcus", "classifier")
+    found = decision("a python bug in my code", among=allowed, default="marcus")
+    assert (found.persona, found.rule) == ("marcus", "default")
+    assert "ada is likelier and may not answer here" in str(found)
+    assert decide("a python bug in my code", None, "marcus", among=allowed) == "marcus by session"
+    assert decide("Ada, a bug", None, "marcus", among=allowed) == "marcus by access"
+    assert decide("Ada, a bug", among=allowed, default="marcus") == "marcus by access"
+    assert decide("Ada, a bug", among=allowed) == "sage by access"
+
+
+@pytest.mark.parametrize("text", ["thank you!", "hello", "good morning everybody", "lol ok", "merci"])
+def test_thanks_and_greetings_move_no_talk_on(text: str) -> None:
+    chatty = persona("buddy", keywords=["thank you", "hello", "good morning", "lol", "merci"], domains=["small talk"])
+    config = settings(personas=[*PERSONAS, chatty])
+    assert decide(text, None, "ada", config=config) == "ada by session"
+    assert decide("Buddy, thanks", None, "ada", config=config) == "buddy by address"
 
 
 def test_calibrating_counts_for_the_embedder_it_was_made_with_and_under_what_people_wrote() -> None:
@@ -162,6 +233,8 @@ def test_calibrating_counts_for_the_embedder_it_was_made_with_and_under_what_peo
     assert router.classifier.threshold != 0.9
     router.calibrate({"threshold": 0.9, "embedder": None})
     assert router.classifier.threshold == 0.9
+    router.calibrate({})
+    assert router.classifier.threshold == THRESHOLD
     written = ContextRouter(settings(personas=PERSONAS, routing={"threshold": 0.6}), home_name)
     written.calibrate({"threshold": 0.9, "embedder": None})
     assert written.classifier.threshold == 0.6

@@ -18,6 +18,7 @@ from tests.postgres import fresh_name, postgres_url
 
 from .test_commands_sessions import later
 from .test_commands_talk import account, told
+from .test_sessions_structural import _counted
 from .world import ANA, BEN, CAI, Person, settings
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -115,3 +116,18 @@ async def test_on_discord_two_talk_across_each_other_and_each_sees_their_own_ses
         kept = await w.store.find(f"discord:{channel.id}:{reply.id}")
         assert kept is not None
         assert kept.session_id == sessions[0].id
+
+
+async def test_a_process_reads_no_line_again_that_it_has_kept_itself(two: tuple[Process, Process]) -> None:
+    process, other = two
+    await process.hear(ANA, CODE[0], 0)
+    read: list[str] = []
+    for name in ("sessions", "session", "messages", "message", "find", "read"):
+        setattr(process.store, name, _counted(read, name, getattr(process.store, name)))
+    await process.hear(ANA, CODE[1], 10)
+    await process.hear(ANA, "still the same", 20)
+    assert read == ["sessions", "sessions"], "which tell of what others have kept"
+    await other.hear(ANA, "and now?", 30)
+    read.clear()
+    await process.hear(ANA, "well", 40)
+    assert "messages" in read

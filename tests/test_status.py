@@ -144,6 +144,7 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "left_behind": "",
         "storage": "",
         "memory": "",
+        "embedder": "",
         "transfer_trouble": "",
         "models": ("offline",),
     }

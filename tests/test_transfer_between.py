@@ -25,7 +25,7 @@ from bots.status import BotStatus, left_behind, write
 from storage.backends.changes import RemoveMessages
 from storage.blobs import Blobs
 from storage.errors import RootInUse
-from storage.forgetting import note
+from storage.forgotten_list import note
 from storage.place import Folder
 from storage.rootlock import RootLock
 from storage.transfer import NOTED, Touched

@@ -180,7 +180,8 @@ async def world(
     is given. Its files go into `blobs`, or are nowhere afterwards. With an `index` it recalls."""
     config = config or settings(root or Path("unused"))
     clock = Clock()
-    store = await storage.connect(config.name, root or Path("unused"), enabled=root is not None)
+    kept = config.storage
+    store = await storage.connect(config.name, root or Path("unused"), type=kept.type, enabled=root is not None)
     asked = provider or Offline(None, now=clock.now)
     with TemporaryDirectory() as folder:
         if root is None:

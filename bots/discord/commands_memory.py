@@ -134,11 +134,12 @@ async def pause(interaction: discord.Interaction[Front], state: Literal["on", "o
     if state == "on":
         await kept.pause(sender.id, sender)
         told = (
-            "From now on I learn nothing from what you say, and nothing about you. What I know stays: `/memory list`."
+            "From now on I learn nothing from what you say, nor recall it in a later conversation, and I learn nothing "
+            "about you. What I know stays: `/memory list`."
         )
     else:
         await kept.resume(sender.id, sender)
-        told = "I may learn about you again. What you said meanwhile I do not learn from."
+        told = "I may learn about you again. What you said meanwhile I neither learn from nor recall."
     await answer(interaction, told)
 
 

@@ -101,14 +101,14 @@ async def show(interaction: discord.Interaction[Front], which: str | None = None
     await answer(interaction, f"{line(found)}\nWith {people}.", quote=summary)
 
 
-@session.command(description="Take up an earlier session of this place: the next line continues it")
+@session.command(description="Take up an earlier session of this place: your next line continues it")
 @app_commands.describe(which="The session to take up")
 @app_commands.autocomplete(which=sessions)
 async def resume(interaction: discord.Interaction[Front], which: str) -> None:
     found = await chosen(interaction, which, here=True)
     bot, channel = interaction.client.bot, where(interaction)
     async with bot.doors.of(channel.key):
-        await bot.conversations.resume(channel, found.id)
+        await bot.conversations.resume(channel, found.id, str(interaction.user.id))
     await answer(interaction, f"Taken up again: {inert(found.title)}.")
     told = f"-# {asker(interaction)} has taken up an earlier session again"
     await announce(interaction, told, f": {inert(found.title)}")

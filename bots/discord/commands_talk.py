@@ -117,11 +117,14 @@ async def ask(
         reply_to=about,
         shown=files,
         persona=persona,
+        reads_past=reads_past(interaction),
     )
     await front.deliver(front.bot.receive(incoming), question, interaction.user.id)
 
 
-@app_commands.command(description="Begin a new session here; what was said before is kept", extras=PUBLIC)
+@app_commands.command(
+    description="Begin a new session for you and whoever is in yours; what was said is kept", extras=PUBLIC
+)
 @app_commands.describe(template="What it begins with; left out, nothing but what was said last")
 @app_commands.autocomplete(template=templates)
 async def new(interaction: discord.Interaction[Front], template: str = "") -> None:
@@ -131,12 +134,15 @@ async def new(interaction: discord.Interaction[Front], template: str = "") -> No
         kept = bot.conversations.templates
         meant = await kept.named(bot.settings, past(interaction), template)
         async with bot.doors.of(channel.key):
-            begun = await kept.begin(bot.settings, await bot.places.know(channel), meant)
+            begun = await kept.begin(bot.settings, await bot.places.know(channel), meant, str(interaction.user.id))
             opening = [each for each in await bot.store.messages(begun.id) if each.role == "assistant"]
         about = f"\n-# It begins with the template {inert(meant.name)}."
     else:
         await bot.begin(channel, str(interaction.user.id))
-    told = "-# A new session begins; what was said before is kept, and `/session resume` brings it back."
+    whose = ""
+    if bot.sessions.structural(channel):
+        whose = f" for {inert(who(interaction.user).name)} and whoever was in one with them; other talk goes on"
+    told = f"-# A new session begins{whose}; what was said before is kept, and `/session resume` brings it back."
     sent = await answer(interaction, told + about, silent=True)
     await bot.said(channel, told, origin=origin(int(channel.id), sent.id))
     here: Any = interaction.channel
@@ -197,7 +203,7 @@ async def _may_clear(interaction: discord.Interaction[Any]) -> None:
         interaction
     ):
         told = "Others took part in this session, so clearing it is for those with the permission Manage Messages"
-        raise TroupeError(f"{told}. `/new` begins anew for everybody and takes nothing away.")
+        raise TroupeError(f"{told}. `/new` begins anew for you and them, and takes nothing away.")
 
 
 @app_commands.command(description="See what I have in view here when I answer")

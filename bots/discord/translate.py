@@ -79,6 +79,7 @@ class Ears:
             roles=roles(event.author),
             faces=self._faces(event.channel),
             shown=_beside_the_replied(event),
+            reads_past=_reads_past(event),
         )
         return choice, line
 
@@ -173,6 +174,16 @@ def roles(user: discord.abc.User) -> tuple[str, ...]:
     """The ids and names of a member's roles; nothing outside guilds."""
     found = getattr(user, "roles", ())
     return tuple(text for role in found if not role.is_default() for text in (str(role.id), role.name))
+
+
+def _reads_past(event: discord.Message) -> bool:
+    """Whether the author may read what was said in the channel before; it is not asked of programs."""
+    if not isinstance(event.author, discord.Member) or event.author.bot:
+        return True
+    try:
+        return event.channel.permissions_for(event.author).read_message_history
+    except discord.ClientException:  # a thread whose channel is not known
+        return False
 
 
 def _beside_the_replied(event: discord.Message) -> tuple[Attachment, ...]:

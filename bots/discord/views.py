@@ -20,6 +20,7 @@ from ..incoming import Incoming
 from ..turn import FULL
 from .faces import NOBODY
 from .interactions import UNREACHABLE, refused, where
+from .reading import reads_past
 from .translate import origin, roles, who
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ async def _go(button: AnswerButton, interaction: discord.Interaction[Any], front
         faces=front.faces.can(channel),
         persona=answer.persona,
         seen=False,
+        reads_past=reads_past(interaction),
     )
     await front.deliver(front.bot.receive(incoming), shown, interaction.user.id)
     return ""

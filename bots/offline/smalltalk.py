@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..terms import folded
+from .phrases import plain
 
 _TOPICS_NAMED = 8
 
@@ -27,6 +28,28 @@ def reply(question: str, name: str, topics: list[str]) -> str | None:
     opening = _OPENING.match(text)
     rest = reply(text[opening.end() :], name, topics) if opening else None
     return f"Hello! {rest}" if rest and rest.startswith(_WELL) else rest
+
+
+def about_memory(question: str) -> str | None:
+    """The reply to somebody who asks what is remembered, or says what is to be remembered or forgotten: what does that.
+    None for anything else."""
+    text = plain(question)
+    if _ASKS_WHAT_IS_KNOWN.fullmatch(text):
+        return (
+            "That takes a command: `/memory list` shows what I remember of you and may tell you here. Whoever runs me "
+            "sees it at a terminal with `troupe memory list`. Here I tell of earlier talk where a question fits it."
+        )
+    if _WANTS_FORGETTING.fullmatch(text):
+        return (
+            "That takes a command, and nothing is forgotten yet: `/privacy forget` removes what you said and what I "
+            "know of you, `/memory forget` one thing. At a terminal `troupe memory forget` removes one thing."
+        )
+    if _WANTS_REMEMBERING.match(text) and not question.rstrip().endswith("?"):
+        return (
+            "Noted: I can quote it later in this chat. To have me remember it beyond this chat, use `/memory remember`,"
+            " or `troupe memory remember` at a terminal."
+        )
+    return None
 
 
 def _abilities(name: str, topics: list[str]) -> str:
@@ -85,6 +108,21 @@ _IN_DANGER = re.compile(
 _HELP_LINE = (
     "I'm sorry that it is this hard. I'm only a program, and without a model just now: please talk to somebody you "
     "trust, and if you may be in danger call your local emergency number or a crisis line right away."
+)
+_KNOWN = r"(?:know|remember|recall|learn(?:ed|t)?|remembered|stored?|saved?|kept|noted|have)"
+_ASKS_WHAT_IS_KNOWN = re.compile(
+    rf"(?:what|everything|anything)(?: all| else)?(?: (?:do|did|have|can))? you(?: still| really| actually)? {_KNOWN}"
+    r"(?: stored| saved| noted)? (?:about|of|on|from) me(?: (?:so far|now|already|then|by now))?"
+    rf"|(?:do|can) you {_KNOWN} (?:anything|something) (?:about|of) me"
+    r"|(?:show|list)(?: me)? (?:your|my|the) memor(?:y|ies)(?: (?:about|of) me)?"
+)
+_WANTS_FORGETTING = re.compile(
+    r"(?:forget|delete|erase|remove|wipe|clear)(?: (?:about )?me| (?:everything|it all|all|what)"
+    r"(?: (?:that )?(?:you (?:know|have|remember|stored|learned)|i (?:have )?(?:said|told you|wrote)))?"
+    r"(?: (?:about|of|on|from) me)?| (?:all )?(?:of )?my (?:data|messages|memor(?:y|ies)|history))"
+)
+_WANTS_REMEMBERING = re.compile(
+    r"(?:remember|memori[sz]e|note|keep in mind|make a note|do(?:n't| not) forget)(?: that|:|,| this:) \S"
 )
 _TO_WHOM = (
     "(?: (?:there|all|everyone|everybody|folks|guys|team|bot|friend|mate|again|please|pls|you|so much|now|zusammen|alle"

@@ -37,6 +37,8 @@ class Transcript:
         self.said = [_said(line) for line in lines[1 if told else 0 : -1]]
         self.missing = ""
         """What to say if nobody here bears the name that was asked for, and nothing else knows it either."""
+        self.silent = False
+        """Whether what was asked for was not said here."""
         self._question = question
         self._me = folded(me)
         self._before = _worth_telling(carried[1]) if carried and carried[1] else ""
@@ -64,8 +66,8 @@ class Transcript:
             for said in self._statements()
             if (not mine or said.speaker == self.asker) and not said.text.rstrip().endswith("?")
         ]
-        found = [(hit, said) for hit, said in _ranked(lines, question) if _fits(hit)]
-        return self._shown(said for _, said in found[:2]) if found else None
+        found = fitting([said.text for said in lines], question)[:2]
+        return self._shown(lines[number] for number in found) if found else None
 
     def everything(self, topic: str) -> list[Said]:
         """Every line of people that mentions `topic`, in order."""
@@ -118,6 +120,7 @@ class Transcript:
         return self._shown(found, topic=topic) if found else self._silence(speaker, f" about {topic}")
 
     def _silence(self, speaker: str, about: str) -> str:
+        self.silent = True
         if speaker == "Nobody" and not about:
             return "We have only just started: there is nothing to sum up in this session yet." + self._earlier()
         if not self.said:
@@ -234,6 +237,12 @@ def _ranked(lines: list[Said], topic: str) -> list[tuple[Hit, Said]]:
     return [(hit, lines[hit.number]) for hit in Ranking([(said.text, 1.0)] for said in lines).search(topic)]
 
 
+def fitting(texts: Sequence[str], question: str) -> list[int]:
+    """The numbers of the texts that hold most of what is asked, best first."""
+    hits = Ranking([(text, 1.0)] for text in texts).search(question)
+    return [hit.number for hit in hits if _fits(hit)]
+
+
 def _fits(hit: Hit) -> bool:
     return hit.coverage >= 0.6 and (hit.matched > 1 or hit.asked == 1)
 
@@ -272,13 +281,15 @@ _CARRIED = re.compile(
 _HOLLOW = re.compile(
     r"Hello! |I found nothing|I need a few more words|Noted: |That is all my notes|Nobody has said|We have only just"
     r"|You're welcome|All right\.|Goodbye|I'm sorry|Nothing is under way|I can see nobody|\S+ said nothing about"
-    r"|So far \d+ line|[^\n]{1,80} said:\n>|From this chat:|I can't read anything|I'm [^\n]{1,40}\. No language"
+    r"|So far \d+ line|[^\n]{1,80} said:\n>|From this chat:|From earlier talk:|That takes a command"
+    r"|I can't read anything|I'm [^\n]{1,40}\. No language"
     r"|No language model|You are [^\n]*\. You told me|You go by [^\n]* here;|I have said nothing"
     r"|Yes, I'm here|All is well here"
 )
 """How answers begin that say nothing by themselves: not to be quoted."""
 _SURELY_OURS = re.compile(
     r"(?:Hello! )?I'm [^\n]{1,40}\. (?:I'm working offline|No language model)|I found nothing about that in"
+    r"|From (?:earlier talk|this chat):\n"
 )
 """The same where a person might have typed it."""
 _MY_NAME = re.compile(

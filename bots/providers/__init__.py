@@ -31,6 +31,18 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """Something of earlier talk, for a provider that quotes it."""
+
+    id: str
+    heading: str
+    """Whose words they are, and of when: `You said on 21 November 2026`."""
+    words: str
+    asked_for: bool = False
+    """Whether the question asks for just this, and not only shares words with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What a model is asked.
 
@@ -50,6 +62,9 @@ class Prompt:
     """The name of the one who answers, for providers that have notes of its own."""
     announced: bool = False
     """Whether people have just been told who answers, and why."""
+    earlier: tuple[Earlier, ...] = ()
+    """What was recalled, best first, which stands in the last line too: for providers that answer from text
+    themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,8 @@ class Chunk:
     usage: Usage | None = None
     full: bool = False
     """Whether the words end here because an answer may not become longer."""
+    drew_on: frozenset[str] | None = None
+    """The ids of what was recalled that the answer tells; None where nobody can say."""
 
 
 @dataclass(frozen=True, slots=True)

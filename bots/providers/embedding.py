@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import structlog
 
 from ..embedding import Choice, Remembering, chosen
@@ -23,6 +25,9 @@ def embedder(settings: EmbedderSettings) -> Embedder | None:
 
 def made(choice: Choice, settings: EmbedderSettings) -> Embedder | None:
     """What was chosen, asked each time."""
+    # One thread: a chat line is too short for several to help, and they would spin beside the bot's own. It counts for
+    # the whole process once numpy is imported, whoever does that first.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if choice.kind == "minilm" and choice.folder:
         from .minilm import MiniLM
 

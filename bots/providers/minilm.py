@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,8 +87,6 @@ class _Model:
     """BERT's encoder, its weights views of the mapped file."""
 
     def __init__(self, folder: Path) -> None:
-        # One thread: a chat line is too short for several to help, and they would spin beside the bot's own.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         import numpy as np
 
         self._np = np

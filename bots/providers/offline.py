@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -16,10 +16,10 @@ from ..offline.arithmetic import work_out
 from ..offline.dates import look_up
 from ..offline.phrases import plain
 from ..offline.quoting import closed, excerpt, quoted
-from ..offline.smalltalk import reply
-from ..offline.transcript import Transcript
+from ..offline.smalltalk import about_memory, reply
+from ..offline.transcript import Transcript, fitting
 from ..terms import telling
-from . import Chunk, Line, Prompt, begun
+from . import Chunk, Earlier, Line, Prompt, begun
 
 CLOSING = "-# Offline: without a model I can quote my notes, recall this chat, and do sums and dates."
 """Why an answer looks as it does, where nothing ahead of it has said so."""
@@ -31,6 +31,8 @@ _LONGEST = 1_500
 _ROOM = 1_300
 _ROOM_FOR_EVERYTHING = 7_600
 _TOPICS_NAMED = 8
+_LONGEST_RECALLED = 450
+"""Letters of one thing of earlier talk."""
 
 
 class Notes(Protocol):
@@ -63,7 +65,8 @@ class Offline:
         try:
             # Reading the notes at the first question and searching a long session both take a while.
             knowledge = self._notes.of(prompt.persona) if self._notes else None
-            answer = await asyncio.to_thread(_Answering(knowledge, self._now, self._chance).answer, prompt)
+            answering = _Answering(knowledge, self._now, self._chance, prompt.earlier)
+            answer = await asyncio.to_thread(answering.answer, prompt)
             if prompt.announced:
                 answer = answer.removesuffix(CLOSING).rstrip()
         except Exception as error:  # the contract: a provider fails with ProviderError or not at all
@@ -71,7 +74,7 @@ class Offline:
         for piece in _pieces(answer):
             yield Chunk(text=piece)
             await asyncio.sleep(0)  # whoever wants to stop the answer gets a turn
-        yield Chunk(usage=begun(self))
+        yield Chunk(usage=begun(self), drew_on=frozenset(answering.drew_on))
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -84,6 +87,9 @@ class _Answering:
     _knowledge: Knowledge | None
     _now: Callable[[], datetime]
     _chance: Callable[[], float]
+    _earlier: tuple[Earlier, ...] = ()
+    drew_on: set[str] = field(default_factory=set)
+    """What of it the answer tells."""
 
     def answer(self, prompt: Prompt) -> str:
         question = prompt.question.strip()
@@ -94,13 +100,15 @@ class _Answering:
         said_so = any(line.role == "assistant" and _QUOTES.search(line.text) for line in prompt.lines)
         if not question and (beside := _beside(prompt)):
             return f"{beside}\n{CLOSING}"
+        if told := about_memory(asked):
+            return told
         if everything := self._everything(asked, transcript):
             return _ended(everything, said_so)
         answer = (
             self._thrown(asked)
             or work_out(asked, before)
             or look_up(asked, self._now())
-            or transcript.recall(asked)
+            or self._told_of(transcript, asked)
             or reply(asked, name, self._topics())
             or self._quotes(asked, transcript)
             or self._nothing(asked)
@@ -135,25 +143,50 @@ class _Answering:
         blocks = [_from_notes(found) for found in self._found(topic, 50)]
         chat = [transcript.shown([line], 1_000, topic) for line in said]
         blocks += [f"From this chat:\n{chat[0]}", *chat[1:]] if chat else []
+        blocks += filter(None, [self._recalled(topic)])
         return _within(blocks, _ROOM_FOR_EVERYTHING)
+
+    def _told_of(self, transcript: Transcript, asked: str) -> str | None:
+        """The answer to a question about what was said: in this session, and where nothing was, earlier."""
+        answer = transcript.recall(asked)
+        if not transcript.silent and not any(each.asked_for for each in self._earlier):
+            return answer
+        here = None if transcript.silent else answer
+        return "\n\n".join(filter(None, (here, self._recalled(asked)))) or answer
 
     def _quotes(self, asked: str, transcript: Transcript) -> str | None:
         """What notes or session hold on the question: notes first, unless it is about the person who asks."""
-        if _ABOUT_THE_ASKER.match(plain(asked)) and (said := transcript.about(asked)):
-            return _within([f"From this chat:\n{said}"], _ROOM)
+        if _ABOUT_THE_ASKER.match(plain(asked)):
+            if said := transcript.about(asked):
+                return _within([f"From this chat:\n{said}"], _ROOM)
+            if recalled := self._recalled(asked):
+                return recalled
         if _MORE.fullmatch(plain(asked)):
             return self._more(transcript)
         found = self._found(asked, 2)
         if not found and _FOLLOWS.match(asked) and (earlier := transcript.question_before()):
             found = self._found(f"{earlier} {asked}", 2)
-        if not found and transcript.missing:
-            return transcript.missing
         if found:
             return _within(
                 [_from_notes(one, asked) for one in found if one.score >= found[0].score * _SECOND_PASSAGE], _ROOM
             )
-        said = transcript.about(asked)
-        return _within([f"From this chat:\n{said}"], _ROOM) if said else None
+        said = None if transcript.missing else transcript.about(asked)
+        if said:
+            return _within([f"From this chat:\n{said}"], _ROOM)
+        return self._recalled(asked) or transcript.missing or None
+
+    def _recalled(self, asked: str) -> str | None:
+        """What earlier talk holds on the question, in the words of those who said it."""
+        if _tells(asked):
+            return None
+        said = [each for each in self._earlier if not each.asked_for]
+        fits = fitting([f"{each.heading}: {each.words}" for each in said], asked)[:2]
+        chosen = [said[number] for number in fits] or [each for each in self._earlier if each.asked_for]
+        if not chosen:
+            return None
+        self.drew_on.update(each.id for each in chosen)
+        blocks = [f"{each.heading}:\n{quoted(excerpt(each.words, _LONGEST_RECALLED, asked))}" for each in chosen]
+        return "From earlier talk:\n" + "\n\n".join(blocks)
 
     def _more(self, transcript: Transcript) -> str | None:
         """What the notes hold beyond the passages already quoted, on the question before."""
@@ -174,11 +207,16 @@ class _Answering:
             return f"I need a few more words to look that up.{_covered(topics)}\n{CLOSING}"
         if _SAD.search(plain(asked)):
             return "I'm sorry to hear that. I'm poor company without a model; I hope a friend is near."
-        if _TELLS.match(plain(asked)) and not asked.rstrip().endswith("?"):
+        if _tells(asked):
             return "Noted: I can quote it later in this chat if you ask what you said about it."
         if not topics:
             return f"I found nothing about that in this chat, and I have no notes to look it up in.\n{CLOSING}"
         return f"I found nothing about that in my notes or in this chat.{_covered(topics)}\n{CLOSING}"
+
+
+def _tells(asked: str) -> bool:
+    """Whether somebody says how things are, and asks nothing."""
+    return _TELLS.match(plain(asked)) is not None and not asked.rstrip().endswith("?")
 
 
 def _covered(topics: list[str]) -> str:
@@ -242,7 +280,7 @@ def _pieces(answer: str) -> Iterator[str]:
 
 
 _FILE = re.compile(r"\[(?:file|audio|video): ")
-_QUOTES = re.compile(r"^From (?:my notes, |this chat:)", re.MULTILINE)
+_QUOTES = re.compile(r"^From (?:my notes, |this chat:|earlier talk:)", re.MULTILINE)
 _COIN = re.compile(r"(?:flip|toss|throw)(?: me)? a coin|(?:a )?coin ?(?:flip|toss)|heads or tails")
 _DICE = re.compile(
     r"(?:(?:roll|throw)(?: me)? )?(?P<count>\d{1,3})?d(?P<sides>\d{1,4})"

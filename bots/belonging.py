@@ -71,6 +71,8 @@ _BRIEF: Final = 5
 """Words with which a line mostly needs what was said before it: "and pears?", "can I come, too?"."""
 _WHOLE: Final = 5
 """Words of its own with which a question stands alone: it need not be about what the bot has just told others."""
+_HARDLY: Final = 2
+"""Lines that make no talk of their own yet."""
 _MANY: Final = 10
 """People among whom one who was not heard before begins something new, even without a question."""
 
@@ -131,9 +133,10 @@ class Belonging:
         me, mine = self.me, talk.members.get(line.author)
         if me is not None and mine is not None:
             if me.last is mine:
-                signals["own"] = 1.0
-                if last is mine:
-                    signals["still"] = 1.0
+                if not self._was_passed_over(talk, rank):
+                    signals["own"] = 1.0
+                    if last is mine:
+                        signals["still"] = 1.0
             else:
                 signals["member"] = 1.0
         if me is not None and me.addressed is not None and me.addressed.session == talk.id:
@@ -147,6 +150,12 @@ class Belonging:
         if shared:
             signals["words"] = shared
         return signals
+
+    def _was_passed_over(self, talk: Talk, rank: int) -> bool:
+        """Whether hardly anything was said there, to no answer, while a few people talk on: it was said to them."""
+        if not self.few or not rank or talk.size > _HARDLY or talk.voice is not None or len(talk.members) > 1:
+            return False
+        return any(sum(not said.line.voice for said in other.members.values()) > 1 for other in self.candidates[:rank])
 
     def _of_the_named(self, talk: Talk, signals: Signals) -> None:
         foremost, others = self.named
@@ -168,7 +177,7 @@ class Belonging:
         if self.asks:
             signals["new_asks"] = 1.0
         if self.me is None:
-            signals["new_stranger"] = 1.0 if self.asks else min(1.0, len(window.people) / _MANY)
+            signals["new_stranger"] = 1.0 if self.asks and not self.together else min(1.0, len(window.people) / _MANY)
         if any(other in window.people for other in self.named[0]):
             signals["new_named"] = 1.0
         if len(self.words) >= 8:
@@ -178,11 +187,12 @@ class Belonging:
         if self.together:
             signals["new_together"] = 1.0
         greets = _greets(self.every_word)
-        if len(self.every_word) <= _BRIEF and len(line.text) <= 8 * _BRIEF and self.few and not greets:
+        brief = len(self.every_word) <= (_BRIEF if len(self.words) > 1 else 2 * _BRIEF)
+        if brief and len(line.text) <= 8 * _BRIEF and self.few and not greets:
             signals["new_brief"] = 1.0
         greeted_back = self.spoke is not None and len(self.every_word) <= 3 and _greets(words_of(self.spoke.line.text))
         if greets and not greeted_back:
-            signals["new_greets"] = 1.0
+            signals["new_greets"] = 0.5 if self.together else 1.0
         if self.gap is not None:
             silence = line.at - self.latest.line.at
             signals["new_silence"] = log2(1 + max(0.0, silence) / 30)

@@ -78,7 +78,7 @@ def scored(lines: Sequence[Weighed], talk: Sequence[Weighed], threshold: float) 
 
 def found(lines: Sequence[Weighed], talk: Sequence[Weighed], before: float) -> float:
     """The threshold with the best overall score among those that grab no more talk than `GRABS`, or the least that can
-    be; of equal ones the nearest to the built-in one, from which few lines move it little. Where that is no better than
+    be; of equal ones the middle one. Few lines move it little from the built-in one. Where that is no better than
     `before`, and without lines for somebody, or without any that nobody should answer, the one before stays."""
     meant = sum(each.persona is not None for each in lines)
     if not meant or not (talk or meant < len(lines)):
@@ -88,7 +88,8 @@ def found(lines: Sequence[Weighed], talk: Sequence[Weighed], before: float) -> f
     least = min(score.grabbed or 0.0 for score in scores.values())
     allowed = [step for step in steps if (scores[step].grabbed or 0.0) <= max(GRABS, least)]
     best = max(scores[step].overall for step in allowed)
-    chosen = min((step for step in allowed if scores[step].overall >= best), key=lambda step: abs(step - THRESHOLD))
+    good = [step for step in allowed if scores[step].overall >= best]
+    chosen = good[len(good) // 2]
     trust = len(lines) / (len(lines) + _FEW)
     after = round(trust * chosen + (1 - trust) * THRESHOLD, 3)
 

@@ -1,4 +1,4 @@
-"""Several who are called in one breath: `Ada and Sage, what do you both think?`"""
+"""Who is called where a line calls several in one breath, as in `Ada and Sage, what do you think?`."""
 
 from __future__ import annotations
 

@@ -260,10 +260,8 @@ def _examples(bot: BotSettings, file: Path) -> list[Example]:
     from .calibrating import read
     from .errors import TroupeError
 
-    if file.exists() and not file.is_file():
-        raise click.ClickException(
-            f"{file} is no file of lines, but a {'folder' if file.is_dir() else 'device or pipe'}."
-        )
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise click.ClickException(f"{file} is no file of lines, but a device or pipe.")
     try:
         with file.open(encoding="utf-8-sig") as lines:
             return read(lines, str(file), [persona.name for persona in bot.personas])

@@ -17,7 +17,23 @@ from storage.backend import Store
 from storage.forgetting import pages
 from storage.records import Memory
 
-from .facts import OPPOSITES, digest, drawn, inert, is_single, is_told, key, negated, owner, people, replaces, replacing
+from .facts import (
+    OPPOSITES,
+    UNREAD,
+    digest,
+    drawn,
+    inert,
+    is_single,
+    is_told,
+    key,
+    negated,
+    owner,
+    people,
+    reads,
+    replaces,
+    replacing,
+    sources,
+)
 from .terms import telling, terms
 
 _ALIKE = 0.8

@@ -26,6 +26,8 @@ class Choice:
     rule: Rule
     runner_up: str | None = None
     """The session it would have gone to otherwise; None if that is a new one, or there is no other."""
+    follows: str | None = None
+    """What a new one has for its past: what the few people here are unhurriedly talking about with the bot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +141,16 @@ def _chosen(line: Heard, window: TalkWindow, base_gap: float | None) -> Choice:
         return Choice(window.only, "begun")
     if window.wanted and (wanted := _wanted(line, window, base_gap)) is not None:
         return Choice(wanted, "begun")
-    signals = Belonging(window, line, base_gap).signals() if window.talks else {}
-    if len(signals) <= 1:
+    belonging = Belonging(window, line, base_gap) if window.talks else None
+    signals = belonging.signals() if belonging is not None else {}
+    if belonging is None or len(signals) == 1:
         waiting = [session for session in window.wanted.values() if session not in window.talks]
         return Choice(waiting[-1], "begun") if waiting else Choice(None, "new")
     scores = [(sum([WEIGHTS[name] * much for name, much in found.items()]), key) for key, found in signals.items()]
     scores.sort(key=itemgetter(0), reverse=True)  # of equals the session that spoke last
     (_, best), (_, second) = scores[:2]
     rule = "new" if best is None else _loudest(signals[best], alone=len(signals) == 2)
-    return Choice(best, rule, second)
+    return Choice(best, rule, second, second if best is None and belonging.together else None)
 
 
 def _wanted(line: Heard, window: TalkWindow, base_gap: float | None) -> str | None:

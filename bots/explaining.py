@@ -11,6 +11,9 @@ from storage.backend import Store
 from storage.model import Channel, MemoryReference, Message
 
 from .afterwards import asked_by
+from .audiences import heard_in, places
+from .explaining_memory import cited_again, recalled_again
+from .recollected import CITED
 from .sessions import Sessions, short
 from .settings import BotSettings
 from .understanding import Understanding, in_words, understood
@@ -72,19 +75,27 @@ class Explaining:
         return "\n".join(lines)
 
     async def recalled(
-        self, channel: Channel, person_id: str | None = None, *, inert: Callable[[str], str] = str
+        self, channel: Channel, person_id: str | None = None, *, past: bool, inert: Callable[[str], str] = str
     ) -> str:
-        """What was recalled for the last answer in a channel; empty where there is no answer."""
+        """What was recalled for the last answer in a channel, as whoever asks may read it there (the `past` of the
+        place or not), and the passages of files beside it; empty where there is no answer."""
         answer = await self.last(channel, person_id)
         if answer is None:
             return ""
-        told = _recalled((await self.facts(answer))["recalled"], inert)
+        facts, audiences = await self.facts(answer), heard_in(channel, person_id or "")
+        if not past:
+            audiences -= places(channel)
+        told = _recalled(facts["recalled"], inert)[:1]
+        told += await recalled_again(self._store, facts["recalled"], audiences, inert)
+        if cited := cited_again(facts["cited"], inert):
+            told += ["It had these passages of files beside it:", *cited]
         return "\n".join(told) or "Nothing was recalled for the last answer here."
 
     async def facts(self, answer: Message) -> dict[str, Any]:
         """The same as JSON has it: `message`, `persona`, `why`, `decision` as `Decision.as_json` tells it, each segment
         with its `text` as far as the question still reads as it did, `understood`: what the question is about, as it
-        reads now, None where it is gone, and `recalled`: `id`, `kind`, `score`, `why`."""
+        reads now, None where it is gone, `recalled`: `id`, `kind`, `score`, `why`, and
+        `cited`: `file`, `section`, `lines`, `score`."""
         decision, recalled = _read(answer, "decision", {}), _read(answer, "recalled", [])
         lines = [await self._store.message(id) for id in asked_by(answer)]
         text = "\n".join(line.words for line in lines if line is not None and line.deleted_at is None)
@@ -99,6 +110,7 @@ class Explaining:
             "decision": decision,
             "understood": asdict(understood(text)) if text.strip() else None,
             "recalled": recalled or [{"id": id} for id in cited],
+            "cited": _read(answer, CITED, []),
         }
 
     async def _last_in(self, session_ids: Sequence[str]) -> Message | None:

@@ -28,7 +28,8 @@ OPPOSITES = {"likes": "dislikes", "dislikes": "likes"}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 NAME = "name"
 """In the metadata of what somebody told: what they were called then."""
-_UNREAD = "-"
+UNREAD = "-"
+"""In place of the wording of what is not quoted."""
 _NOT = frozenset("not no never without nicht kein keine keinen pas jamais nunca sin".split())
 
 
@@ -116,12 +117,12 @@ def reads(memory: Memory) -> dict[str, str]:
     found = dict(zip(told.get("sources", "").split(), told.get("reads", "").split(), strict=False))
     if memory.source is not None and "read" in told:
         found[memory.source] = told["read"]
-    return {id: read for id, read in found.items() if read != _UNREAD}
+    return {id: read for id, read in found.items() if read != UNREAD}
 
 
 def drawn(memories: Iterable[Memory], lines: Iterable[Message] = ()) -> dict[str, str]:
     """As metadata, what a memory is drawn from that quotes all these memories and lines, and how that read."""
-    found = {id: reads(each).get(id, _UNREAD) for each in memories for id in sources(each)}
+    found = {id: reads(each).get(id, UNREAD) for each in memories for id in sources(each)}
     found |= {line.id: wording(line) for line in lines}
     return {"sources": " ".join(found), "reads": " ".join(found.values())} if found else {}
 

@@ -21,7 +21,7 @@ from .consolidating import PACKED, holding, lightened, settled, without
 from .episodes import session_notes
 from .errors import TroupeError
 from .facts import digest, reads, reworded, wording
-from .learning_state import Mark, State, called, calls_on, ids_of, marks_of, time_of
+from .learning_state import called, calls_on, ids_of, marks_of, time_of
 from .memory_model import by_model, fitting, still_borne_out
 from .memory_room import Room
 from .memory_rules import facts
@@ -146,6 +146,7 @@ class Learning:
             talk, fresh, more = await self._unread(session)
             found, read = await self._found(session, talk, fresh, closed and not more)
             more = more or len(read) < len(fresh)
+            found = [each for each in found if not more or each.type != "working"]  # which is of the end alone
             learned += await self._keep(session, found, talk, read, closed and not more, more)
             if self._asked_now >= _CALLS:
                 break
@@ -162,7 +163,7 @@ class Learning:
             if page.older is None or any(line.id == last for line in page.items):
                 break
             later, page = page, await self._store.read(session.id, cursor=page.older, limit=_LINES, deleted=True)
-        if last and all(line.id != last for line in page.items):  # it was removed for good
+        if last and page.older is None and all(line.id != last for line in page.items):  # it was removed for good
             page = newest
         fresh = _after(page.items, last)
         if not fresh and later is not None and page is not newest:

@@ -23,7 +23,8 @@ from .library import Library
 from .memories import Memories
 from .memory_settings import OFF, WORDS_ALONE, MemorySettings
 from .providers import Embedder, Provider
-from .recollection import NOTHING, Recollected, Recollection
+from .recollected import NOTHING, Recollected
+from .recollection import Recollection
 
 log = structlog.get_logger()
 

@@ -39,6 +39,8 @@ _MOST_TOLD = 400
 """What people may have it remember about one of them, or for all of a guild."""
 _SHOWN = 500
 """The most memories that are listed at once."""
+_LOOKED = 5_000
+"""The most memories that are looked through for those which draw on somebody without being about them."""
 _BATCH = 64
 """Recalled memories that are noted down together."""
 _COMMON = ("topic:ways", "topic:plans")
@@ -126,24 +128,37 @@ class Memories:
 
     async def list(self, asker_id: str, channel: Channel, *, may_manage: bool = False) -> Found:
         """What is remembered of somebody that may be told to them in a place, the newest first, history left out: in
-        private all of it, elsewhere what is for that place. Beside it what the place does and plans, as they said it;
-        with `may_manage` as anybody did, and what is for everybody there. What was drawn from words that are gone
-        meanwhile is left out. At most 500."""
-        heard = heard_in(channel, asker_id)
-        found: list[Memory] = []
-        for subject in (f"user:{asker_id}", *_COMMON, BOT, *([guild(channel.guild_id)] if channel.guild_id else [])):
-            own = subject == f"user:{asker_id}"
-            everywhere = own and is_private(channel, asker_id)
+        private all of it, elsewhere what is for that place; also what draws on others as well, as the note of a talk
+        does. With `may_manage` also what is known of the place, and what is for everybody there. What was drawn from
+        words that are gone meanwhile is left out. At most 500; of what is about no single person, the newest."""
+        heard, alone = heard_in(channel, asker_id), is_private(channel, asker_id)
 
-            def read(cursor: str | None, of: str = subject) -> Awaitable[Page[Memory]]:
+        def fits(memory: Memory) -> bool:
+            own = _own(memory, asker_id)
+            if memory.superseded_by is not None or not (memory.audience in heard or (own and alone)):
+                return False
+            return own or _draws_on(memory, asker_id) or (may_manage and not memory.subject.startswith("user:"))
+
+        found: dict[str, Memory] = {}
+        for subject in (
+            f"user:{asker_id}",
+            *_COMMON,
+            BOT,
+            *([guild(channel.guild_id)] if channel.guild_id else []),
+            None,
+        ):
+
+            def read(cursor: str | None, of: str | None = subject) -> Awaitable[Page[Memory]]:
                 return self._store.records(Memory, about=of, cursor=cursor)
 
+            before, looked = len(found), 0
             async for page in pages(read):
-                told = (each for each in page if everywhere or each.audience in heard)
-                found += [each for each in told if own or may_manage or _drawn_from(each, asker_id)]
-                if len(found) >= 2 * _SHOWN:
+                found |= {each.id: each for each in page if fits(each)}
+                looked += len(page)
+                if len(found) - before >= 2 * _SHOWN or (subject is None and looked >= _LOOKED):
                     break
-        return (await self.in_sight([each for each in found if each.superseded_by is None]))[:_SHOWN]
+        newest = sorted(found.values(), key=lambda each: (each.at, each.id), reverse=True)
+        return (await self.in_sight(newest[: 2 * _SHOWN]))[:_SHOWN]
 
     async def in_sight(self, memories: Sequence[Memory], *, history: bool = False) -> Found:
         """Those of some memories that may still be told, as they are kept now: none that is gone or superseded (unless
@@ -160,11 +175,12 @@ class Memories:
 
     async def forget(self, id: str, by: Sender, channel: Channel | None = None, *, may_manage: bool = False) -> Memory:
         """Removes a memory for good, and the history it took the place of; what it was drawn from is not read for it
-        again. Raises `TroupeError` where it is not theirs."""
+        again. Any of those it draws on may have it forgotten where it is told. Raises `TroupeError` where it is not
+        theirs."""
         async with self._one:
-            memory = await self._theirs(id, by, channel, may_manage)
+            memory = await self._theirs(id, by, channel, may_manage, to_forget=True)
             gone = [memory, *await replaced_by(self._store, memory)]
-            await self._learning.never_again([each.id for each in gone])
+            await self._learning.never_again([id for each in gone for id in (each.id, *each.links)])
             await self._store.remove_records(Memory, [each.id for each in gone])
         self._changed((), [each.id for each in gone])
         return memory
@@ -326,23 +342,35 @@ class Memories:
             raise TroupeError("This place belongs to no server: say `here` or `me` instead.")
         return guild(channel.guild_id)
 
-    async def _theirs(self, id: str, by: Sender, channel: Channel | None, may_manage: bool) -> Memory:
+    async def _theirs(
+        self, id: str, by: Sender, channel: Channel | None, may_manage: bool, *, to_forget: bool = False
+    ) -> Memory:
         """The memory, if that person may change it. That there is one of somebody else is not said."""
         memory = await self._store.record(Memory, id)
         if memory is None:
             raise TroupeError(_NONE)
-        own = memory.subject == f"user:{by.id}" or _drawn_from(memory, by.id)
-        if not own and may_manage and channel is not None and not memory.subject.startswith("user:"):
-            own = memory.audience in heard_in(channel, by.id) and not memory.audience.startswith(("user:", "asker:"))
-        if not own:
+        heard, own = channel is not None and memory.audience in heard_in(channel, by.id), _own(memory, by.id)
+        if not own and may_manage and heard and not memory.subject.startswith("user:"):
+            own = not memory.audience.startswith(("user:", "asker:"))
+        if not own and not (heard and _draws_on(memory, by.id)):
             raise TroupeError(_NONE)
+        if not own and not to_forget:
+            raise TroupeError("That is not of you alone: you can have me forget it, but not word it anew.")
         return memory
 
 
-def _drawn_from(memory: Memory, user_id: str) -> bool:
-    """Whether somebody's words, and nobody else's, are behind a memory of a single place."""
-    common = memory.audience == BOT or memory.audience.startswith("guild:")
-    return owner(memory) == user_id and not memory.subject.startswith("user:") and not common
+def _own(memory: Memory, user_id: str) -> bool:
+    """Whether it is about somebody, or their words, and nobody else's, are behind it."""
+    return owner(memory) == user_id and not _for_all(memory)
+
+
+def _draws_on(memory: Memory, user_id: str) -> bool:
+    """Whether it draws on somebody among others, as the note of a talk does."""
+    return user_id in memory.people and not _for_all(memory)
+
+
+def _for_all(memory: Memory) -> bool:
+    return memory.audience == BOT or memory.audience.startswith("guild:")
 
 
 def _people(words: str, by: Sender) -> tuple[str, ...]:

@@ -185,6 +185,8 @@ class MemoryOrders:
         if memory.audience == BOT:
             return _OPERATOR, _ANYWHERE
         kind, _, name = memory.audience.partition(":")
+        if kind in ("user", "asker"):
+            return Sender(type="user", id=name, name=name), _ANYWHERE
         if kind == "guild":
             return _OPERATOR, _ANYWHERE.model_copy(update={"guild_id": name})
         return _OPERATOR, await self._store.channel(memory.audience) or _ANYWHERE

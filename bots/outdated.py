@@ -11,9 +11,10 @@ from storage.records import Memory, Setting
 
 from .consolidating import PACKED
 from .facts import key, sources
+from .learning_state import ids_of
 
-_READ = 1_000
-"""Memories of one person that are looked through, the newest."""
+_READ, _IN_ALL = 1_000, 2_000
+"""Memories of one person, and of all, that are looked through, the newest: somebody waits for it."""
 _STEPS = 20
 """Changes of one memory that are followed."""
 _STATE = "memory"
@@ -24,8 +25,7 @@ async def forgotten(store: Store) -> frozenset[str]:
     """The ids of the lines, and of the sessions, of which somebody had something forgotten that was learned from them.
     Raises `StorageError`."""
     state = await store.record(Setting, _STATE)
-    never = state.values.get("never") if state is not None else None
-    ids = [id for id in never if isinstance(id, str)] if isinstance(never, list) else []
+    ids = ids_of(dict(state.values), "never") if state is not None else []
     return frozenset((*_lines(ids), *(id.removeprefix("session ") for id in ids if id.startswith("session "))))
 
 
@@ -33,6 +33,7 @@ async def replaced(store: Store, ids: Collection[str], people: Iterable[str], si
     """By the ids of lines, said `since` a time, of which something no longer holds: what was learned from them and was
     replaced, the latest of each. `people` are the ids of those whom it may be about. Raises `StorageError`."""
     found: dict[str, Memory] = {}
+    in_all = 0
     for person in dict.fromkeys(people):
         read = 0
         async for page in pages(lambda cursor, of=f"user:{person}": store.records(Memory, about=of, cursor=cursor)):  # type: ignore[misc]
@@ -43,7 +44,8 @@ async def replaced(store: Store, ids: Collection[str], people: Iterable[str], si
                 for id in {*sources(old), *_lines(old.links)} & {*ids} - {*found}:
                     found[id] = old
             read += len(page)
-            if read >= _READ or page[-1].at < since:
+            in_all += len(page)
+            if read >= _READ or in_all >= _IN_ALL or page[-1].at < since:
                 break
     return found
 

@@ -114,12 +114,12 @@ class Placing:
         if (known := await self._known(talking, line)) is not None:
             return known
         by_bot, new = line.sender.type == "bot", False
-        session, rule = await self._chosen(talking, channel, line, replied)
+        session, rule, follows = await self._chosen(talking, channel, line, replied)
         if session is None:
             session, over_all = await self._goes_on(channel, line)
             rule = over_all if session is not None else rule
         if session is None:
-            new, session = True, await self._opened_beside(talking, channel, line)
+            new, session = True, await self._opened_beside(talking, channel, line, follows)
         session = _joined(session, channel, line.sender, line.at)
         self._live.remember(session, current=new or not (by_bot or self._live.is_behind(session)))
         placed = _put(line, session, rule)
@@ -140,25 +140,26 @@ class Placing:
 
     async def _chosen(
         self, talking: Talking, channel: Channel, line: Message, replied: Message | None
-    ) -> tuple[Session | None, str]:
-        """The session that goes on with a line, None if it begins one, and why as `PLACED` has it."""
+    ) -> tuple[Session | None, str, str | None]:
+        """The session that goes on with a line, None if it begins one, why as `PLACED` has it, and the one that a new
+        one would follow, if its author was in none."""
         reopened = await self._replied_to(replied, channel, None)
         if reopened is not None:
-            return reopened, "reply"
+            return reopened, "reply", None
         kept = await self._kept(talking, channel, line)
         if kept is not None:
-            return kept, "kept"
+            return kept, "kept", None
         for _ in range(_TRIES):
             choice = talking.choose(line)
             other = choice.runner_up if choice.runner_up != choice.session else None
             rule = f"{choice.rule} {other}" if other else choice.rule
             if choice.session is None:
-                return None, rule
+                return None, rule, choice.follows
             session = await self._standing(talking, choice.session)
             if session is not None and not self._ended(session, line.at):
-                return session, rule
+                return session, rule, None
             talking.close(choice.session, line.at)
-        return None, "new"
+        return None, "new", None
 
     def _ended(self, session: Session, at: datetime) -> bool:
         """Whether people, or the timeout, had ended a session before a time."""
@@ -192,11 +193,11 @@ class Placing:
         seen = talking.seen.get(session_id)
         return self._live.latest(seen) if seen is not None else await self._live.standing(session_id)
 
-    async def _opened_beside(self, talking: Talking, channel: Channel, line: Message) -> Session:
-        """A new session. It follows the one its author was in last, else the channel's last one if nobody speaks there
-        any more: what others are just saying is not this one's past."""
+    async def _opened_beside(self, talking: Talking, channel: Channel, line: Message, follows: str | None) -> Session:
+        """A new session. It follows the one its author was in last, else what all here are talking about, else the
+        channel's last one if nobody speaks there any more: what others are just saying is not this one's past."""
         before, at = None, line.at
-        if own := talking.own(line.sender.id):
+        if own := talking.own(line.sender.id) or follows:
             before = await self._standing(talking, own)
         elif (latest := await self._live.current(channel.key)) is not None and self.over(latest, at):
             before = self._live.latest(latest)

@@ -92,7 +92,7 @@ def _telling(hits: Sequence[Hit], question: str) -> list[Hit]:
     for hit in hits:
         entry, words = hit.entry, frozenset(stems(hit.entry.text))
         asks = entry.kind == "turn" and entry.text.rstrip().endswith("?") == question.rstrip().endswith("?")
-        if (not hit.words and hit.meaning < _FAINT) or (asks and _common(words, asked) >= _NEARLY):
+        if (not hit.words and hit.meaning < _FAINT) or (asks and _shared(words, asked) >= _NEARLY):
             continue
         # When something was, each time that it was said may tell.
         if not asks_when(question) and any(_says_the_same(entry, words, *other) for other in heard):
@@ -106,8 +106,8 @@ def _says_the_same(entry: Entry, words: frozenset[str], other: Entry, others: fr
     if (entry.kind, entry.speaker, entry.subject) != (other.kind, other.speaker, other.subject):
         return False
     figures = any(any(map(str.isdigit, word)) for word in words ^ others)
-    return not figures and _common(words, others) >= _SAME and negated(entry.text) == negated(other.text)
+    return not figures and _shared(words, others) >= _SAME and negated(entry.text) == negated(other.text)
 
 
-def _common(words: frozenset[str], others: frozenset[str]) -> float:
+def _shared(words: frozenset[str], others: frozenset[str]) -> float:
     return len(words & others) / len(words | others) if words and others else 0.0

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,135 +13,45 @@ import structlog
 from storage.backend import Store
 from storage.errors import StorageError
 from storage.memory_index import MemoryIndex
-from storage.model import Channel, MemoryReference, Message, Sender
+from storage.memory_words import stems
+from storage.model import Channel, Message, Sender
 from storage.records import Memory
 
 from .afterwards import asked_by
-from .audiences import audience, heard_in
+from .audiences import audience, heard_in, places
 from .context_history import asked_about, earlier
 from .errors import ProviderError
 from .facts import is_told, sources
 from .memory_settings import MemorySettings
 from .outdated import forgotten, holding, replaced
 from .pauses import MENTION, unpaused
-from .prompt import cut_to, tokens
-from .providers import Earlier, Embedder
-from .providers.offline import Offline
-from .recalled_names import Named, balanced, called, whom
+from .prompt import cut_to
+from .providers import Embedder
+from .recalled_names import Named, called, whom
 from .recalling import Recalled, recalled
-from .retelling import RECALLED, retells
+from .recollected import NOTHING, Item, Recollected, dated, fitting
+from .retelling import retells
 from .speakers import inert
 
 log = structlog.get_logger()
 
-CITED = "cited"
-"""In an answer's metadata: the passages of files that stood beside the question, as JSON without a word of them: file,
-section, lines, score."""
 _WITHIN = 0.25
 """Seconds after which a turn goes without."""
 _LETTERS = 1_200
 """Of one line that is recalled."""
-_MOST, _LOOKED_AT = 10, 16
-"""Things that are told, and that are read for it."""
+_LOOKED_AT = 16
+"""Things that are read for those that are told."""
 _ON_THE_TABLE = 4
 """Questions and aims of a long session that are told of."""
-_OPENING = "(From earlier talk, as it was said then; it may not matter now:"
-_STILL_OPEN = "(On the table in this conversation, from before what you see of it:"
+_OFFLINE = "offline"
 _DENIES = re.compile(
     r"(?i)\W*(?:(?:(?:i'm|i am) )?(?:sorry|afraid)|unfortunately|hm+)?\W*(?:but |that )?(?:i (?:really |just )?(?:"
     r"(?:don't|do not|can't|cannot|can not) (?:know|remember|recall|see|find|tell|say|have)|have no|haven't|found no"
-    r"|(?:couldn't|could not|didn't|did not) (?:find|see)|(?:am|'m) (?:not (?:sure|able)|unable))|i'm (?:not sure|unable"
+    r"|(?:couldn't|could not|didn't|did not) (?:find|see)|am (?:not sure|unable|not able))|i'm (?:not sure|unable"
     r"|not able)|as an ai\b|(?:there is|there's) no(?:thing)?\b|no(?:thing|body| one) (?:was|has|said)\b)"
 )
 """How an answer begins that says nothing; in full where it is shorter than this many letters."""
 _DENIAL = 240
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing that was recalled."""
-
-    id: str
-    kind: str
-    """`turn`, `fact` or `session`."""
-    type: str
-    score: float
-    why: str
-    at: datetime
-    whose: str
-    """Whose words they are: `Ana said`."""
-    words: str
-    """Words of people."""
-    by: str = ""
-    """The id of the one who said them, where it was a person."""
-    people: frozenset[str] = frozenset()
-    """The ids of those who took part in a session."""
-    drawn: tuple[str, ...] = ()
-    """The ids of the facts that were drawn from it and fit too: who is told it is told them."""
-    until: datetime | None = None
-    """Since when it holds no more, or some of it; what does is told beside it."""
-    to_the_minute: bool = False
-    """Whether its day alone does not say when it was."""
-
-    @property
-    def said(self) -> str:
-        """As a model is told it."""
-        when = f"{self.at:%Y-%m-%d %H:%M}" if self.to_the_minute else f"{self.at:%Y-%m-%d}"
-        until = f", which in part holds no more since {self.until:%Y-%m-%d}" if self.until is not None else ""
-        return f"{when}, {self.whose}{until}: {self.words}"
-
-
-@dataclass(frozen=True, slots=True)
-class Recollected:
-    """What was recalled for a turn, and what its files say."""
-
-    items: tuple[Item, ...] = ()
-    passages: str = ""
-    """What stands in files on it, for the one who answers just now."""
-    cited: tuple[dict[str, object], ...] = ()
-    """Where those stand, and what was told to others who answer before, without a word of it."""
-    on_the_table: tuple[str, ...] = ()
-    """What was asked and aimed at in the session itself, and is out of view: words of people."""
-    drew_on: frozenset[str] | None = None
-    """The ids of the items that the answer tells; None where nobody can say."""
-
-    @property
-    def told(self) -> str:
-        """For a prompt, in order of time, indented, so that no line poses as another; empty where there is nothing."""
-        said = [item.said for item in sorted(self.items, key=lambda item: item.at)]
-        return "\n".join(filter(None, (_block(_OPENING, said), _block(_STILL_OPEN, self.on_the_table), self.passages)))
-
-    @property
-    def used(self) -> tuple[Item, ...]:
-        """The items that an answer draws on, as far as anybody can say; otherwise all."""
-        return tuple(item for item in self.items if self.drew_on is None or item.id in self.drew_on)
-
-    def drawn_on(self, ids: frozenset[str] | None) -> Recollected:
-        """The same, once a voice has said which of the items it told, if it has."""
-        return self if ids is None else replace(self, drew_on=(self.drew_on or frozenset()) | ids)
-
-    def quotable(self, asker_id: str) -> tuple[Earlier, ...]:
-        """For a provider that quotes: `You said on 21 November 2026`, and the words."""
-        return tuple(_quotable(item, asker_id) for item in self.items if item.until is None)
-
-    @property
-    def parts(self) -> tuple[MemoryReference, ...]:
-        """For the answer, without a word of it."""
-        return tuple(
-            MemoryReference(memory_id=item.id, memory_type=item.type, relevance=item.score) for item in self.used
-        )
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """For the answer, without a word of it."""
-        cited = {CITED: json.dumps(self.cited)} if self.cited else {}
-        if not self.used:
-            return cited
-        told = [{"id": i.id, "kind": i.kind, "score": round(i.score, 3), "why": i.why} for i in self.used]
-        return {RECALLED: json.dumps(told), **cited}
-
-
-NOTHING = Recollected()
 
 
 class Recollection:
@@ -182,7 +89,7 @@ class Recollection:
         cannot be found quickly. Whoever may not read the `past` of the place is told nothing of it. Never raises."""
         audiences = heard_in(channel, asker.id)
         if not past:
-            audiences -= _places(channel)
+            audiences -= places(channel)
         try:
             async with asyncio.timeout(_WITHIN):
                 return await self._recollected(question, channel, asker, session_id, audiences, in_view)
@@ -238,11 +145,11 @@ class Recollection:
             vector=vector,
             embedder_id=embedder.id if embedder is not None and vector is not None else None,
             without={*(line.id for line in in_view), *(fact.id for fact in open_)},
-            budget=self.settings.recall_tokens * _LOOKED_AT // _MOST,
+            budget=2 * self.settings.recall_tokens,
             limit=_LOOKED_AT,
         )
         items += await self._read(found, audiences, in_view)
-        told = _dated(_fitting(items, self.settings.recall_tokens), self._now())
+        told = dated(fitting(items, self.settings.recall_tokens), self._now())
         return Recollected(told, on_the_table=tuple(fact.text for fact in open_))
 
     async def _on_the_table(
@@ -261,7 +168,7 @@ class Recollection:
         stretch = asked_about(question, self._now())
         if stretch is None:
             return []
-        found = await earlier(self._store, _places(channel), stretch, but={session_id})
+        found = await earlier(self._store, places(channel), stretch, but={session_id})
         return [
             Item(
                 id=each.session.id,
@@ -369,18 +276,17 @@ class Recollection:
         return line if len(await unpaused(self._store, there)) == len(asked) else None
 
 
-def _places(channel: Channel) -> frozenset[str]:
-    """The place itself, and the channel that a thread hangs on."""
-    parent = [f"{channel.front}:{channel.parent_id}"] if channel.kind == "thread" and channel.parent_id else []
-    return frozenset((channel.key, *parent))
-
-
 def _says_nothing(line: Message) -> bool:
     """Whether it is an answer that only tells what others said, or that it has nothing to tell."""
     if line.role != "assistant":
         return False
-    offline = line.usage is not None and line.usage.provider == Offline.name
-    return offline or retells(line) or (len(line.words) <= _DENIAL and _DENIES.match(line.words) is not None)
+    offline = line.usage is not None and line.usage.provider == _OFFLINE
+    return (
+        offline
+        or retells(line)
+        or not stems(line.words)
+        or (len(line.words) <= _DENIAL and _DENIES.match(line.words) is not None)
+    )
 
 
 def _by_itself(fact: Memory) -> bool:
@@ -390,33 +296,6 @@ def _by_itself(fact: Memory) -> bool:
 
 def _holding(instead: Mapping[str, tuple[Memory, Memory | None]]) -> list[Memory]:
     return [now for _, now in instead.values() if now is not None]
-
-
-def _block(opening: str, each: Sequence[str]) -> str:
-    told = "\n".join("    " + balanced(one).replace("\n", "\n        ") for one in each)
-    return f"{opening}\n{told})" if told else ""
-
-
-def _quotable(item: Item, asker_id: str) -> Earlier:
-    whose = "You said" if item.by and item.by == asker_id else item.whose[:1].upper() + item.whose[1:]
-    return Earlier(item.id, f"{whose} on {item.at.day} {item.at:%B %Y}", item.words, item.kind == "session")
-
-
-def _dated(items: Sequence[Item], now: datetime) -> tuple[Item, ...]:
-    """The same, to the minute where several are of one day, or of today."""
-    days = Counter([now.date(), *(item.at.date() for item in items)])
-    return tuple(replace(item, to_the_minute=days[item.at.date()] > 1) for item in items)
-
-
-def _fitting(items: Sequence[Item], room: int) -> tuple[Item, ...]:
-    """The first of them that fit into so many tokens."""
-    kept, left = [], room - tokens(_OPENING)
-    for item in items[:_MOST]:
-        left -= tokens(item.said) + 4
-        if left < 0:
-            break
-        kept.append(item)
-    return tuple(kept)
 
 
 def _cut(text: str) -> str:

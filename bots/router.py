@@ -36,7 +36,7 @@ _CLEARLY = 0.25
 _HARDLY = 0.4
 """Who is less likely than that, and speaks already, is let go for somebody who surely is meant; and whoever it is for
 somebody likelier by as much."""
-_FEW, _PLAINLY = 5, 0.5
+_FEW, _PLAINLY = 5, 0.45
 """A line of fewer words tells little: another must be likelier by so much."""
 _CLOSE = 0.15
 """The two likeliest are a tie if they are no further apart,"""

@@ -24,7 +24,7 @@ from .pieces import Delta, Done, Left, Opened, Reset
 from .prompt import Prompts
 from .providers import Prompt, Provider, begun
 from .recall import Recent
-from .recollection import NOTHING, Recollected
+from .recollected import NOTHING, Recollected
 from .retelling import taken_back
 from .router import Decision
 from .sessions import Sessions

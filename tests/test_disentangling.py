@@ -149,6 +149,22 @@ def test_the_next_line_after_new_or_resume_goes_there_whatever_it_says_and_howev
     assert room.say("cai", "ana: you try the other driver") == "begun", "the others are over"
 
 
+def test_what_one_person_begins_is_for_them_and_whoever_calls_them_and_other_talk_goes_on() -> None:
+    room, printer, wifi = two_questions()
+    room.channel.begin("begun", room.now, ("ana",), printer)
+    assert room.say("cai", "is the light on the box blue?") == wifi
+    assert room.say("dee", "ana: did you look at the cable?") == "begun"
+    assert room.say("ana", "no, which one?") == "begun"
+    assert room.say("ben", "it is blue, and the wifi is still gone") == wifi
+
+
+def test_what_one_person_begins_goes_on_with_anybody_where_no_other_talk_does() -> None:
+    room = Room()
+    first = room.say("ana", "how do plums grow?")
+    room.channel.begin("begun", room.now, ("ana",), first)
+    assert room.say("ben", "good morning", after=40_000) == "begun"
+
+
 def test_nothing_goes_on_with_a_closed_session() -> None:
     room, printer, _ = two_questions()
     room.channel.close(printer, room.now)

@@ -231,8 +231,12 @@ async def test_what_is_deleted_cleared_reworded_or_forgotten_is_neither_learned_
         lines = await m.store.messages(session.id)
         deleted = await m.store.amend(lines[0].id, Deleted(at=m.at))
         assert deleted
-        assert {each.text for each in await m.memories.list(ANA.id, ROOM)} == {"Ana likes cheese."}
+        facts = [each for each in await m.memories.list(ANA.id, ROOM) if each.subject == f"user:{ANA.id}"]
+        assert {each.text for each in facts} == {"Ana likes cheese."}
         await m.memories.follow(deleted)
+        assert not any("olives" in each.text for each in await m.memories.list(ANA.id, ROOM)), (
+            "nor does the note say so"
+        )
         assert await m.texts() == {"Ana likes cheese.", "Ben likes rice.", "Cai likes tea."}
         unread = await m.said((BEN, "I live in Oslo"), (CAI, "I live in Rome"))
         await forget(m.store, BEN.id, m.at)

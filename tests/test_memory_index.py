@@ -185,9 +185,20 @@ async def test_meaning_finds_what_no_word_does(index: MemoryIndex) -> None:
     assert hits[0].entry.id == "m7"
     assert hits[0].meaning == pytest.approx(0.547, abs=0.01)
     assert await ids(index, "canoe?", vector=(1.0, 0.1, -1.0), embedder_id="another") == []
-    assert await ids(index, "canoe?", vector=(1.0, 0.1), embedder_id="e") == []
     await index.remove(["m7"])
     assert "m7" not in await ids(index, "canoe?", vector=(1.0, 0.1, -1.0), embedder_id="e")
+
+
+async def test_vectors_of_another_length_under_the_same_name_are_made_anew(index: MemoryIndex) -> None:
+    await index.put([said("m1", "The canoe."), said("m2", "The harbour.", session="s2")])
+    await index.put_vectors("e", [(id, text, (1.0, 0.5)) for id, text in await index.vectors_missing("e", 9)])
+    assert await index.vectors_missing("e", 9) == []
+    assert await ids(index, "boat?", vector=(1.0, 0.1, 0.0), embedder_id="e") == []
+    missing = await index.vectors_missing("e", 9)
+    assert [id for id, _ in missing] == ["m2", "m1"]
+    await index.put_vectors("e", [(*missing[1], (1.0, 0.1, 0.0))])
+    assert await ids(index, "boat?", vector=(1.0, 0.1, 0.0), embedder_id="e") == ["m1"]
+    assert [id for id, _ in await index.vectors_missing("e", 9)] == ["m2"]
 
 
 async def test_of_what_was_removed_no_byte_is_left(tmp_path: Path) -> None:
@@ -208,7 +219,7 @@ async def test_of_what_was_removed_no_byte_is_left(tmp_path: Path) -> None:
     await index.close()
 
 
-@pytest.mark.parametrize("broken", ["no database", "half", "another version", "another program"])
+@pytest.mark.parametrize("broken", ["no database", "half", "another version", "another program", "a table less"])
 async def test_a_file_that_cannot_be_used_is_made_anew(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "i.db"
     index = await MemoryIndex.open(path)
@@ -219,8 +230,9 @@ async def test_a_file_that_cannot_be_used_is_made_anew(tmp_path: Path, broken: s
     elif broken == "half":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     else:
+        marks = {"another version": "PRAGMA user_version = 99", "another program": "PRAGMA application_id = 7"}
         with sqlite3.connect(path) as connection:
-            connection.execute("PRAGMA user_version = 99" if "version" in broken else "PRAGMA application_id = 7")
+            connection.execute(marks.get(broken, "DROP TABLE postings"))
         connection.close()
     index = await MemoryIndex.open(path)
     assert index.made_anew

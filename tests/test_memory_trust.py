@@ -14,7 +14,7 @@ from bots.library import Library
 from bots.long_memory import LongMemory, Means
 from bots.memory_orders import MemoryOrders
 from bots.recalled_names import Named, called, whom
-from bots.recollection import Recollected
+from bots.recollected import Recollected
 from storage.model import Sender
 from storage.records import Memory
 

@@ -113,7 +113,7 @@ async def test_a_line_and_what_was_drawn_from_it_count_once() -> None:
 
 
 async def test_what_is_recalled_stays_within_the_budget() -> None:
-    talk = [turn(f"m{n}", "Ann", "canoe " * 40, minute=n) for n in range(20)]
+    talk = [turn(f"m{n}", "Ann", f"{'canoe ' * 40} {n}", minute=n) for n in range(20)]
     assert len(await ids(talk, "canoe?", budget=300)) == 3
     assert await ids(talk, "canoe?", budget=0) == []
 
@@ -141,7 +141,7 @@ def test_a_reinforced_memory_never_ranks_below_its_unreinforced_twin(
     later = min(NOON, touched + timedelta(seconds=1 + sooner)) if idle else touched
     used = fact("used", "Ann has a canoe.", importance=importance, touched=later, count=count + 1 + more)
     found = asyncio.run(ids([used, plain] if first else [plain, used], "Whose canoe is it?"))
-    assert found == ["used", "plain"]
+    assert found == ["used"], "and what says the same is told once"
 
 
 @pytest.mark.parametrize(

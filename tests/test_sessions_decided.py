@@ -109,7 +109,7 @@ async def test_a_line_said_before_new_that_comes_after_it_goes_where_it_would_ha
     async for _ in w.bot.receive(missed):
         pass
     assert (await line(room, "missed")).session_id == anas
-    await room.say(BEN, "hi again", origin=f"{room.channel.key}:next")
+    await room.say(ANA, "hi again", origin=f"{room.channel.key}:next")
     assert (await line(room, "next")).session_id == begun.id
 
 

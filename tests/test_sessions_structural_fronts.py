@@ -7,6 +7,7 @@ from asyncio import gather
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from storage.model import Channel, Message, Sender, Text
 from tests.postgres import fresh_name, postgres_url
 
 from .test_commands_sessions import later
-from .test_commands_talk import account, told
+from .test_commands_talk import account, spoken, told
 from .test_sessions_structural import _counted
 from .world import ANA, BEN, CAI, Person, settings
 
@@ -116,6 +117,30 @@ async def test_on_discord_two_talk_across_each_other_and_each_sees_their_own_ses
         kept = await w.store.find(f"discord:{channel.id}:{reply.id}")
         assert kept is not None
         assert kept.session_id == sessions[0].id
+
+
+async def test_on_discord_new_and_taking_up_again_hold_for_who_asked(tmp_path: Path) -> None:
+    async with account(tmp_path) as (w, env):
+        guild = env.create_guild()
+        channel = guild.create_text_channel("advice-life")
+        ana, ben = guild.add_member(env.create_user("ana")), guild.add_member(env.create_user("ben"))
+
+        async def hears(who: Any, text: str, after: float = 6) -> str:
+            await later(w, env, after)
+            line = await who.send(channel, text)
+            kept = await w.store.find(f"discord:{channel.id}:{line.id}")
+            assert kept is not None
+            return kept.session_id
+
+        anas = await hears(ana, CODE[0])
+        bens = await hears(ben, PASTA[0], 20_000)
+        await ana.slash(channel, "new")
+        assert "for whoever asked and those in one with them; other talk goes on" in spoken(channel)[-1].content
+        assert await hears(ben, PASTA[1]) == bens
+        assert await hears(ana, "and now?") not in (anas, bens)
+        await ana.slash(channel, "session resume", which=anas)
+        assert await hears(ben, "thanks") == bens
+        assert await hears(ana, "and now?") == anas
 
 
 async def test_a_process_reads_no_line_again_that_it_has_kept_itself(two: tuple[Process, Process]) -> None:

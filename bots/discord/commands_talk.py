@@ -139,9 +139,8 @@ async def new(interaction: discord.Interaction[Front], template: str = "") -> No
         about = f"\n-# It begins with the template {inert(meant.name)}."
     else:
         await bot.begin(channel, str(interaction.user.id))
-    whose = ""
-    if bot.sessions.structural(channel):
-        whose = f" for {inert(who(interaction.user).name)} and whoever was in one with them; other talk goes on"
+    several = bot.sessions.structural(channel)
+    whose = " for whoever asked and those in one with them; other talk goes on" if several else ""
     told = f"-# A new session begins{whose}; what was said before is kept, and `/session resume` brings it back."
     sent = await answer(interaction, told + about, silent=True)
     await bot.said(channel, told, origin=origin(int(channel.id), sent.id))
@@ -232,7 +231,7 @@ async def why(
         explained = SessionsExplained(bot.store, bot.conversations, bot.sessions)
         told = await explained.of_last_line(channel, asker, inert)
     elif about == "memory":
-        told = await bot.explaining.recalled(channel, asker, inert=inert)
+        told = await bot.explaining.recalled(channel, asker, past=reads_past(interaction), inert=inert)
     else:
         told = await bot.explaining.told(channel, bot.settings, asker, inert=inert)
     await answer(interaction, told or "I have not answered anything in this session yet.")

@@ -42,7 +42,11 @@ class Stage:
             _dump(self.folder / "config" / "personas" / f"{name}.yaml", persona)
         model = {"provider": "openai", "model": "loopback", "base_url": self.provider.openai_url}
         urls = {"api_url": self.discord.api_url, "gateway_url": self.discord.gateway_url}
-        defaults = {"models": [{**model, "retries": {"attempts": 2}}], "discord": urls}
+        defaults = {
+            "embedder": {"provider": "none"},
+            "models": [{**model, "retries": {"attempts": 2}}],
+            "discord": urls,
+        }
         _dump(self.folder / "config" / "troupe.yaml", {"fleet": {"stagger": 0, **fleet}, "defaults": defaults})
         return environment
 

@@ -16,7 +16,7 @@ from storage.errors import Unavailable
 
 from .stage import eventually, stage
 from .wire.discord_world import Event
-from .world import ANA, BEN, World, world
+from .world import ANA, BEN, World, by_clock, world
 
 
 async def pages(w: World, limit: int) -> None:
@@ -45,7 +45,7 @@ async def test_on_a_full_disk_nobody_is_asked_and_the_lines_are_kept_when_there_
 
 
 async def test_a_full_disk_takes_neither_a_new_channel_nor_a_new_session_from_anyone(tmp_path: Path) -> None:
-    async with world(root=tmp_path) as w:
+    async with world(by_clock(), root=tmp_path) as w:
         old, new = w.room("old"), w.room("new")
         await old.say(ANA, "before")
         w.clock.advance(400)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -101,6 +101,24 @@ def hold(bot: BotSettings) -> RootLock:
         raise StorageError(
             f"{error} `troupe stop {bot.name}` stops it, `troupe start {bot.name}` runs it again."
         ) from error
+
+
+async def answer_of(bot: BotSettings, order: str, verb: str, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the running bot answers to an order in JSON; None where it rests. Raises as `told_to` does."""
+    import asyncio
+
+    from storage.rootlock import holder
+
+    if not await asyncio.to_thread(holder, bot.root):
+        return None
+    heard: list[str] = []
+
+    async def hear(line: str) -> None:
+        heard.append(json.loads(line))
+
+    await told_to(bot, {"do": order, "verb": verb, "given": json.dumps(given)}, hear)
+    told: dict[str, Any] = json.loads("".join(heard))
+    return told
 
 
 async def told_to(bot: BotSettings, order: dict[str, str], hear: Callable[[str], Awaitable[None]]) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bots import bot_named, config_folder, opened, read_settings, told_to, utc_now
+from .cli_bots import answer_of, bot_named, config_folder, opened, read_settings, utc_now
 from .cli_sessions_asked import printed
 from .cli_sessions_shown import plain
 from .memory_settings import OFF
@@ -239,16 +238,7 @@ def _asked(folder: Path, bot: str, verb: str, given: dict[str, Any]) -> dict[str
 
 async def _ordered(bot: BotSettings, verb: str, given: dict[str, Any]) -> dict[str, Any]:
     """Has the running bot do it, or does it here."""
-    from storage.rootlock import holder
-
-    if holder(bot.root):
-        heard: list[str] = []
-
-        async def hear(line: str) -> None:
-            heard.append(json.loads(line))
-
-        await told_to(bot, {"do": "memory", "verb": verb, "given": json.dumps(given)}, hear)
-        told: dict[str, Any] = json.loads("".join(heard))
+    if (told := await answer_of(bot, "memory", verb, given)) is not None:
         return told
     from .memory_orders import at_rest
 

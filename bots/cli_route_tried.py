@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from storage.model import Channel
 from storage.progress import Tell, silent
-from storage.rootlock import holder
 
 from .calibrating import Example, Weighed
 from .classifier import Verdict
-from .cli_bots import opened, told_to, utc_now
+from .cli_bots import answer_of, opened, utc_now
 from .errors import ProviderError
 from .providers import Embedder
 from .providers.embedding import embedder
@@ -97,15 +94,7 @@ async def trying(bot: BotSettings, found: Mapping[str, Any], *, by_words: bool =
 async def ordered(bot: BotSettings, verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Has the running bot answer an order about routing, or answers it here. Raises `TroupeError` and
     `StorageError`."""
-    if await asyncio.to_thread(holder, bot.root):
-        heard: list[str] = []
-
-        async def hear(line: str) -> None:
-            heard.append(json.loads(line))
-
-        await told_to(bot, {"do": "route", "verb": verb, "given": json.dumps(given)}, hear)
-        told: dict[str, Any] = json.loads("".join(heard))
+    if (told := await answer_of(bot, "route", verb, given)) is not None:
         return told
-
     async with opened(bot) as store:
         return dict(await RoutingOrders(lambda: bot, store, now=utc_now).do(verb, given))

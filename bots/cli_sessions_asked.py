@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bots import bot_named, opened, read_settings, told_to, utc_now
+from .cli_bots import answer_of, bot_named, opened, read_settings, utc_now
 from .cli_sessions_shown import plain, session_line
 
 if TYPE_CHECKING:
@@ -45,16 +45,7 @@ def asked(folder: Path, bot: str, verb: str, given: dict[str, Any]) -> dict[str,
 
 async def _ordered(bot: BotSettings, verb: str, given: dict[str, Any]) -> dict[str, Any]:
     """Has the running bot do it, or does it here."""
-    from storage.rootlock import holder
-
-    if holder(bot.root):
-        heard: list[str] = []
-
-        async def hear(line: str) -> None:
-            heard.append(json.loads(line))
-
-        await told_to(bot, {"do": "sessions", "verb": verb, "given": json.dumps(given)}, hear)
-        told: dict[str, Any] = json.loads("".join(heard))
+    if (told := await answer_of(bot, "sessions", verb, given)) is not None:
         return told
     from .session_orders import at_rest
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -21,6 +20,7 @@ from .errors import ProviderError, TroupeError
 from .index_files import discard, take_out
 from .indexing import Indexing
 from .memories import Memories, Scope
+from .orders import answered
 from .pauses import paused
 from .providers import Provider
 from .seeking import one_place
@@ -28,8 +28,6 @@ from .settings import BotSettings
 
 Told = dict[str, JsonValue]
 _OPERATOR = Sender(type="system", id="operator", name="whoever runs the bot")
-_PIECE = 200_000
-"""Characters of an answer that go through a bot's door at once."""
 _ANYWHERE = Channel(front="terminal", id="operator", kind="terminal", name="operator")
 
 
@@ -87,15 +85,7 @@ class MemoryOrders:
     async def order(self, asked: Mapping[str, str], say: Callable[[str], Awaitable[None]]) -> None:
         """An order at the bot's own door: `verb`, and `given` as JSON. Tells the JSON of the answer in pieces, each a
         JSON string."""
-        try:
-            given = json.loads(asked.get("given", "{}"))
-        except (ValueError, RecursionError):
-            given = None
-        if not isinstance(given, dict):
-            raise TroupeError("What an order about memory is given is a JSON object.")
-        told = json.dumps(await self.do(asked.get("verb", ""), given))
-        for start in range(0, len(told), _PIECE):
-            await say(json.dumps(told[start : start + _PIECE]))
+        await answered("memory", self.do, asked, say)
 
     async def _list(self, given: Given) -> Told:
         subject = f"user:{given.person}" if given.person else None

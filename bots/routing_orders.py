@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -17,14 +16,13 @@ from storage.records import Setting
 from .afterwards import asked_by
 from .casting import CALIBRATION
 from .errors import TroupeError
+from .orders import answered
 from .router import called
 from .settings import BotSettings
 
 _BY = Sender(type="system", id="operator", name="whoever runs the bot")
 _PAGES, _PAGE = 40, 250
 """How far back talk is read."""
-_PIECE = 200_000
-"""Characters of an answer that go through a bot's door at once."""
 _LONGEST = 500
 _PING = re.compile(r"<@|(?<!\w)@\w")
 
@@ -59,15 +57,7 @@ class RoutingOrders:
     async def order(self, asked: Mapping[str, str], say: Callable[[str], Awaitable[None]]) -> None:
         """An order at the bot's own door: `verb`, and `given` as JSON. Tells the JSON of the answer in pieces, each a
         JSON string."""
-        try:
-            given = json.loads(asked.get("given", "{}"))
-        except (ValueError, RecursionError):
-            given = None
-        if not isinstance(given, dict):
-            raise TroupeError("What an order about routing is given is a JSON object.")
-        told = json.dumps(await self.do(asked.get("verb", ""), given))
-        for start in range(0, len(told), _PIECE):
-            await say(json.dumps(told[start : start + _PIECE]))
+        await answered("routing", self.do, asked, say)
 
     async def _known(self) -> dict[str, JsonValue]:
         found = await self._store.record(Setting, CALIBRATION)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -21,6 +20,7 @@ from .comparing import Comparison, as_html
 from .conversations import Conversations
 from .doors import Doors
 from .errors import TroupeError
+from .orders import answered
 from .remembering import Remembering
 from .seeking import one_place, places, sought
 from .session_marks import MERGED
@@ -51,8 +51,6 @@ Verb = Literal[
 ]
 Told = dict[str, JsonValue]
 BY = Sender(type="system", id="operator", name="whoever runs the bot")
-_PIECE = 200_000
-"""Characters of an answer that go through a bot's door at once."""
 _COUNTED = 100
 """Archived sessions that a list counts which shows none of them."""
 
@@ -145,15 +143,7 @@ class SessionOrders:
     async def order(self, asked: Mapping[str, str], say: Callable[[str], Awaitable[None]]) -> None:
         """An order at the bot's own door: `verb`, and `given` as JSON. Tells the JSON of the answer in pieces, each a
         JSON string."""
-        try:
-            given = json.loads(asked.get("given", "{}"))
-        except (ValueError, RecursionError):
-            given = None
-        if not isinstance(given, dict):
-            raise TroupeError("What an order about sessions is given is a JSON object.")
-        told = json.dumps(await self.do(asked.get("verb", ""), given))
-        for start in range(0, len(told), _PIECE):
-            await say(json.dumps(told[start : start + _PIECE]))
+        await answered("sessions", self.do, asked, say)
 
     async def _list(self, given: Given) -> Told:
         meant, hidden = await self._sought(given), 0

@@ -17,8 +17,6 @@ from storage import connect
 from storage.rootlock import RootLock
 from tests.test_backup import SESSION, message
 
-TODAY = f"conversations_{datetime.now(UTC):%Y-%m-%d}"
-
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
@@ -43,6 +41,12 @@ def troupe(desk: Path, *words: str) -> Result:
     return CliRunner().invoke(command, [*words[1:], "--config", str(desk / "config")])
 
 
+def made(desk: Path) -> str:
+    """The name of the one backup of sage's, which tells its day."""
+    (file,) = (desk / "data" / "sage" / "backups").glob("conversations_????-??-??.db.zst")
+    return file.name.removesuffix(".db.zst")
+
+
 def count(root: Path) -> int:
     async def look() -> int:
         store = await connect("sage", root)
@@ -59,7 +63,7 @@ def test_a_bot_is_backed_up_also_while_it_runs(desk: Path) -> None:
     done = troupe(desk, "backup", "sage")
     lock.release()
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith(f"sage: {TODAY} in {desk}/data/sage/backups: 3 messages, ")
+    assert done.stdout.startswith(f"sage: {made(desk)} in {desk}/data/sage/backups: 3 messages, ")
     assert done.stdout.endswith(" s, proven by a restore\n")
 
 
@@ -74,22 +78,22 @@ def test_all_bots_are_backed_up_and_one_that_cannot_be_is_said(desk: Path) -> No
 def test_backups_are_listed(desk: Path) -> None:
     assert "There are no backups yet" in troupe(desk, "backup", "list").stderr
     troupe(desk, "backup", "sage")
-    assert troupe(desk, "backup", "list", "sage").stdout.startswith(f"sage/{TODAY}  ")
+    assert troupe(desk, "backup", "list", "sage").stdout.startswith(f"sage/{made(desk)}  ")
     (told,) = json.loads(troupe(desk, "backup", "list", "--json").stdout)
-    assert (told["bot"], told["name"], told["counts"]["messages"]) == ("sage", TODAY, 3)
+    assert (told["bot"], told["name"], told["counts"]["messages"]) == ("sage", made(desk), 3)
 
 
 def test_a_whole_backup_is_verified_by_bot_name_and_file(desk: Path) -> None:
     troupe(desk, "backup", "sage")
-    file = desk / "data" / "sage" / "backups" / f"{TODAY}.db.zst"
-    for what in ("sage", f"sage/{TODAY}", str(file)):
+    file = desk / "data" / "sage" / "backups" / f"{made(desk)}.db.zst"
+    for what in ("sage", f"sage/{made(desk)}", str(file)):
         done = troupe(desk, "backup", "verify", what)
-        assert (done.exit_code, done.stdout) == (0, f"sage/{TODAY}: whole\n"), done.output
+        assert (done.exit_code, done.stdout) == (0, f"sage/{made(desk)}: whole\n"), done.output
 
 
 def test_a_damaged_backup_is_found_and_listed_as_such(desk: Path) -> None:
     troupe(desk, "backup", "sage")
-    file = desk / "data" / "sage" / "backups" / f"{TODAY}.db.zst"
+    file = desk / "data" / "sage" / "backups" / f"{made(desk)}.db.zst"
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
     done = troupe(desk, "backup", "verify", "sage", "--json")
     (told,) = json.loads(done.stdout)
@@ -109,7 +113,7 @@ def test_no_backup_is_no_good_backup(desk: Path) -> None:
 def test_what_can_be_restored_may_be_named_in_many_ways(desk: Path, what: str) -> None:
     troupe(desk, "backup", "sage")
     shutil.copy(desk / "data" / "sage" / "conversations.db", desk / "copy.db")
-    done = troupe(desk, "restore", what.format(today=TODAY, desk=desk), "--as", str(desk / "data" / "sage2"))
+    done = troupe(desk, "restore", what.format(today=made(desk), desk=desk), "--as", str(desk / "data" / "sage2"))
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("Restored 3 messages in 1 sessions (")
     assert f"write `storage: {{path: {desk}/data/sage2}}`" in done.stdout
@@ -136,10 +140,10 @@ def test_a_root_whose_name_no_server_takes_is_said_before_anything_is_made(desk:
 
 def test_a_backup_without_its_manifest_says_what_to_do(desk: Path) -> None:
     troupe(desk, "backup", "sage")
-    lone = shutil.copy(desk / "data" / "sage" / "backups" / f"{TODAY}.db.zst", desk)
+    lone = shutil.copy(desk / "data" / "sage" / "backups" / f"{made(desk)}.db.zst", desk)
     done = troupe(desk, "restore", str(lone), "--as", str(desk / "new"))
     assert done.exit_code == 1
-    assert f"{TODAY}.json): put that file beside it" not in done.stderr
+    assert f"{made(desk)}.json): put that file beside it" not in done.stderr
     assert "put that file beside it" in done.stderr
     assert troupe(desk, "backup", "verify", str(lone)).exit_code == 1
 

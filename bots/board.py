@@ -38,7 +38,7 @@ def show_fleet(console: Console, settings: Troupe, statuses: list[BotStatus]) ->
     for bot, status in zip(settings.bots, statuses, strict=True):
         models = _models(bot, gap).append(f"\nrecall: {_recall(bot, status)}", style="dim")
         table.add_row(bot.name, _process(status), _storage(bot), models, _discord(bot, status, gap))
-    _print(console, table, [*_troubles(statuses), *_next_steps(settings, statuses)])
+    _print(console, table, [*_troubles(statuses), *_consoles(settings, statuses), *_next_steps(settings, statuses)])
 
 
 def show_statuses(console: Console, statuses: list[BotStatus], at: datetime) -> None:
@@ -140,11 +140,21 @@ def _troubles(statuses: list[BotStatus]) -> list[Text]:
             ("backup", status.backup_alarm, "red"),
             ("storage", status.transfer_trouble, "red"),
             ("storage", status.left_behind, "yellow"),
+            ("console", status.web_trouble, "yellow"),
         )
     )
     return [
         Text.assemble((f"{bot} ", "bold"), (f"{name}: ", style), text) for bot, name, text, style in troubles if text
     ]
+
+
+def _consoles(settings: Troupe, statuses: list[BotStatus]) -> list[Text]:
+    """The links that people open to talk to a bot and to look after it."""
+    pairs = zip(settings.bots, statuses, strict=True)
+    shown = [
+        (bot.name, bot.web.address) for bot, each in pairs if bot.web.enabled and each.running and not each.web_trouble
+    ]
+    return [Text.assemble((f"{name} ", "bold"), "in the browser: ", (link, "cyan")) for name, link in shown]
 
 
 def _next_steps(settings: Troupe, statuses: list[BotStatus]) -> list[Text]:

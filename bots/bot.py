@@ -24,6 +24,7 @@ from .casting import Casting
 from .conversations import Conversations
 from .doors import Doors
 from .errors import TroupeError
+from .events import Events
 from .explaining import Explaining
 from .fetching import Fetching, Replied
 from .guilds import Guilds
@@ -77,6 +78,7 @@ class Bot:
         self.quotas = Quotas(self.guilds.budgets, store, self.places.home_name, now=now)
         self.sessions = Sessions(store, settings, chance=chance, guild_gap=self.guilds.own_gap)
         self.doors = Doors()
+        self.events = Events()
         root = settings.root if settings.storage.enabled else None
         self.memory = self._remembering(means or Means(), root)
         self._recent = Recent(store, settings.storage.max_history, self.memory)
@@ -344,7 +346,7 @@ class Bot:
             if not welcome:
                 incoming = replace(incoming, answer=False)
             heard_line = incoming.line(message_id(incoming.at, self._chance()), "", fetched=welcome)
-            placed = await self.sessions.place(channel, heard_line, replied)
+            placed = await self.sessions.place(channel, heard_line, replied, incoming.session)
             session, line = placed.session, placed.line
             kept = asyncio.ensure_future(self.keeping.keep(session, line))
             self.doors.coming(incoming.origin, kept)

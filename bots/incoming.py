@@ -49,6 +49,8 @@ class Incoming:
     """Whether the sender may read what was said in the place before."""
     persona: str | None = None
     """The persona asked for, where a command names one."""
+    session: str | None = None
+    """The id of the session it is meant for, where the front has people choose one."""
 
     def line(self, id: str, session_id: str, *, fetched: bool = True) -> Message:
         """The message it is kept as; `fetched` is whether the files beside it are to be kept as well."""

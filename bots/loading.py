@@ -19,12 +19,14 @@ from .moved import Unreadable, settled
 from .settings import BotSettings, FleetSettings, PersonaSettings, Troupe
 from .storage_settings import StorageSettings
 from .values import REFERENCE, Filled
+from .web_settings import Neighbour, WebSettings
 from .written import Entry, Files
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _OURS = {
     "name": "the file's name is the name: remove the line or rename the file",
     "siblings": "it is filled in with the names of the other bots: remove the line",
+    "neighbours": "it is filled in with the consoles of the other bots: remove the line",
     "ahead": "it is filled in with what the bots before this one answer: remove the line",
 }
 _PATH = StorageSettings().path
@@ -58,7 +60,10 @@ def load(folder: Path, environ: Mapping[str, str]) -> Troupe:
     found += [*_same_tokens(drafts), *_shared_roots(drafts, folder)]
     if found:
         raise ConfigError(list(dict.fromkeys(found)))
-    return Troupe(fleet=fleet or FleetSettings(), bots=_acquainted([bot for bot in bots if bot is not None]))
+    return Troupe(
+        fleet=fleet or FleetSettings(),
+        bots=_acquainted([bot for bot in bots if bot is not None], (fleet or FleetSettings()).web_port),
+    )
 
 
 def schema() -> dict[str, Schema]:
@@ -318,16 +323,25 @@ def _shared_roots(drafts: list[_Draft], config: Path) -> Iterator[str]:
             )
 
 
-def _acquainted(bots: list[BotSettings]) -> tuple[BotSettings, ...]:
-    """The bots, each of which knows by what words the others are called, and where one before it answers every line."""
+def _acquainted(bots: list[BotSettings], web_port: int) -> tuple[BotSettings, ...]:
+    """The bots, each of which knows by what words the others are called, where one before it answers every line, and
+    where the consoles are, the first of which has `web_port` unless its file names another."""
+    bots = [bot.model_copy(update={"web": _ported(bot.web, web_port + at)}) for at, bot in enumerate(bots)]
+    consoles = [Neighbour(name=bot.name, display=bot.display, url=bot.web.address) for bot in bots if bot.web.enabled]
     others = {bot.name: [word for other in bots if other is not bot for word in other.names] for bot in bots}
     met = []
     ahead: tuple[str, ...] = ()
     for bot in bots:
-        met.append(bot.model_copy(update={"siblings": tuple(dict.fromkeys(others[bot.name])), "ahead": ahead}))
+        siblings = tuple(dict.fromkeys(others[bot.name]))
+        beside = tuple(each for each in consoles if each.name != bot.name)
+        met.append(bot.model_copy(update={"siblings": siblings, "ahead": ahead, "neighbours": beside}))
         if bot.discord.token:
             ahead = (*ahead, *bot.discord.channels.always)
     return tuple(met)
+
+
+def _ported(web: WebSettings, port: int) -> WebSettings:
+    return web if web.port is not None else web.model_copy(update={"port": port})
 
 
 def _overlap(one: Path, other: Path) -> bool:

@@ -132,7 +132,8 @@ def _parts(settings: Troupe) -> set[str]:
     """Only what some bot of this fleet will use: an SDK nobody asks costs 40 MB."""
     models = {model.provider for bot in settings.bots for model in bot.models if model.ready}
     stores = {bot.storage.type if bot.storage.enabled else "sqlite" for bot in settings.bots}
-    return models | stores | {"discord" for bot in settings.bots if bot.discord.token}
+    web = {"web" for bot in settings.bots if bot.web.enabled}
+    return models | stores | web | {"discord" for bot in settings.bots if bot.discord.token}
 
 
 def _start(process: ForkServerProcess) -> None:

@@ -54,8 +54,13 @@ class Placing:
         self._gap = gap
         self._structural = structural
 
-    async def place(self, channel: Channel, line: Message, replied: Message | None) -> Placed:
+    async def place(self, channel: Channel, line: Message, replied: Message | None, into: str | None = None) -> Placed:
         """The session for a line, and the one it closes; the caller stores both. Raises `StorageError`."""
+        meant = await self._live.standing(into) if into is not None else None
+        if meant is not None and meant.channel.key == channel.key:
+            session = _joined(meant, channel, line.sender, line.at)
+            self._live.remember(session)
+            return Placed(session, None, _put(line, session, None))
         by_structure = self._structural(channel)
         placed = await (self._among if by_structure else self._by_clock)(channel, line, replied)
         if line.sender.type != "bot":

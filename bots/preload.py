@@ -27,6 +27,7 @@ PARTS = {
     "sqlite": ("storage.backends.sqlite",),
     "file": ("storage.backends.files",),
     "postgres": ("storage.backends.postgres",),
+    "web": ("fastapi", "uvicorn", "bots.web.server"),
 }
 ALWAYS = ("bots.process", "bots.wiring")
 

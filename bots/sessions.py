@@ -76,7 +76,7 @@ class Sessions:
         self._timeout = timedelta(seconds=settings.storage.session_timeout)
         self._gaps: dict[ChannelKind, float | None] = {
             "channel": settings.storage.session_gap,
-            "web": settings.sessions.terminal_gap,
+            "web": settings.sessions.web_gap,
             "terminal": settings.sessions.terminal_gap,
             "dm": settings.sessions.dm_gap,
             "thread": settings.sessions.thread_gap,
@@ -102,9 +102,10 @@ class Sessions:
         other. A private conversation, a thread, a room or a terminal holds one talk."""
         return self._structural and channel.kind == "channel"
 
-    async def place(self, channel: Channel, line: Message, replied: Message | None) -> Placed:
-        """The session for a line, and the one it closes, if any; the caller stores both. Raises `StorageError`."""
-        return await self._placing.place(channel, line, replied)
+    async def place(self, channel: Channel, line: Message, replied: Message | None, into: str | None = None) -> Placed:
+        """The session for a line, and the one it closes, if any; the caller stores both. A line meant for one session
+        goes `into` that, whatever became of it, as long as it is in sight. Raises `StorageError`."""
+        return await self._placing.place(channel, line, replied, into)
 
     def answered(self, session: Session, answer: Message) -> None:
         """Told what the bot has said in a session: the next line there may go on with it."""

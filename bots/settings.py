@@ -11,6 +11,7 @@ from .community_settings import AccessRule, Budget, CatchupSettings, MediaSettin
 from .memory_settings import EmbedderSettings, MemorySettings, RoutingSettings
 from .storage_settings import StorageSettings
 from .values import Address, Gap, Id, Name, OneOrMore, Patterns, Secret, Section, Url, Words
+from .web_settings import Neighbour, WebSettings
 
 
 class SessionSettings(Section):
@@ -23,6 +24,8 @@ class SessionSettings(Section):
     """Seconds of silence that start a new session in a private conversation."""
     thread_gap: Gap = None
     """A thread is one session unless a gap is set."""
+    web_gap: Gap = 3600
+    """Seconds of silence after which a line that names no session begins a new one in the browser."""
     terminal_gap: Gap = 3600
     """Seconds of silence that start a new session in a terminal."""
     burst: Annotated[float, Field(ge=0, le=10)] = 1.0
@@ -288,6 +291,10 @@ class BotSettings(Section):
     """What turns texts into vectors."""
     routing: RoutingSettings = RoutingSettings()
     """How the persona is found where no rule names one."""
+    web: WebSettings = WebSettings()
+    """Its console and API in the browser."""
+    neighbours: tuple[Neighbour, ...] = ()  # filled in by the loader
+    """The consoles of the other bots of the fleet."""
     siblings: Words = ()  # filled in by the loader
     """What the other bots of the fleet are called: a line that calls one of them is none of this bot's business."""
 
@@ -339,6 +346,8 @@ class FleetSettings(Section):
     """Seconds between the starts of two bots that connect to Discord."""
     memory_limit: Annotated[int, Field(ge=64)] = 512
     """MiB a bot may use before it is restarted."""
+    web_port: Annotated[int, Field(ge=1, le=65_000)] = 8700
+    """The port of the first bot's console; each bot after it has the next one."""
     heartbeat: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Seconds between a bot's signs of life; one that misses ten is stuck and restarted."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

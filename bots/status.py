@@ -72,6 +72,10 @@ class BotStatus(BaseModel):
     """How much it remembers and what of it was ever recalled, as it was a minute or so ago."""
     embedder: str = ""
     """What it finds earlier talk by: its embedder, or words alone; empty while it has not said."""
+    web: str = ""
+    """Where its console is."""
+    web_trouble: str = ""
+    """Why it has none, though it is to have one."""
     version: str = ""
     models: tuple[str, ...] = ()
 

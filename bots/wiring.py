@@ -8,12 +8,13 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TypedDict
 
 import structlog
 from tzlocal import get_localzone
@@ -30,7 +31,6 @@ from storage.place import Folder
 from . import backing, export_order, upkeep
 from .bot import Bot
 from .cleaning import Cleaner
-from .costs import Metered
 from .index_files import FILE, discard
 from .jobs import Jobs
 from .library import Library
@@ -38,18 +38,16 @@ from .long_memory import Means
 from .memory_orders import MemoryOrders
 from .moving import Moving
 from .operations import Operations, Say, model_states, model_trouble
-from .providers import Provider
-from .providers.chain import Chain
 from .providers.embedding import embedder
-from .providers.offline import Offline
 from .providers.patience import Patient
 from .reloading import Reloading
 from .routing_orders import RoutingOrders
 from .session_orders import SessionOrders
-from .settings import BotSettings, ModelSettings
+from .settings import BotSettings
 from .status import Report, alarmed, left_behind, models
 from .status import of as status_of
 from .terminal import Answer, Door, Order
+from .wiring_models import answering, patient
 
 log = structlog.get_logger()
 
@@ -101,7 +99,9 @@ class House:
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(self._looked_after(report))
                 doors.create_task(upkeep.learn(self.bot))
-                orders = {**_orders(operations), **self._talk_orders(), "transfer": moving.order}
+                talk = self._talk_orders()
+                orders = _orders(operations) | {"sessions": talk["sessions"].order, "memory": talk["memory"].order}
+                orders |= {"route": talk["route"].order, "export": self._exports(), "transfer": moving.order}
                 self.door = door = self._opened(orders)
                 doors.create_task(door.serve())
                 doors.create_task(self._jobs(report).run())
@@ -110,6 +110,8 @@ class House:
                     doors.create_task(reloading.run())
                 if token:
                     doors.create_task(self._discord(report, operations))
+                if self.bot.settings.web.enabled:
+                    doors.create_task(self._web(report, operations, talk))
         except* Exception as group:
             if not isinstance(first := _first(group), _Leave):
                 raise first from None
@@ -179,16 +181,25 @@ class House:
             reload=reloading.reload if reloading else None,
         )
 
-    def _talk_orders(self) -> dict[str, Order]:
+    def _talk_orders(self) -> TalkOrders:
         """The orders that are about what was said."""
         bot = self.bot
         sessions = SessionOrders(lambda: bot.settings, self.store, bot.conversations, bot.doors, busy=bot.at_work)
-        exports = export_order.order(self.store, self.blobs, bot.settings.name, self.now)
         memory = MemoryOrders(self.store, bot.memory.memories, bot.memory.indexing, bot.memory.rebuild)
         route = RoutingOrders(
             lambda: bot.settings, self.store, now=self.now, applied=lambda found: bot.router.calibrate(found)
         )
-        return {"sessions": sessions.order, "memory": memory.order, "route": route.order, "export": exports}
+        return {"sessions": sessions, "memory": memory, "route": route}
+
+    def _exports(self) -> Order:
+        return export_order.order(self.store, self.blobs, self.bot.settings.name, self.now)
+
+    async def _web(self, report: Report, operations: Operations, talk: TalkOrders) -> None:
+        from .web.desk import Desk  # a bot without a console does not pay for one
+        from .web.server import serve
+
+        kept = (self.bot, self.store, self.blobs, self.cleaner, operations)
+        await serve(Desk(*kept, **talk, now=self.now, chance=self.chance, folder=self.folder), report)
 
     async def _discord(self, report: Report, operations: Operations) -> None:
         from .discord.client import Front  # a bot without Discord does not pay for discord.py
@@ -217,6 +228,14 @@ class House:
             report({"job_trouble": " ".join(f"{job}: {text}" for job, text in troubles.items() if text)})
 
         return Jobs(jobs, told, now=self.now, chance=lambda: (self.chance() & 0xFFFFF) / 0x100000)
+
+
+class TalkOrders(TypedDict):
+    """What answers orders about what was said."""
+
+    sessions: SessionOrders
+    memory: MemoryOrders
+    route: RoutingOrders
 
 
 class _Leave(Exception):
@@ -353,30 +372,6 @@ def _complain(store: Store) -> None:
 
 def _upgrading(step: str, done: int, of: int) -> None:
     log.info("storage.upgrading", step=step, done=done, of=of)
-
-
-def patient(settings: BotSettings) -> list[Patient]:
-    """The models of a bot, in order; those without a key are left out."""
-    ready = [model for model in settings.models if model.ready and model.provider != "offline"]
-    return [Patient(Metered(_sdk(m), m.price, base_url=m.base_url), m.retries) for m in ready]
-
-
-def answering(
-    settings: BotSettings, asked: Sequence[Provider], now: Callable[[], datetime], library: Library | None = None
-) -> Provider:
-    """Those models, one after the other; the offline one stands last."""
-    return Chain([*asked, Offline(library or Library.of_bot(settings), now=now)])
-
-
-def _sdk(model: ModelSettings) -> Provider:
-    key = model.api_key.value if model.api_key else ""
-    if model.provider == "anthropic":
-        from .providers.anthropic import Anthropic  # each SDK is paid for only by the bots that use it
-
-        return Anthropic(model.model, key, base_url=model.base_url, vision=model.vision)
-    from .providers.openai import OpenAI
-
-    return OpenAI(model.model, key, base_url=model.base_url, vision=model.vision)
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> BaseException:

@@ -13,7 +13,7 @@ from typing import Any
 from bots.discord.client import Front
 from bots.settings import BotSettings
 from bots.values import Secret
-from bots.wiring import answering, patient
+from bots.wiring_models import answering, patient
 from storage.blobs import Blobs
 from storage.model import Message as Kept
 from storage.place import Folder

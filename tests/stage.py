@@ -44,6 +44,7 @@ class Stage:
         urls = {"api_url": self.discord.api_url, "gateway_url": self.discord.gateway_url}
         defaults = {
             "embedder": {"provider": "none"},
+            "web": {"enabled": False},
             "models": [{**model, "retries": {"attempts": 2}}],
             "discord": urls,
         }

@@ -22,7 +22,7 @@ from bots.storage_settings import StorageSettings
 ROOT = Path(__file__).resolve().parent.parent
 EDGES = ("bots.discord", "bots.web", "bots.providers")
 SDKS = {"discord": "bots/discord/", "openai": "bots/providers/openai.py", "anthropic": "bots/providers/anthropic.py"}
-SEE_EVERYTHING = ("__main__", "cli", "cli_*", "wiring", "supervisor", "process", "preload", "console")
+SEE_EVERYTHING = ("__main__", "cli", "cli_*", "wiring", "wiring_*", "supervisor", "process", "preload", "console")
 """Modules directly in bots/ that may name concrete classes; all others there know protocols only."""
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time")}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "handler", "handlers", "misc"}

@@ -1,0 +1,1 @@
+"""The console and the API of one bot, in the browser."""

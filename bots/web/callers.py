@@ -1,0 +1,75 @@
+"""Who asks, and what they may: scopes, and whose talk somebody sees."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
+
+from storage.model import Channel, Sender, Session
+
+from .desk import Desk
+from .problems import Forbidden, NotThere, Unknown
+
+Scope = Literal["read", "chat", "admin"]
+"""`read` sees one's own talk, `chat` also talks and changes it, `admin` sees and does everything. Each has those
+before it."""
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody at the web front."""
+
+    person: Sender
+    scope: Scope
+    by: Literal["here", "token", "cookie"]
+    """How they are known: being at this machine, a token in the header, or one in a cookie."""
+
+    def may(self, scope: Scope) -> bool:
+        return SCOPES.index(self.scope) >= SCOPES.index(scope)
+
+    @property
+    def channel(self) -> Channel:
+        """Their own place on the web: all of their sessions there are in it."""
+        return Channel(front="web", id=self.person.id, kind="web", name=self.person.name, parent_id=self.person.id)
+
+    @property
+    def keys(self) -> Collection[str] | None:
+        """The keys of the channels whose talk they may see; None is every one."""
+        return None if self.may("admin") else (self.channel.key,)
+
+    async def session(self, desk: Desk, session_id: str, *, gone: bool = False) -> Session:
+        """A session that they may see, as it stands now; with `gone`, also one that was taken out of sight. Raises
+        `NotThere`: whoever may not see it does not learn that there is one."""
+        kept = await desk.store.session(session_id)
+        seen = kept is not None and (self.keys is None or kept.channel.key in self.keys)
+        if kept is None or not seen or (kept.deleted_at is not None and not gone):
+            raise NotThere(f"There is no session '{session_id[:60]}' that you may see.")
+        return desk.bot.sessions.latest(kept)
+
+
+def _caller(connection: HTTPConnection) -> Caller:
+    """Whom the guard has let in."""
+    caller: Caller | None = connection.scope.get("caller")
+    if caller is None:
+        raise Unknown("Say who you are: send `Authorization: Bearer <token>`, or sign in at the console.")
+    return caller
+
+
+class _Asks:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __call__(self, caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+        if not caller.may(self._scope):
+            raise Forbidden(f"This takes the scope '{self._scope}', and yours is '{caller.scope}'.")
+        return caller
+
+
+Reader = Annotated[Caller, Depends(_Asks("read"))]
+Chatter = Annotated[Caller, Depends(_Asks("chat"))]
+Admin = Annotated[Caller, Depends(_Asks("admin"))]

@@ -1,0 +1,71 @@
+"""A whole bot with its web front on a real port of this machine, for tests that talk to it as a browser would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from bots.settings import BotSettings
+from bots.wiring import House, build
+from tests.world import persona
+
+
+@dataclass
+class Web:
+    """A running bot and its web front."""
+
+    url: str
+    house: House
+    client: httpx2.AsyncClient
+    """Asks as whoever is at this machine."""
+    told: dict[str, Any]
+    """What the bot has reported of itself."""
+
+
+def bot_settings(folder: Path, **more: Any) -> BotSettings:
+    """One bot, sage, with three personas, that keeps everything in `folder` and answers offline."""
+    settings = {
+        "name": "sage",
+        "personas": [persona("sage"), persona("compass"), persona("gadfly")],
+        "storage": {"path": str(folder / "data" / "{bot_name}")},
+        "embedder": {"provider": "none"},
+        "discord": {},
+        **more,
+    }
+    bot = BotSettings.model_validate(settings)
+    return bot.model_copy(update={"web": bot.web.model_copy(update={"port": bot.web.port or 0})})
+
+
+@asynccontextmanager
+async def web_front(
+    folder: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **settings: Any
+) -> AsyncIterator[Web]:
+    """A bot that serves its web front until left. `settings` are those of its file."""
+    told: dict[str, Any] = {}
+    open = asyncio.Event()
+
+    def report(facts: dict[str, object]) -> None:
+        told.update(facts)
+        if "web" in facts:
+            open.set()
+
+    async with build(bot_settings(folder, **settings), now=now) as house:
+        running = asyncio.create_task(house.run(report))
+        opened = asyncio.create_task(open.wait())
+        await asyncio.wait({running, opened}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        async with httpx2.AsyncClient(base_url=told["web"], timeout=20) as client:
+            try:
+                yield Web(told["web"], house, client, told)
+            finally:
+                running.cancel()
+                opened.cancel()
+                await asyncio.gather(running, opened, return_exceptions=True)

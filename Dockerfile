@@ -39,6 +39,8 @@ ENV PATH="/venv/bin:$PATH" \
 USER 10001:10001
 # One folder for each bot: its storage root.
 VOLUME /app/data
+# The consoles of the bots in config/, from fleet.web_port on.
+EXPOSE 8700 8701 8702
 STOPSIGNAL SIGTERM
 # TROUPE_BOT names the bot of a container that runs one; without it every bot of the config must be well.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 \

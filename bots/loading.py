@@ -326,7 +326,7 @@ def _shared_roots(drafts: list[_Draft], config: Path) -> Iterator[str]:
 def _acquainted(bots: list[BotSettings], web_port: int) -> tuple[BotSettings, ...]:
     """The bots, each of which knows by what words the others are called, where one before it answers every line, and
     where the consoles are, the first of which has `web_port` unless its file names another."""
-    bots = [bot.model_copy(update={"web": _ported(bot.web, web_port + at)}) for at, bot in enumerate(bots)]
+    bots = [bot.model_copy(update={"web": _placed(bot, web_port + at)}) for at, bot in enumerate(bots)]
     consoles = [Neighbour(name=bot.name, display=bot.display, url=bot.web.address) for bot in bots if bot.web.enabled]
     others = {bot.name: [word for other in bots if other is not bot for word in other.names] for bot in bots}
     met = []
@@ -340,8 +340,11 @@ def _acquainted(bots: list[BotSettings], web_port: int) -> tuple[BotSettings, ..
     return tuple(met)
 
 
-def _ported(web: WebSettings, port: int) -> WebSettings:
-    return web if web.port is not None else web.model_copy(update={"port": port})
+def _placed(bot: BotSettings, port: int) -> WebSettings:
+    """Where its console is, unless its file says so itself."""
+    web = bot.web
+    public = web.public_url.replace("{bot_name}", bot.name) if web.public_url else None
+    return web.model_copy(update={"port": web.port or port, "public_url": public})
 
 
 def _overlap(one: Path, other: Path) -> bool:

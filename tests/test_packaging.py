@@ -258,7 +258,10 @@ def test_a_service_runs_its_bot(name: str) -> None:
     service = SERVICES[name]
     assert shlex.split(service["command"]) == ["bot", name]
     assert refusal(shlex.split(service["command"])) is None
-    assert service["environment"] == {"TROUPE_BOT": name}
+    bot = strangers()[1].bot(name)
+    assert bot is not None
+    assert service["environment"] == {"TROUPE_BOT": name, "TROUPE_WEB_HOST": "0.0.0.0"}
+    assert service["ports"] == [f"127.0.0.1:{bot.web.port}:{bot.web.port}"]
     assert service["env_file"] == [{"path": ".env", "required": False}]
     assert service["restart"] == "unless-stopped"
     assert int(service["stop_grace_period"].removesuffix("s")) >= 15

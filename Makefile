@@ -24,7 +24,7 @@ status: $(VENV)/.installed  ## what every bot is doing
 test: $(VENV)/.tested  ## ruff, mypy and the whole test suite
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 embed: $(VENV)/.embeds  ## install the small local model for recall and routing by meaning (90 MB)
 	@echo "The local embedding model is installed. Stop the bots and say make up again, to use it."

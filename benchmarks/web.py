@@ -26,7 +26,7 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
 import storage
-from bots.web.guard import whoever_is_here
+from bots.here import whoever_is_here
 from storage.model import Channel, Message, Sender, Session, Text, message_id, session_id
 from tests.stage import Stage, eventually, running, stage
 from tests.wire.provider_server import Answer

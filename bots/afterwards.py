@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +25,8 @@ DROPPED = "dropped"
 LINES = "lines"
 """The metadata of an answer to several lines: their ids, in order."""
 _PAGE = 200
+_STOPPED_WITHIN = 5
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,51 @@ class Afterwards:
         if changed is not None:
             self._lanes.changed(changed)
         return changed
+
+    async def reword(self, message_id: str, text: str, at: datetime) -> Message | None:
+        """A message, by its id, got other words; what is beside them stays. An answer to it that is under way is asked
+        anew. Returns it as it is now; None when it is not kept, or out of sight."""
+        async with self._at(message_id) as found:
+            if found is None or found.deleted_at is not None:
+                return None
+            words = (Text(text=storable(text)),) if text else ()
+            beside = (part for part in found.parts if not isinstance(part, Text))
+            changed = await self._amend(found, Edited(parts=(*words, *beside), at=at))
+        if changed is not None and _said(changed) != _said(found):
+            self._lanes.changed(changed)
+        return changed
+
+    async def delete(self, message_id: str, at: datetime) -> Message | None:
+        """Takes a message, by its id, out of sight. Returns it as it is now; None when it is not kept, or gone
+        already."""
+        async with self._at(message_id) as found:
+            if found is None or found.deleted_at is not None:
+                return None
+            changed = await self._amend(found, Deleted(at=at))
+        if changed is not None:
+            self._lanes.changed(changed)
+        return changed
+
+    async def react(self, message_id: str, reaction: Reaction) -> Message | None:
+        """Puts an emoji on a message, by its id. Returns it as it is now; None when it is not kept."""
+        async with self._at(message_id) as found:
+            return await self._amend(found, Reacted(reaction=reaction)) if found else None
+
+    async def unreact(self, message_id: str, emoji: str, sender_id: str) -> Message | None:
+        """Takes somebody's emoji off a message, by its id. Returns it as it is now; None when it is not kept."""
+        async with self._at(message_id) as found:
+            return await self._amend(found, Unreacted(emoji=emoji, sender_id=sender_id)) if found else None
+
+    async def silence(self, session_id: str) -> None:
+        """Ends the answers under way in a session, and returns once what was said is kept, or after some seconds."""
+        under_way = self._lanes.in_session(session_id)
+        for turn in under_way:
+            if not turn.settled:
+                turn.interrupt("stop")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOPPED_WITHIN):
+                for turn in under_way:
+                    await turn.over.wait()
 
     async def remove(self, message: Message, at: datetime) -> None:
         """Takes a message out of sight."""
@@ -183,6 +232,17 @@ class Afterwards:
         fresh = [answer for answer in answers if answer.at >= since and fronts[answer.session_id] == front]
         return Unfinished(tuple(reversed(lines)), tuple(reversed(fresh)))
 
+    @asynccontextmanager
+    async def _at(self, message_id: str) -> AsyncIterator[Message | None]:
+        """The message of that id, while the lock of its channel is held."""
+        found = await self._store.message(message_id)
+        session = await self._store.session(found.session_id) if found is not None else None
+        if session is None:
+            yield None
+            return
+        async with self._doors.of(session.channel.key):
+            yield await self._store.message(message_id)
+
     async def _line(self, origin: str) -> Message | None:
         found = await self._store.find(origin)
         return found if found is not None and found.origin == origin and found.deleted_at is None else None
@@ -191,11 +251,13 @@ class Afterwards:
         changed = await self._store.amend(message.id, change)
         if changed is not None:
             self._recent.changed(changed)
+            await self._sessions.amended(changed)
         if isinstance(change, Edited | Deleted):
             await self._sessions.reworded(message.session_id)
             for copy in await copies(self._store, message):
                 if (other := await self._store.amend(copy.id, change)) is not None:
                     self._recent.changed(other)
+                    await self._sessions.amended(other)
                     await self._sessions.reworded(other.session_id)
                     await follow(self._store, other)
             if changed is not None:

@@ -13,7 +13,7 @@ from storage.backend import Freezes, Snapshots, Store
 from storage.backup import Beside, Subject, back_up, prune, workspace
 from storage.blobs import Blobs
 from storage.errors import StorageError
-from storage.manifest import Destination, Manifest, Unsound, shelf
+from storage.manifest import Destination, Manifest, Unsound, backup_named, manifest, shelf
 from storage.place import open_place
 from storage.progress import Tell, silent
 from storage.rehearsal import prove
@@ -138,14 +138,39 @@ def job(bot: BotSettings, store: Store, blobs: Blobs, report: Report, *, now: Ca
 
 
 async def make_and_report(
-    bot: BotSettings, store: Store, blobs: Blobs, report: Report, *, now: Callable[[], datetime]
+    bot: BotSettings,
+    store: Store,
+    blobs: Blobs,
+    report: Report,
+    *,
+    now: Callable[[], datetime],
+    tell: Tell = silent,
 ) -> Manifest:
     """A running bot's backup of itself, as `make`; it reports `last_backup`."""
 
     def proved(made: Manifest) -> None:
         report({"last_backup": made.made_at})
 
-    return await make(bot, able(bot, store), blobs, destination(bot), now=now, proved=proved)
+    return await make(bot, able(bot, store), blobs, destination(bot), now=now, tell=tell, proved=proved)
+
+
+async def found(bot: BotSettings, name: str) -> Manifest:
+    """A bot's backup of that name. Raises `TroupeError` where there is none that can be read, and `StorageError`."""
+    said = await manifest(destination(bot).place, name) if backup_named(name) == name else None
+    if said is None:
+        raise TroupeError(f"There is no backup '{name[:60]}' whose manifest can be read.")
+    return said
+
+
+async def verify(bot: BotSettings, name: str, *, now: Callable[[], datetime], tell: Tell = silent) -> Manifest:
+    """Rehearses a backup with all its attachments, and notes in its manifest what came of it. Raises `Unsound` where it
+    is damaged, and as `found` does."""
+    said = await found(bot, name)
+    async with workspace(bot.root) as work:
+        result = await prove(destination(bot), said, work, now=now, thorough=True, tell=tell)
+    if result.trouble:
+        raise Unsound(result.trouble)
+    return result
 
 
 async def newest(to: Destination) -> datetime | None:

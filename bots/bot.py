@@ -14,7 +14,7 @@ import structlog
 from storage.backend import Store
 from storage.blobs import Blobs
 from storage.errors import StorageError
-from storage.model import Channel, Message, Note, Receipt, Sender, Session, message_id, storable
+from storage.model import Channel, Message, Sender, Session, message_id
 from storage.place import Place
 
 from .access import Access
@@ -39,14 +39,17 @@ from .places import Places
 from .privacy import Privacy
 from .prompt import Prompts
 from .providers import Provider
+from .quieting import Quiet
 from .quotas import Quotas
 from .recall import Recent
 from .remembering import Remembering
+from .saying import Saying
 from .sessions import Sessions
 from .settings import BotSettings
 from .showing import ANEW, Showing
 from .summing import asked
 from .turn import Turns
+from .under_way import UnderWay
 
 log = structlog.get_logger()
 
@@ -76,13 +79,15 @@ class Bot:
         self.guilds = Guilds(settings, store, now=now)
         self.places = Places(store)
         self.quotas = Quotas(self.guilds.budgets, store, self.places.home_name, now=now)
-        self.sessions = Sessions(store, settings, chance=chance, guild_gap=self.guilds.own_gap)
-        self.doors = Doors()
         self.events = Events()
+        self.under_way = UnderWay(self.events)
+        self.sessions = Sessions(store, settings, chance=chance, guild_gap=self.guilds.own_gap, events=self.events)
+        self.doors = Doors()
         root = settings.root if settings.storage.enabled else None
         self.memory = self._remembering(means or Means(), root)
         self._recent = Recent(store, settings.storage.max_history, self.memory)
         self.remembering = Remembering(store, now=now, voices=lambda: self.sessions.voices)
+        self.quiet = Quiet(store, self.remembering.settings, now=now, chance=chance, tell=self.events.tell)
         self.conversations = Conversations(
             store,
             self.sessions,
@@ -92,24 +97,19 @@ class Bot:
             remembering=self.remembering,
             ask=lambda p: asked(self.provider, p),
             blobs=blobs,
+            adopt=[self.quiet.adopt],
         )
         self.media = Media(blobs, settings.media)
-        self.fetching = Fetching(self.media, store, self._recent)
-        self.privacy = Privacy(
-            store,
-            blobs,
-            root,
-            now=now,
-            forgotten=self.memory.forgotten,
-            forget_session=self.forget,
-            changed=self._reread,
-            change_session=self.sessions.change,
-            stop=self.stop,
-            backups=backups,
-        )
-        self.keeping = Keeping(store, self._recent, self.sessions.latest, self.sessions.answered)
+        self.fetching = Fetching(self.media, store, self._recent, amended=self.sessions.amended)
+        self.privacy = self._private(blobs, root, backups)
+        sessions = self.sessions
+        self.keeping = Keeping(store, self._recent, sessions.latest, sessions.answered, self.events.tell)
+        kept = (sessions, self.places, self.doors, self.keeping)
+        self.saying = Saying(lambda: self.settings, *kept, now=now, new_id=self.new_id)
+        self.said = self.saying.said
         self._lanes = Lanes(settings.sessions.burst)
         self.at_work = self._lanes.at_work
+        self.turns_in = self._lanes.in_session
         self.explaining = Explaining(store, self.sessions)
         unlearn = self.memory.memories.follow
         shared = (store, self._recent, self._lanes, self.doors, self.sessions)
@@ -122,6 +122,7 @@ class Bot:
             self.afterwards.left_sight,
             run=lambda turn: self._turns.run(turn),
             unheard=self._unheard,
+            overhear=self.under_way.overhear,
         )
         self.delivered = self._showing.delivered
         self._heard = Origins()
@@ -132,6 +133,20 @@ class Bot:
         given, provider = (self.store, self.settings.memory, means, folder), lambda: self.provider
         voices, busy = lambda: self.sessions.voices, lambda: bool(self._showing)
         return LongMemory(*given, provider=provider, now=self._now, voices=voices, busy=busy)
+
+    def _private(self, blobs: Blobs, folder: Path | None, backups: Place | None) -> Privacy:
+        return Privacy(
+            self.store,
+            blobs,
+            folder,
+            now=self._now,
+            forgotten=self.memory.forgotten,
+            forget_session=self.forget,
+            changed=self._reread,
+            change_session=self.sessions.change,
+            stop=self.stop,
+            backups=backups,
+        )
 
     async def start(self) -> None:
         """Reads what it must know before it speaks. Raises `StorageError`."""
@@ -163,7 +178,7 @@ class Bot:
         given = (settings, self.places, self.store, provider)
         self.casting = Casting(*given, chosen=chosen, now=self._now, embedder=self.memory.embedder)
         self.router = self.casting.router
-        self.admission = Admission(Access(settings.access, self.places.home_name), self.quotas, self.guilds)
+        self.admission = Admission(Access(settings.access, self.places.home_name), self.quotas, self.guilds, self.quiet)
         ready = [model for model in settings.models if model.ready] or settings.models
         prompts = Prompts(ready, settings.storage.max_history, self.sessions.voices)
         self._turns = Turns(
@@ -271,26 +286,6 @@ class Bot:
             turn.interrupt("stop")
         return turn is not None
 
-    async def said(self, channel: Channel, text: str, *, origin: str, by: Sender | None = None) -> Message:
-        """Keeps what the bot said outside its answers: a notice, the public words of a command. Models never see it."""
-        async with self.doors.of(channel.key):
-            now = self._now()
-            channel = await self.places.known(channel)
-            session = await self.sessions.current(channel, by.id if by else None) or await self.sessions.begin(
-                channel, now
-            )
-            message = Message(
-                id=self.new_id(),
-                session_id=session.id,
-                role="system",
-                sender=by or Sender(type="system", id=self.settings.name, name=self.settings.display),
-                parts=(Note(text=storable(text)),),
-                at=now,
-                receipts=(Receipt(origin=origin, page=0),),
-            )
-            await self.keeping.keep(session, message)
-            return message
-
     async def begin(self, channel: Channel, person_id: str | None = None) -> Session:
         """Starts a new session in a channel, after the one that a person is in: `/new`."""
         async with self.doors.of(channel.key):
@@ -343,7 +338,7 @@ class Bot:
             channel = await self.places.known(incoming.channel)
             replied = await self.store.find(incoming.reply_to) if incoming.reply_to else None
             welcome = self.admission.welcome(channel, incoming.sender, incoming.roles)
-            if not welcome:
+            if not welcome or (self.quiet.until(channel) is not None and not is_stop(incoming.text)):
                 incoming = replace(incoming, answer=False)
             heard_line = incoming.line(message_id(incoming.at, self._chance()), "", fetched=welcome)
             placed = await self.sessions.place(channel, heard_line, replied, incoming.session)
@@ -354,7 +349,7 @@ class Bot:
                 self.fetching.begin(line, kept)
             if placed.closed is not None:
                 await kept
-                await self.store.save_session(placed.closed)
+                await self.sessions.closed(placed.closed)
             reply = Replied(incoming.reply_to, replied, incoming.shown) if incoming.reply_to else None
             stops = is_stop(incoming.text)
             if not incoming.answer or stops or self._lanes.busy_with(session, line.sender):

@@ -15,6 +15,7 @@ from storage.errors import StorageError
 from storage.model import Channel, Session, Usage
 from storage.records import Setting
 
+from .classifier import Verdict
 from .errors import ProviderError
 from .lanes import Turn
 from .places import Places
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 
 CALIBRATION = "routing"
 """The id of the setting that holds what `troupe route calibrate` has found."""
+_NOWHERE = Channel(front="web", id="route", kind="channel", name="")
 _WITHIN = 0.3
 """Seconds that a message's meaning may take; then its words alone count."""
 _AGAIN = 60.0
@@ -122,6 +124,12 @@ class Casting:
             (self._embedder is not None and bool(cast.text.strip()))
             or (self._tie_breaks is not None and bool(cast.decision.between))
         )
+
+    async def tried(self, text: str) -> tuple[Decision, Verdict]:
+        """What would be decided about a line, were it said in a place without rules, and how it was weighed."""
+        vector = await self._vector(text)
+        decision = self.router.decide(text, _NOWHERE, session_persona=None, replied_persona=None, vector=vector)
+        return decision, self.router.classifier.scores(text, vector)
 
     async def considered(self, cast: Cast) -> Cast:
         """Who answers once the meaning of the message and, in a tie, a model have been asked. It takes no longer than

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "sessions": ("bots.cli_sessions", "sessions", "Find sessions; name, tag, branch, merge and compare them."),
     "route": ("bots.cli_route", "route", "Tell which persona would answer a line and why, and find the threshold."),
     "memory": ("bots.cli_memory", "memory", "See and change what a bot remembers."),
+    "token": ("bots.cli_token", "token", "Let people and programs into the console and the API."),
     "doctor": ("bots.cli_doctor", "doctor", "Look over all that bots need, and mend what can be mended."),
 }
 """Commands of other modules: where, under which name, and their line in `troupe --help`."""

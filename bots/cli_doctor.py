@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _FATAL = ("token", "intents")
 """What Discord says against a bot that keeps it down, until a person has changed something."""
-_WITHIN = 15.0
-"""Seconds that Discord or a provider may take for one answer."""
 
 
 class _BotOrCommand(click.Group):
@@ -218,21 +216,13 @@ def _look_over(folder: Path, name: str | None, as_json: bool) -> None:
 
 async def _asked(bot: BotSettings, said: BotStatus) -> list[Check]:
     """What others say: Discord, the providers and the embedder."""
-    import aiohttp
-
-    from .checkup import embedder, providers
-    from .discord.checkup import Account
     from .embedding import chosen
     from .providers.embedding import made
+    from .wiring_checkup import asked
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_WITHIN)) as session:
-        account = Account(bot, session, now=utc_now)
-        found = [each async for each in account.checks()]
-        found += [each async for each in providers(bot, session)]
-    choice = chosen(bot.embedder)
-    model = made(choice, bot.embedder)
+    model = made(chosen(bot.embedder), bot.embedder)
     try:
-        return [*found, await embedder(choice, model, said)]
+        return await asked(bot, said, model, utc_now)
     finally:
         if model is not None:
             await model.close()
@@ -246,6 +236,7 @@ def _here(bot: BotSettings, said: BotStatus, known: bool) -> list[Check]:
     from . import status
     from .checkup import Check, knowledge, place, process
     from .errors import TroupeError
+    from .wiring_checkup import storage_check
 
     found = [*process(bot, status.alarmed(bot, said, utc_now()), known=known), *place(bot), *knowledge(bot)]
     if not bot.storage.enabled:
@@ -255,9 +246,4 @@ def _here(bot: BotSettings, said: BotStatus, known: bool) -> list[Check]:
             seen = _looked_over(bot, tell, fix=False, deep=False)
     except (StorageError, TroupeError) as error:
         return [*found, Check("wrong", "storage", str(bot.root), str(error))]
-    if wrong := [each for each in seen.findings if each.open]:
-        remedy = f"`troupe doctor storage {bot.name}` says more, and mends what can be mended with --fix."
-        sentence = f"{len(wrong)} wrong: {', '.join(each.what for each in wrong)}."
-        return [*found, Check("wrong", "storage", str(bot.root), sentence, remedy)]
-    counted = f"{seen.messages:,} messages in {seen.sessions:,} sessions are whole."
-    return [*found, Check("ok", "storage", str(bot.root), counted)]
+    return [*found, storage_check(bot, seen)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from functools import partial
 from typing import Literal
 
-from storage.backend import OLDEST, Page, Store
+from storage.backend import Page, Store
 from storage.blobs import Blobs
 from storage.exports import Form, Noted, Options, ignored
 from storage.model import Channel, Found, Sender, Session, message_id, storable
@@ -27,21 +26,18 @@ from .session_marks import CLEARED, KEPT, without
 from .sessions import UNSET, Sessions, Unset, short, summary
 from .spans import LONGEST, SHORTEST
 from .summing import LINES, by_model
-from .surgery import MADE_AS, TAGS, Merged, Surgery
+from .surgery import TAGS, Merged, Surgery
 from .taking_along import Taken, TakingAlong
 from .templates import Templates
+from .titles import JOINERS, on_one_line, titled
 
 _PAGE = 25
 _PAGES = 4
 """Pages of a listing read at once while few sessions hold the text sought."""
 _TITLE = 100
-_TITLE_FROM_WORDS = 60
 _AS_USUAL = Options()
 _BY_MODEL = "summarised"
 """In a session's metadata: a model wrote its summary."""
-_NO_WORDS = "(no words yet)"
-_JOINERS = "\u200c\u200d"
-"""What holds emoji, and letters of some scripts, together."""
 _TAG = 40
 _NOTHING_YET = "Nothing has been said to me here yet."
 
@@ -55,7 +51,7 @@ class Conversations:
 
     Who may see a session is the front's to know: an id that somebody typed goes through `show` with the keys of the
     channels that person may read; the other methods take ids that went through it. `changed` is told the id of a
-    session whose messages are not what they were; `ask` answers a prompt with a model, where there is one.
+    session whose messages are not what they were; `ask` answers a prompt with a model; `adopt` hear places' settings.
 
     `resume`, `keep`, `speak_as`, `clear`, `merge`, `archive`, `duplicate`, `templates.begin`, and `branch` (of the
     channel it is made in), must not overlap with one another or with `Sessions.place` in the same channel; the
@@ -72,6 +68,7 @@ class Conversations:
         remembering: Remembering,
         ask: Callable[[Prompt], Awaitable[str]] | None = None,
         blobs: Blobs | None = None,
+        adopt: Collection[Callable[[str, Setting], None]] = (),
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -81,6 +78,7 @@ class Conversations:
         self._ask = ask
         self._taking_along = TakingAlong(store, blobs, now)
         self._remembering = remembering
+        self._adopt = adopt
         self._surgery = Surgery(store, sessions, now=now, chance=chance)
         self.templates = Templates(store, sessions, now=now, chance=chance)
         self.personas = PlacePersonas(store, remembering.settings, now=now, chance=chance)
@@ -94,8 +92,8 @@ class Conversations:
                 place, _, key = setting.id.partition(":")
                 if place == "channel":
                     self._sessions.rule(key, _gap(setting))
-                    self._remembering.adopt(key, setting)
-                    self.personas.adopt(key, setting)
+                    for adopt in (self._remembering.adopt, self.personas.adopt, *self._adopt):
+                        adopt(key, setting)
             cursor = page.older
             if cursor is None:
                 return
@@ -106,22 +104,30 @@ class Conversations:
         *,
         text: str = "",
         archived: bool = False,
+        cleared: bool = False,
         sought: Sought = EVERYTHING,
         cursor: str | None = None,
         limit: int = _PAGE,
     ) -> Page[Session]:
         """At most `limit` sessions of a channel, or of all, the one a person spoke in last first, each with a title:
         its own or the first words said. With `text` those whose title or id holds it; with `archived` also those
-        that were archived or cleared, all of which can be resumed; only those `sought`, as `Store.browse` has it."""
-        browse = partial(self._store.browse, channel_key, deleted=archived, sought=sought)
+        that were archived or cleared, all of which can be resumed; with `cleared` only those that were; only those
+        `sought`, as `Store.browse` has it."""
+
+        def meant(session: Session) -> bool:
+            if cleared:
+                return session.deleted_at is not None and CLEARED in session.metadata
+            return _in_sight(session) if archived else bool(sought.archived) or not session.archived
+
+        browse = partial(self._store.browse, channel_key, deleted=archived or cleared, sought=sought)
         wanted, found = text.strip().casefold(), list[Session]()
         for _ in range(_PAGES):
             page = await browse(cursor=cursor, limit=_PAGE)
             for number, session in enumerate(page.items, 1):
-                if _in_sight(session) if archived else sought.archived or not session.archived:
-                    titled = await self._titled(session)
-                    if wanted in titled.title.casefold() or wanted in titled.id:
-                        found.append(titled)
+                if meant(session):
+                    named = await titled(self._store, session)
+                    if wanted in named.title.casefold() or wanted in named.id:
+                        found.append(named)
                 if len(found) == limit:
                     page = await browse(cursor=cursor, limit=number)  # for where to go on
                     break
@@ -135,7 +141,7 @@ class Conversations:
         session = await self._store.session(session_id.strip())
         if session is None or (keys is not None and session.channel.key not in keys) or not _in_sight(session):
             raise _absent(session_id)
-        return await self._titled(session)
+        return await titled(self._store, session)
 
     async def search(
         self, query: str, keys: Collection[str] | None, *, limit: int = 20, sought: Sought = EVERYTHING
@@ -148,11 +154,14 @@ class Conversations:
             return []
         return await self._store.search(query, channel_keys=keys, limit=limit, sought=sought)
 
-    async def context(self, channel: Channel, person_id: str | None = None) -> Outlook:
-        """What a model would be shown with the next line in a channel, or with that person's, in numbers and names."""
-        session = await self._current(channel, person_id)
+    async def context(
+        self, channel: Channel, person_id: str | None = None, *, session: Session | None = None
+    ) -> Outlook:
+        """What a model would be shown with the next line in a channel, with that person's, or with one meant for a
+        `session`, in numbers and names."""
+        meant, session = session is not None, session or await self._current(channel, person_id)
         gap, decided = self._sessions.gap(channel)
-        over = self._sessions.over(session, self._now(), person_id)
+        over = not meant and self._sessions.over(session, self._now(), person_id)
         lines = [] if over else await self._store.messages(session.id, limit=self._sessions.max_history)
         words = [line.words for line in lines if line.words.strip()]
         before = "" if over else await self._sessions.carry_over(session)
@@ -162,8 +171,8 @@ class Conversations:
 
     async def rename(self, session_id: str, title: str) -> Session:
         """Gives a session a title of at most 100 letters."""
-        wanted = _on_one_line(storable(title))
-        if not wanted.strip(_JOINERS) or len(wanted) > _TITLE:
+        wanted = on_one_line(storable(title))
+        if not wanted.strip(JOINERS) or len(wanted) > _TITLE:
             raise TroupeError(f"A title has between 1 and {_TITLE} letters; this one has {len(wanted)}.")
         return await self._change(session_id, lambda now: now.model_copy(update={"title": wanted}))
 
@@ -232,13 +241,13 @@ class Conversations:
 
     async def tag(self, session_id: str, add: Collection[str] = (), remove: Collection[str] = ()) -> Session:
         """Gives a session tags, and takes others away: at most 20, each of at most 40 letters and without a comma."""
-        wanted = [_on_one_line(storable(tag)) for tag in add]
+        wanted = [on_one_line(storable(tag)) for tag in add]
         for tag in wanted:
-            if not tag.strip(_JOINERS) or len(tag) > _TAG or "," in tag:
+            if not tag.strip(JOINERS) or len(tag) > _TAG or "," in tag:
                 raise TroupeError(
                     f"A tag has between 1 and {_TAG} letters and no comma; this one is '{short(tag, 60)}'."
                 )
-        gone = {_on_one_line(storable(tag)).casefold() for tag in remove}
+        gone = {on_one_line(storable(tag)).casefold() for tag in remove}
 
         def tagged(now: Session) -> Session:
             known = {tag.casefold(): tag for tag in now.tags if tag.casefold() not in gone}
@@ -252,11 +261,11 @@ class Conversations:
     async def branch(self, source_id: str, after: str | None, into: Channel) -> Session:
         """A new session that knows what was said in another one up to a message (its id; None for the last); the
         current one of the channel it is made in, which is the same or one of the same guild."""
-        return await self._titled(await self._surgery.branch(await self._kept(source_id), after, into))
+        return await titled(self._store, await self._surgery.branch(await self._kept(source_id), after, into))
 
     async def duplicate(self, source_id: str) -> Session:
         """A closed session with all that was said in another one, and its tags, beside it; without its star."""
-        return await self._titled(await self._surgery.duplicate(await self._kept(source_id)))
+        return await titled(self._store, await self._surgery.duplicate(await self._kept(source_id)))
 
     async def merge(
         self, channel: Channel, other_id: str, person_id: str | None = None, *, busy: Callable[[str], bool] = _idle
@@ -289,12 +298,12 @@ class Conversations:
     async def compare(self, first_id: str, second_id: str) -> Comparison:
         """What two sessions have in common, and what is only in one of them."""
         first, second = await self._kept(first_id), await self._kept(second_id)
-        return await compared(self._store, await self._titled(first), await self._titled(second))
+        return await compared(self._store, await titled(self._store, first), await titled(self._store, second))
 
-    async def clear(self, channel: Channel, person_id: str | None = None) -> Session:
-        """Takes the current session, or the one that person is in, out of sight and begins a new one that knows nothing
-        of it. Returns the old one: resuming it brings it back, until retention removes it."""
-        at, session = self._now(), await self._current(channel, person_id)
+    async def clear(self, channel: Channel, person_id: str | None = None, *, session: Session | None = None) -> Session:
+        """Takes the current session, the one that person is in, or that `session`, out of sight and begins a new one
+        that knows nothing of it. Returns the old one: resuming it brings it back, until retention removes it."""
+        at, session = self._now(), session or await self._current(channel, person_id)
         # The new one first: should the second step fail, nothing is taken away, and nothing old is shown either.
         await self._sessions.begin(channel, at, carry_over=False, person_id=person_id)
 
@@ -363,24 +372,9 @@ class Conversations:
             raise _absent(session_id)
         return changed
 
-    async def _titled(self, session: Session) -> Session:
-        if session.title:
-            return session
-        page = await self._store.read(session.id, cursor=OLDEST, limit=5, deleted=session.deleted_at is not None)
-        said = (line.words for line in page.items if line.role == "user" and line.deleted_at is None)
-        first = next((words for words in said if words.strip()), "")
-        words = short(_on_one_line(first), _TITLE_FROM_WORDS) or _NO_WORDS
-        return session.model_copy(update={"title": f"{session.metadata.get(MADE_AS, '')} {words}".lstrip()})
-
 
 def _kept(session: Session) -> Session:
     return session.model_copy(update={"metadata": {**session.metadata, KEPT: "yes"}})
-
-
-def _on_one_line(text: str) -> str:
-    """The text without signs that cannot be seen, of which some turn around what is written after them."""
-    seen = (c for c in text if c.isspace() or c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf"))
-    return " ".join("".join(seen).split())
 
 
 def _in_sight(session: Session) -> bool:

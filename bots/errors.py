@@ -5,6 +5,7 @@ TroupeError
 ├── Fatal                this bot cannot run until a person changes something (bad token, disallowed intents)
 ├── MediaError           a file beside a message cannot be had
 ├── NoDoor               a running bot does not answer at its own door
+├── NotYours             there is no such memory, or not one of whoever asks
 └── ProviderError        a model provider did not answer; `kind` says how
 """
 
@@ -44,6 +45,10 @@ class Fatal(TroupeError):
 
 class NoDoor(TroupeError):
     """A running bot does not answer at its own door."""
+
+
+class NotYours(TroupeError):
+    """There is no such thing, or it is somebody else's: which of the two is not said."""
 
 
 class ProviderError(TroupeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -95,7 +95,24 @@ class Presence:
     at: datetime
 
 
-Event = Said | Began | More | Anew | Ended | Changed | SessionChanged | Typing | Presence
+@dataclass(frozen=True, slots=True)
+class Quieted:
+    """An operator has the bot answer nobody in a channel until some time; None is that it answers again."""
+
+    channel_key: str
+    until: datetime | None
+    by: Sender
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the answers under way stand: what a listener asks for, and hears in its place among the other events."""
+
+    answers: tuple[tuple[Began, str], ...]
+    """Each with its words so far."""
+
+
+Event = Said | Began | More | Anew | Ended | Changed | SessionChanged | Typing | Presence | Quieted | Standing
 Wanted = Callable[[Event], bool]
 
 
@@ -107,26 +124,56 @@ class Events:
     """What happens in one bot. Telling never waits and never fails; who listens too slowly is dropped."""
 
     def __init__(self) -> None:
-        self._listening: set[Listening] = set()
+        self._everywhere: set[Listening] = set()
+        self._somewhere: dict[str, set[Listening]] = {}
+        """By the key of a channel, or the id of a session: who listens elsewhere costs nothing."""
 
     def __bool__(self) -> bool:
         """Whether anybody listens."""
-        return bool(self._listening)
+        return bool(self._everywhere or self._somewhere)
+
+    def __len__(self) -> int:
+        """How many listen everywhere, at least."""
+        return len(self._everywhere)
 
     def tell(self, event: Event) -> None:
         """Tells everybody who wants to know."""
-        for each in tuple(self._listening):
+        for each in tuple(self._everywhere):
             each.hear(event)
+        if self._somewhere:
+            there = [self._somewhere.get(place) for place in places(event)]
+            for each in frozenset().union(*filter(None, there)):
+                each.hear(event)
 
     @contextmanager
-    def listen(self, wanted: Wanted = lambda event: True, *, room: int = 1_000) -> Iterator[Listening]:
-        """Hears what is wanted from now on, until it is left; at most `room` events wait to be read."""
+    def listen(
+        self, wanted: Wanted = lambda event: True, *, room: int = 1_000, at: Collection[str] | None = None
+    ) -> Iterator[Listening]:
+        """Hears what is wanted from now on, until it is left; at most `room` events wait to be read. With `at`, only
+        what happens in these places: keys of channels and ids of sessions."""
         listening = Listening(wanted, room)
-        self._listening.add(listening)
+        self.move(listening, at)
         try:
             yield listening
         finally:
-            self._listening.discard(listening)
+            self._leave(listening)
+
+    def move(self, listening: Listening, at: Collection[str] | None) -> None:
+        """Lets a listener hear what happens in other places from now on."""
+        self._leave(listening)
+        listening.at = at if at is None else frozenset(at)
+        if listening.at is None:
+            self._everywhere.add(listening)
+        for place in listening.at or ():
+            self._somewhere.setdefault(place, set()).add(listening)
+
+    def _leave(self, listening: Listening) -> None:
+        self._everywhere.discard(listening)
+        for place in listening.at or ():
+            there = self._somewhere.get(place, set())
+            there.discard(listening)
+            if not there:
+                self._somewhere.pop(place, None)
 
 
 @dataclass(eq=False)
@@ -135,6 +182,7 @@ class Listening:
 
     wanted: Wanted
     room: int
+    at: Collection[str] | None = None
     _waiting: deque[Event] = field(default_factory=deque)
     _some: asyncio.Event = field(default_factory=asyncio.Event)
     _behind: bool = False
@@ -149,14 +197,36 @@ class Listening:
             self._waiting.append(event)
         self._some.set()
 
+    async def some(self, breath: float = 0.0) -> list[Event]:
+        """All that waits, in order, once there is something and so many seconds have passed. Raises `Behind` when too
+        much waited."""
+        await self._some.wait()
+        if breath:
+            await asyncio.sleep(breath)
+        if self._behind:
+            raise Behind
+        waited = list(self._waiting)
+        self._waiting.clear()
+        self._some.clear()
+        return waited
+
     async def __aiter__(self) -> AsyncIterator[Event]:
         """The events in order. Raises `Behind` when too many waited."""
         while True:
-            await self._some.wait()
-            if self._behind:
-                raise Behind
-            while self._waiting:
-                yield self._waiting.popleft()
+            for event in await self.some():
+                yield event
                 if self._behind:
                     raise Behind
-            self._some.clear()
+
+
+def places(event: Event) -> tuple[str, ...]:
+    """Where something happens: the key of a channel, and the id of a session if it is about one."""
+    match event:
+        case Typing(channel_key=key, session_id=session_id):
+            return (key, session_id) if session_id else (key,)
+        case Presence(channel_key=key) | Quieted(channel_key=key):
+            return (key,)
+        case Standing():
+            return ()
+        case _:
+            return event.session.channel.key, event.session.id

@@ -63,23 +63,30 @@ class Explaining:
         """The last answer in a channel explained, a fact a line; empty where there is none. `inert` makes words that
         people chose harmless where they are shown."""
         answer = await self.last(channel, person_id)
-        if answer is None:
-            return ""
+        return "\n".join(await self.of(answer, settings, inert)) if answer is not None else ""
+
+    async def of(self, answer: Message, settings: BotSettings, inert: Callable[[str], str] = str) -> list[str]:
+        """One answer explained, a fact a line."""
         facts = await self.facts(answer)
         decision = facts["decision"]
         lines = [f"{because(answer.metadata.get('why', ''), settings, inert)}."]
         lines += _signals(decision, settings, inert)
         lines += _topics(decision, settings, inert)
         lines += [in_words(Understanding(**known), inert)] if (known := facts["understood"]) else []
-        lines += _recalled(facts["recalled"], inert)
-        return "\n".join(lines)
+        return [*lines, *_recalled(facts["recalled"], inert)]
 
     async def recalled(
-        self, channel: Channel, person_id: str | None = None, *, past: bool, inert: Callable[[str], str] = str
+        self,
+        channel: Channel,
+        person_id: str | None = None,
+        *,
+        past: bool,
+        inert: Callable[[str], str] = str,
+        answer: Message | None = None,
     ) -> str:
-        """What was recalled for the last answer in a channel, as whoever asks may read it there (the `past` of the
-        place or not), and the passages of files beside it; empty where there is no answer."""
-        answer = await self.last(channel, person_id)
+        """What was recalled for the last answer in a channel, or for another one there, as whoever asks may read it
+        there (the `past` of the place or not), and the passages of files beside it; empty where there is no answer."""
+        answer = answer or await self.last(channel, person_id)
         if answer is None:
             return ""
         facts, audiences = await self.facts(answer), heard_in(channel, person_id or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, tzinfo
@@ -123,15 +123,18 @@ async def export_of(
     at: datetime,
     tell: Tell = silent,
     noted: Noted = ignored,
+    *,
+    within: Collection[str] | None = None,
 ) -> Export:
-    """The export that is asked for. Raises `TroupeError`, also where it would hold nothing, and `Unavailable`."""
+    """The export that is asked for, of the channels `within` only, or of all. Raises `TroupeError`, also where it would
+    hold nothing, and `Unavailable`."""
     export = Export(
         store,
         blobs if request.files or not request.as_zip else None,
         request.form,
         bot,
         at,
-        sought=await request.sought(store, bot),
+        sought=(await request.sought(store, bot)).within(within),
         person=await request.person(store),
         options=request.options(),
         tell=tell,
@@ -160,10 +163,10 @@ async def made(request: Request, export: Export) -> AsyncGenerator[bytes, None]:
         raise TroupeError(f"The export could not be made: {error.strerror or error}{where}.") from error
 
 
-async def counted(request: Request, store: Store, bot: str) -> dict[str, int]:
+async def counted(request: Request, store: Store, bot: str, within: Collection[str] | None = None) -> dict[str, int]:
     """How many sessions and messages would be in it. Raises `TroupeError`."""
     complete = request.complete and request.form in ("json", "v3")
-    wanted = Wanted(await request.sought(store, bot), await request.person(store), complete=complete)
+    wanted = Wanted((await request.sought(store, bot)).within(within), await request.person(store), complete=complete)
     sessions = messages = 0
     async with aclosing(transcript(store, wanted, titled=False)) as found:
         async for _, pages in found:

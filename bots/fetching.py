@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -23,6 +23,10 @@ _PATIENCE = 20.0
 """Seconds that a question waits for the files beside it."""
 _NEWEST = 200
 """Lines of which a crash may have left files behind."""
+
+
+async def _nobody(_changed: Message) -> None:
+    pass
 
 
 @dataclass(eq=False)
@@ -51,8 +55,18 @@ class Replied:
 class Fetching:
     """The files of one bot that are being fetched."""
 
-    def __init__(self, media: Media, store: Store, recent: Recent, *, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self,
+        media: Media,
+        store: Store,
+        recent: Recent,
+        *,
+        patience: float = _PATIENCE,
+        amended: Callable[[Message], Awaitable[None]] = _nobody,
+    ) -> None:
+        """`amended` is told of a line whose files have come."""
         self._media = media
+        self._amended = amended
         self._store = store
         self._recent = recent
         self._patience = patience
@@ -131,6 +145,7 @@ class Fetching:
                 changed = await self._store.amend(line.id, fetched)
                 if changed is not None:
                     self._recent.changed(changed)
+                    await self._amended(changed)
         except StorageError as error:
             log.warning("files.unkept", line=line.id, error=str(error))
 

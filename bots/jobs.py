@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 LOOK_EVERY = 60.0
 """Seconds between two looks at the clock: timers stand still while a machine sleeps, and clocks are set."""
+_TOLD_WITHIN = 5.0
+"""Seconds that asking when a job was last done may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,21 @@ class Job:
     """Seconds, at most, of a random delay."""
     work: Callable[[], Awaitable[object]]
     last: Callable[[], Awaitable[datetime | None]]
-    """When it was last done, asked once at the start; None when it never was."""
+    """When it was last done, asked at the start and for whoever wants to know; None when it never was."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """One job as it stands."""
+
+    name: str
+    schedule: str
+    running: bool
+    last_at: datetime | None
+    """When it was last done; None where it never was, or nobody can say."""
+    next_at: datetime | None
+    trouble: str
+    """Why it failed the last time; empty where it did not."""
 
 
 class Jobs:
@@ -55,7 +71,9 @@ class Jobs:
         self._told = told
         self._now = now
         self._chance = chance
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: dict[asyncio.Task[Any], str] = {}
+        """What is under way, and which job that is."""
+        self._troubles: dict[str, str] = {}
         self._scheduler = AsyncIOScheduler(timezone=UTC)
 
     async def run(self) -> None:
@@ -70,6 +88,42 @@ class Jobs:
                 seen = self._look(seen, self._now())
         finally:
             await self._stop()
+
+    async def states(self) -> list[JobState]:
+        """Every job as it stands, in their order."""
+        found = []
+        for job in self._jobs:
+            try:
+                async with asyncio.timeout(_TOLD_WITHIN):
+                    last = await job.last()
+            except (StorageError, TroupeError, TimeoutError):
+                last = None
+            planned = self._scheduler.get_job(job.name)
+            at = planned.next_run_time.astimezone(UTC) if planned is not None and planned.next_run_time else None
+            found.append(
+                JobState(job.name, job.schedule, self.under_way(job.name), last, at, self._troubles.get(job.name, ""))
+            )
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of every job, in their order."""
+        return tuple(job.name for job in self._jobs)
+
+    def under_way(self, name: str) -> bool:
+        """Whether a job is being done now."""
+        return name in self._running.values()
+
+    async def run_now(self, name: str) -> str:
+        """Does a job beside its plan, and returns why it failed, or nothing. Raises `TroupeError` where there is no
+        such job, or it is under way already."""
+        job = next((each for each in self._jobs if each.name == name), None)
+        if job is None:
+            raise TroupeError(f"There is no job '{name[:40]}'; there are: {', '.join(self.names) or 'none'}.")
+        if self.under_way(name):
+            raise TroupeError(f"The job {name} is under way already.")
+        await self._run(job)
+        return self._troubles.get(name, "")
 
     async def _plan(self, job: Job) -> None:
         """The job store is in memory, so that only the job itself knows what was missed while nobody ran."""
@@ -110,19 +164,25 @@ class Jobs:
         """Nothing that a job does may end the bot."""
         task = asyncio.current_task()
         assert task is not None
-        self._running.add(task)
+        if self.under_way(job.name):  # somebody asked for it a moment ago
+            return
+        self._running[task] = job.name
         try:
             await job.work()
         except (StorageError, TroupeError) as error:
             log.error("job.failed", job=job.name, error=str(error))
-            self._told(job.name, str(error))
+            self._tell(job.name, str(error))
         except Exception as error:
             log.exception("job.failed", job=job.name)
-            self._told(job.name, f"{job.name} failed ({type(error).__name__}): the log says more.")
+            self._tell(job.name, f"{job.name} failed ({type(error).__name__}): the log says more.")
         else:
-            self._told(job.name, "")
+            self._tell(job.name, "")
         finally:
-            self._running.discard(task)
+            del self._running[task]
+
+    def _tell(self, name: str, trouble: str) -> None:
+        self._troubles[name] = trouble
+        self._told(name, trouble)
 
     async def _stop(self) -> None:
         if self._scheduler.running:

@@ -15,6 +15,7 @@ from storage.backend import Store
 from storage.errors import StorageError, Unavailable
 from storage.model import Message, Session
 
+from .events import Event, Said, SessionChanged
 from .recall import Recent
 
 log = structlog.get_logger()
@@ -32,7 +33,7 @@ class _Waiting:
 
 class Keeping:
     """What one bot keeps, and what storage would not take yet. `latest` gives a session as it stands now; `answered`
-    hears what the bot says in one."""
+    hears what the bot says in one; `tell` is told of all that is kept."""
 
     def __init__(
         self,
@@ -40,11 +41,13 @@ class Keeping:
         recent: Recent,
         latest: Callable[[Session], Session],
         answered: Callable[[Session, Message], None],
+        tell: Callable[[Event], None],
     ) -> None:
         self._store = store
         self._recent = recent
         self._latest = latest
         self._answered = answered
+        self._tell = tell
         self._waiting: deque[_Waiting] = deque()
         self._one = asyncio.Lock()
 
@@ -109,6 +112,10 @@ class Keeping:
         kept = await self._store.append(session, message)
         if kept:
             self._recent.heard(message)
+            now = self._latest(session)
+            if message.role == "user" and message.at == session.opened_at:
+                self._tell(SessionChanged(now))
+            self._tell(Said(now, message))
         return kept
 
     def give_up(self) -> None:

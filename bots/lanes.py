@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -80,6 +80,8 @@ class Turn:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     edits: int = 0
     """How often its lines were edited while it ran."""
+    overheard: Callable[[Turn, Piece | None], None] | None = None
+    """Who hears its pieces beside the front, at once."""
     began: float = field(init=False)
     _floor: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,6 +91,12 @@ class Turn:
     @property
     def asker(self) -> str:
         return self.lines[0].sender.id
+
+    def say(self, piece: Piece | None) -> None:
+        """Sends a piece on its way; None once nothing more comes."""
+        self.pieces.put_nowait(piece)
+        if self.overheard is not None:
+            self.overheard(self, piece)
 
     @property
     def running(self) -> bool:
@@ -176,6 +184,10 @@ class Lanes:
         """The asker's own turns in a channel, running or waiting; with `everybody` those of all."""
         here = [turn for lane in self._lanes.values() for turn in lane if turn.session.channel.key == channel_key]
         return here if everybody else [turn for turn in here if turn.asker == asker]
+
+    def in_session(self, session_id: str) -> tuple[Turn, ...]:
+        """The turns of a session: the running one, and those that wait behind it."""
+        return tuple(self._lanes.get(session_id, ()))
 
     def stop(self, channel_key: str, asker: str | None = None, *, everybody: bool = False) -> list[Turn]:
         """Ends at once what is `there` and not said to its end yet. Returns those turns."""

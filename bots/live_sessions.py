@@ -9,6 +9,8 @@ from storage.backend import Store
 from storage.errors import StorageError
 from storage.model import Session
 
+from .events import Event, SessionChanged
+
 _REMEMBERED = 4096
 """Sessions kept in memory; the others are read again when somebody speaks in their channel."""
 _Changes = dict[str, tuple[list[object], object]]
@@ -17,10 +19,11 @@ _Changes = dict[str, tuple[list[object], object]]
 
 class LiveSessions:
     """What is known of sessions without asking the store. With `shared`, where other processes write too, that is only
-    what was changed here since a person last spoke."""
+    what was changed here since a person last spoke. `tell` is told what people would see of it."""
 
-    def __init__(self, store: Store, *, shared: bool) -> None:
+    def __init__(self, store: Store, *, shared: bool, tell: Callable[[Event], None]) -> None:
         self._store = store
+        self._tell = tell
         self._shared = shared
         self._live: OrderedDict[str, Session] = OrderedDict()
         """Sessions by id, as they stand now."""
@@ -82,12 +85,14 @@ class LiveSessions:
             if self._live.get(session_id) is changed:
                 self._live[session_id] = known
             raise
+        self._tell(SessionChanged(changed))
         return changed
 
     async def save(self, session: Session) -> None:
         """Stores a session that nobody else alters meanwhile. Raises `StorageError`."""
         self.renew(session)
         await self._store.save_session(session)
+        self._tell(SessionChanged(session))
 
     def renew(self, session: Session) -> None:
         """Takes a session as it is now, if it is at hand."""

@@ -36,8 +36,8 @@ prices of their own."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def load(folder: Path, environ: Mapping[str, str]) -> Troupe:
-    """Everything in `folder` as settings, its paths made absolute.
+def load(folder: Path, environ: Mapping[str, str], trial: Mapping[Path, str] | None = None) -> Troupe:
+    """Everything in `folder` as settings, its paths made absolute; with `trial`, as if those files read so.
 
     A `.env` beside the folder adds variables that `environ` does not have. Raises `ConfigError` with all findings,
     none of which shows what a variable holds."""
@@ -46,7 +46,7 @@ def load(folder: Path, environ: Mapping[str, str]) -> Troupe:
         where = "run troupe in the project's folder, or name the folder with --config or TROUPE_CONFIG"
         raise ConfigError([f"{folder}: found no such folder; {where}"])
     found: list[str] = []
-    files = Files(folder.parent, environ, found)
+    files = Files(folder.parent, environ, found, trial)
     fleet, listed, defaults = _shared(files, folder / "troupe.yaml")
     cast = _named(files, folder / "personas")
     personas = {name: _persona(name, entry, folder.parent, found) for name, entry in cast.items()}
@@ -112,7 +112,7 @@ class _Draft:
 def _shared(files: Files, path: Path) -> tuple[FleetSettings | None, list[Entry], Entry | None]:
     """The two blocks of `troupe.yaml`, each of which may be left out, as may the file; between them the bots that
     the first one lists."""
-    entry = files.mapping(path) if os.path.lexists(path) else None
+    entry = files.mapping(path) if path in files.trial or os.path.lexists(path) else None
     if entry is None:
         return FleetSettings(), [], None
     for key in entry.plain:
@@ -149,7 +149,8 @@ def _named(files: Files, folder: Path) -> dict[str, Entry | None]:
     """The YAML files of a folder by name, None for one that cannot be read."""
     label = files.label(folder)
     try:
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        there = {*folder.iterdir(), *(path for path in files.trial if path.parent == folder)}
+        paths = sorted(path for path in there if not path.name.startswith("."))
     except OSError as error:
         files.findings.append(
             f"{label}: {(error.strerror or 'unreadable').lower()}; make it a folder with a file for each"
@@ -355,7 +356,8 @@ def _bot_shape() -> Schema:
     shape = _their_shape(BotSettings)
     names = {"type": "string", "description": "The name of a file in personas/, without .yaml."}
     shape["properties"]["personas"] |= {"items": names, "uniqueItems": True}
-    shape["$defs"].pop("PersonaSettings")
+    for ours in ("PersonaSettings", "Neighbour"):
+        shape["$defs"].pop(ours)
     # Any of them may come from the defaults.
     shape.pop("required")
     return shape

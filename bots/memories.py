@@ -17,7 +17,7 @@ from storage.records import Memory, Setting
 
 from .audiences import BOT, asker, audience, guild, heard_in
 from .consolidating import replaced_by, settled, undone
-from .errors import TroupeError
+from .errors import NotYours, TroupeError
 from .facts import NAME, digest, inert, is_told, owner, replacing
 from .learning import Learning
 from .memory_room import Room
@@ -348,12 +348,12 @@ class Memories:
         """The memory, if that person may change it. That there is one of somebody else is not said."""
         memory = await self._store.record(Memory, id)
         if memory is None:
-            raise TroupeError(_NONE)
+            raise NotYours(_NONE)
         heard, own = channel is not None and memory.audience in heard_in(channel, by.id), _own(memory, by.id)
         if not own and may_manage and heard and not memory.subject.startswith("user:"):
             own = not memory.audience.startswith(("user:", "asker:"))
         if not own and not (heard and _draws_on(memory, by.id)):
-            raise TroupeError(_NONE)
+            raise NotYours(_NONE)
         if not own and not to_forget:
             raise TroupeError("That is not of you alone: you can have me forget it, but not word it anew.")
         return memory

@@ -16,7 +16,7 @@ from storage.model import Channel, Sender
 from storage.records import Memory, Setting
 
 from .audiences import BOT
-from .errors import ProviderError, TroupeError
+from .errors import NotYours, ProviderError, TroupeError
 from .index_files import discard, take_out
 from .indexing import Indexing
 from .memories import Memories, Scope
@@ -168,7 +168,7 @@ class MemoryOrders:
         """On whose behalf, and where, a memory may be changed."""
         memory = await self._store.record(Memory, memory_id)
         if memory is None:
-            raise TroupeError(f"There is no memory '{memory_id[:60]}': `troupe memory list` shows their ids.")
+            raise NotYours(f"There is no memory '{memory_id[:60]}': `troupe memory list` shows their ids.")
         kind, _, name = memory.subject.partition(":")
         if kind == "user":
             return Sender(type="user", id=name, name=name), _ANYWHERE

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from storage.manifest import Manifest
+from storage.progress import Tell, silent
 
+from .jobs import Jobs
 from .providers import Provider, Trouble
 from .reloading import Reloaded
 from .settings import BotSettings, ModelSettings
 from .status import BotStatus
 
+if TYPE_CHECKING:
+    from .checkup import Check
+
 Say = Callable[[str], Awaitable[None]]
+
+
+class BackUp(Protocol):
+    """Makes a backup and proves it; `tell` hears how far it is. Raises `StorageError` and `TroupeError`."""
+
+    def __call__(self, tell: Tell = silent) -> Awaitable[Manifest]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +47,16 @@ class Operations:
     status: Callable[[], BotStatus]
     """How the bot is, alarms included. May read files: called in a thread."""
     models: Callable[[], Sequence[ModelState]]
-    back_up: Callable[[], Awaitable[Manifest]]
-    """Makes a backup and proves it. Raises `StorageError` and `TroupeError`."""
+    back_up: BackUp
     clean_up: Callable[[Say, bool], Awaitable[None]]
     """Cleans up, or with True only says what would go; tells a line of JSON each, as `Cleaner.tell`. Raises
     `StorageError`."""
     reload: Callable[[], Awaitable[Reloaded]] | None = None
     """Reads the configuration again; None where the bot does not know its folder. Raises `ConfigError`."""
+    jobs: Jobs | None = None
+    """The bot's own scheduled upkeep."""
+    check_up: Callable[[Tell], Awaitable[Sequence[Check]]] | None = None
+    """Everything that `troupe doctor` looks at; takes as long as Discord, the providers and the disk do."""
 
 
 def model_states(settings: BotSettings, asked: Sequence[Provider]) -> tuple[ModelState, ...]:

@@ -23,6 +23,9 @@ _LEVELS = (50, 80)
 """Per cent of a budget at which people are told; from the last on, a cheaper model answers where one is named."""
 _PAUSE = timedelta(minutes=10)
 """For how long nobody in a place is told again that a budget is used up."""
+_ELSEWHERE = Channel(front="terminal", id="elsewhere", kind="terminal", name="")
+"""No place in particular: there the bot's own budgets hold."""
+_BUSIEST = 200
 _AGAIN = timedelta(minutes=1)
 """How often what other processes used is taken in."""
 
@@ -239,6 +242,37 @@ class Quotas:
             tally = self._tally(budget.window)
             found.append(Meter(budget, holder, self._sum(budget, holder, tally), tally.until))
         return found
+
+    def standing(self) -> list[Meter]:
+        """Every budget by everybody who used some of it in its window, the fullest first; those of the whole bot also
+        unused. Whoever holds one by a role is left out: who has which roles is known only where they speak. Of places
+        the busiest count."""
+        found: dict[tuple[Budget, str], Meter] = {}
+        for channel in (_ELSEWHERE, *self._busiest()):
+            for budget in self._budgets(channel):
+                tally = self._tally(budget.window)
+                for holder in self._holders(budget, channel, tally):
+                    if (budget, holder) not in found:
+                        used = self._sum(budget, holder, tally)
+                        found[budget, holder] = Meter(budget, holder, used, tally.until)
+        return sorted(found.values(), key=lambda meter: meter.nearest.share, reverse=True)
+
+    def _busiest(self) -> list[Channel]:
+        places = self._tally("month").places
+        keys = sorted(places, key=lambda key: places[key].answers, reverse=True)
+        return [self._channels[key] for key in keys[:_BUSIEST] if key in self._channels]
+
+    def _holders(self, budget: Budget, channel: Channel, tally: _Tally) -> list[str]:
+        """Who uses a budget in a channel."""
+        if budget.per == "bot":
+            return [] if budget.role else [""]
+        if channel.key not in tally.places or not covers_place(budget, channel, self._home_name):
+            return []
+        if budget.per == "user":
+            people = [id for id, places in tally.people.items() if channel.key in places]
+            return [id for id in people if budget.role is None and budget.user in (None, id)]
+        holder = home(channel) if budget.per == "channel" else channel.guild_id
+        return [holder] if holder and budget.role is None else []
 
     def used(self, user_id: str) -> dict[Window, Used]:
         """What a person used everywhere in the hour, day and month under way."""

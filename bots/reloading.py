@@ -120,7 +120,7 @@ class Reloading:
                 log.error("config.refused", findings=error.findings)
                 self._report({"config_trouble": f"The changed configuration is refused: {error.findings[0]}"})
                 raise
-            waiting = [key for key in differing(self._running, new) if _needs_restart(key)]
+            waiting = [key for key in differing(self._running, new) if needs_restart(key)]
             new = _as_running(new, self._running, waiting)
             changed = differing(self._running, new)
             if changed:
@@ -166,7 +166,8 @@ def _stamped(path: Path) -> tuple[str, int, int, int] | None:
     return str(path), found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _needs_restart(key: str) -> bool:
+def needs_restart(key: str) -> bool:
+    """Whether a changed setting waits for the bot's next start."""
     return any(key == fixed or key.startswith(f"{fixed}.") for fixed in RESTART)
 
 

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from storage.backend import ManyWriters, Store
 from storage.model import Channel, ChannelKind, Message, Session, SessionContext
 
+from .events import Changed, Events, SessionChanged
 from .live_sessions import LiveSessions
 from .open_sessions import OpenSessions
 from .placing import Placed, Placing
@@ -43,13 +44,16 @@ class Sessions:
         *,
         chance: Callable[[], int],
         guild_gap: Callable[[str | None], float | Unset | None] = lambda guild_id: UNSET,
+        events: Events | None = None,
     ) -> None:
-        """`guild_gap` tells the gap that a guild has set for its channels, in seconds."""
+        """`guild_gap` tells the gap that a guild has set for its channels, in seconds; `events` hears what becomes of
+        sessions."""
         self._store = store
         self._guild_gap = guild_gap
         self._policies: dict[str, float | None] = {}
         """What people have decided for single channels, by key."""
-        self._live = LiveSessions(store, shared=isinstance(store, ManyWriters))
+        self._events = Events() if events is None else events  # an empty one is false
+        self._live = LiveSessions(store, shared=isinstance(store, ManyWriters), tell=self._events.tell)
         self._talks = OpenSessions(store)
         self._placing = Placing(
             store,
@@ -124,6 +128,10 @@ class Sessions:
         session = await self._live.standing(own) if own else None
         return session if session is not None and session.closed_at is None else None
 
+    async def standing(self, session_id: str) -> Session | None:
+        """A session in sight as it stands now; None if there is none of that id. Raises `StorageError`."""
+        return await self._live.standing(session_id)
+
     def over(self, session: Session, at: datetime, person_id: str | None = None) -> bool:
         """Whether a line said at a time, by that person, and replying to nothing, opens a new session."""
         return self._placing.over(session, at, person_id)
@@ -144,6 +152,19 @@ class Sessions:
         self.rewordings += 1
         await self.change(session_id, without_summary)
 
+    async def amended(self, message: Message) -> None:
+        """Told how a message stands now that it was edited, deleted, reacted to or noted on. Raises `StorageError`."""
+        if not self._events:
+            return
+        session = self._live.known(message.session_id) or await self._store.session(message.session_id)
+        if session is not None:
+            self._events.tell(Changed(self.latest(session), message))
+
+    async def closed(self, session: Session) -> None:
+        """Stores the session that a line has closed. Raises `StorageError`."""
+        await self._store.save_session(session)
+        self._events.tell(SessionChanged(session))
+
     def forget(self, session_id: str) -> None:
         """Lets go of a session that was removed: whoever speaks in its channel next, the store is asked."""
         self._live.forget(session_id)
@@ -158,10 +179,11 @@ class Sessions:
     ) -> Session:
         """Starts a new session at once, whatever the clock says, and closes the one before it; nothing goes on in the
         others but replies. Where several may be open, and a person is named, it is for them and for whoever is in one
-        session with them: that one is closed, the others go on."""
+        session with them: that one is closed, the others go on. In a room on the web none is closed: there each is
+        taken up by its id."""
         by = person_id if self.structural(channel) else None
         before = await self._own(channel, by) if by is not None else await self._live.current(channel.key)
-        if before is not None:
+        if before is not None and channel.kind != "web":
             await self._close(before, at)
         session = self._alone(self._placing.opened(channel, at, follows=before if carry_over else None), at, by, before)
         await self._live.save(session)
@@ -189,7 +211,7 @@ class Sessions:
 
         session = await self.change(session_id, reopened)
         if session is not None:
-            if before is not None and before.id != session_id:
+            if before is not None and before.id != session_id and channel.kind != "web":
                 await self._close(before, at)
             self._live.remember(session)
             self._talks.began(session, by)

@@ -22,7 +22,7 @@ ANEW = "That answer is gone meanwhile, or was given anew."
 
 class Showing:
     """The answers of one bot that are being shown. `run` answers a turn; `left_sight` tells whether a message is no
-    longer there; `unheard` is told of a turn that nobody waited for."""
+    longer there; `unheard` is told of a turn that nobody waited for; `overhear` hears what is said in each."""
 
     def __init__(
         self,
@@ -32,9 +32,10 @@ class Showing:
         *,
         run: Callable[[Turn], Awaitable[None]],
         unheard: Callable[[Turn], None],
+        overhear: Callable[[Turn, Piece | None], None],
     ) -> None:
         self._store, self._lanes = store, lanes
-        self._run, self._left_sight, self._unheard = run, left_sight, unheard
+        self._run, self._left_sight, self._unheard, self._overhear = run, left_sight, unheard, overhear
         self._turns: dict[str, Turn] = {}
 
     def __bool__(self) -> bool:
@@ -48,6 +49,7 @@ class Showing:
             async with self._lanes.floor(turn):
                 if turn.replaces is not None and await self._left_sight(turn.replaces):
                     raise TroupeError(ANEW)
+                turn.overheard = self._overhear
                 running = asyncio.ensure_future(self._run(turn))
                 self._turns[turn.id] = turn
                 try:

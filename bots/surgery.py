@@ -176,7 +176,7 @@ class Surgery:
             follows=before,
             tags=tuple(dict.fromkeys((*older.tags, *newer.tags)))[:TAGS],
             starred=older.starred or newer.starred,
-            metadata={_MADE_OF: " ".join(made for each in sources for made in (each.id, *_made_of(each)))},
+            metadata={_MADE_OF: " ".join(made for each in sources for made in (each.id, *made_of(each)))},
             deleted_at=at,
         )
 
@@ -203,7 +203,7 @@ class Surgery:
 
         for source in sources:
             await self._change(source.id, put_away)
-            for made in _made_of(source):
+            for made in made_of(source):
                 earlier = await self._store.session(made)
                 if earlier is not None and earlier.metadata.get(MERGED) == source.id:
                     await self._change(made, pointed)
@@ -221,5 +221,6 @@ def _may_merge(first: Session, second: Session) -> None:
         raise TroupeError("Only sessions of one place can become one: these are of two.")
 
 
-def _made_of(session: Session) -> list[str]:
+def made_of(session: Session) -> list[str]:
+    """The ids of the sessions that were merged into it."""
     return session.metadata.get(_MADE_OF, "").split()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -28,6 +27,7 @@ from storage.model import Channel, Message, Sender
 from .bot import Bot
 from .errors import TroupeError
 from .explaining_sessions import SessionsExplained
+from .here import whoever_is_here
 from .incoming import Incoming
 from .memory_settings import OFF
 from .pieces import Delta, Done, Left, Opened, Piece, Reset
@@ -286,11 +286,8 @@ def _myself() -> asyncio.Task[None]:
 
 
 def _here() -> Channel:
-    try:
-        person = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        person = f"user-{os.getuid()}"
-    return Channel(front="terminal", id=person, kind="terminal", name=person)
+    person = whoever_is_here()
+    return Channel(front="terminal", id=person.id, kind="terminal", name=person.name)
 
 
 def _asked(line: bytes) -> Answer:

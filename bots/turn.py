@@ -156,10 +156,10 @@ class Turns:
         finally:
             await self._after(turn, message)
             if turn.wish == "leave" and message is None and turn.refused is None:
-                turn.pieces.put_nowait(Left(tuple(turn.lines)))
+                turn.say(Left(tuple(turn.lines)))
             turn.settled = True
             turn.over.set()
-            turn.pieces.put_nowait(None)
+            turn.say(None)
 
     async def _answered(self, turn: Turn) -> _Answer | None:
         """Asks until an asking was not overtaken by another line of the same person. None: nothing was said."""
@@ -184,7 +184,7 @@ class Turns:
                 if answer.message is None:
                     self._settled(turn, answer)
                 return answer
-            turn.pieces.put_nowait(Reset())
+            turn.say(Reset())
 
     async def _line_is_kept(self, turn: Turn) -> bool:
         try:
@@ -222,13 +222,13 @@ class Turns:
         if files:
             if not await self._line_is_kept(turn):
                 return
-            turn.pieces.put_nowait(opened)  # files may take a while
+            turn.say(opened)  # files may take a while
         prompt = await self._prompted(turn, answer)
         if prompt is None or not await self._line_is_kept(turn):
             return
         if not files:
             # It is read once the request has left, before a front gets ready to show anything.
-            turn.pieces.put_nowait(opened)
+            turn.say(opened)
         if shares := answer.decision.shares:
             await self._spoken(turn, alone(prompt, shares[0].text), answer, last=False)
         else:
@@ -305,9 +305,9 @@ class Turns:
                 words = answer.taken(chunk.text)
                 if words:
                     if not answer.words and (above := answer.heading + answer.remark):
-                        turn.pieces.put_nowait(Delta(above))
+                        turn.say(Delta(above))
                     answer.words.append(words)
-                    turn.pieces.put_nowait(Delta(words))
+                    turn.say(Delta(words))
                 answer.full |= chunk.full
                 answer.recalled = answer.recalled.drawn_on(chunk.drew_on)
                 if chunk.usage is not None:
@@ -348,7 +348,7 @@ class Turns:
             usage=summed(answer.spent, answer.usage or (begun(self._provider) if answer.words else None)),
             metadata=_metadata(turn, answer),
         )
-        turn.pieces.put_nowait(Done(answer.message))
+        turn.say(Done(answer.message))
 
 
 def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:

@@ -8,13 +8,13 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import structlog
 from tzlocal import get_localzone
@@ -27,6 +27,7 @@ from storage.errors import StorageError
 from storage.manifest import Manifest
 from storage.memory_index import MemoryIndex
 from storage.place import Folder
+from storage.progress import Tell, silent
 
 from . import backing, export_order, upkeep
 from .bot import Bot
@@ -44,10 +45,13 @@ from .reloading import Reloading
 from .routing_orders import RoutingOrders
 from .session_orders import SessionOrders
 from .settings import BotSettings
-from .status import Report, alarmed, left_behind, models
+from .status import BotStatus, Report, alarmed, left_behind, models
 from .status import of as status_of
 from .terminal import Answer, Door, Order
 from .wiring_models import answering, patient
+
+if TYPE_CHECKING:
+    from .checkup import Check
 
 log = structlog.get_logger()
 
@@ -93,7 +97,8 @@ class House:
         token = self.bot.settings.discord.token
         report({"discord": "connecting" if token else "off"})
         reloading = self.reloading(report) if self.folder else None
-        operations = self._operations(report, reloading)
+        jobs = self._jobs(report)
+        operations = self._operations(report, reloading, jobs)
         moving = Moving(lambda: self.bot.settings, self.store, report, now=self.now, folder=self.folder, hide=self.hide)
         try:
             async with asyncio.TaskGroup() as doors:
@@ -104,7 +109,7 @@ class House:
                 orders |= {"route": talk["route"].order, "export": self._exports(), "transfer": moving.order}
                 self.door = door = self._opened(orders)
                 doors.create_task(door.serve())
-                doors.create_task(self._jobs(report).run())
+                doors.create_task(jobs.run())
                 doors.create_task(self._leave_when_due(moving, door))
                 if reloading is not None:
                     doors.create_task(reloading.run())
@@ -166,18 +171,30 @@ class House:
         asyncio.get_running_loop().call_later(_LONGEST_TURN, lambda: asyncio.ensure_future(before.close()))
         self.looks()
 
-    def _operations(self, report: Report, reloading: Reloading | None) -> Operations:
-        async def back_up() -> Manifest:
-            return await backing.make_and_report(self.bot.settings, self.store, self.blobs, report, now=self.now)
+    def _operations(self, report: Report, reloading: Reloading | None, jobs: Jobs) -> Operations:
+        async def back_up(tell: Tell = silent) -> Manifest:
+            given = (self.bot.settings, self.store, self.blobs, report)
+            return await backing.make_and_report(*given, now=self.now, tell=tell)
 
         async def clean_up(say: Say, dry_run: bool) -> None:
             await self.cleaner.tell(say, dry_run=dry_run)
 
+        def status() -> BotStatus:
+            return alarmed(self.bot.settings, status_of(self.bot.settings), self.now())
+
+        async def check_up(tell: Tell) -> Sequence[Check]:
+            from .wiring_checkup import looked_over  # what it needs takes memory, and it is asked for now and then
+
+            said = await asyncio.to_thread(status)
+            return await looked_over(self.bot.settings, said, self.bot.memory.embedder, self.blobs, self.now, tell)
+
         return Operations(
-            status=lambda: alarmed(self.bot.settings, status_of(self.bot.settings), self.now()),
+            status=status,
             models=lambda: model_states(self.bot.settings, self.asked),
             back_up=back_up,
             clean_up=clean_up,
+            jobs=jobs,
+            check_up=check_up,
             reload=reloading.reload if reloading else None,
         )
 

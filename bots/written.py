@@ -96,11 +96,15 @@ class Entry:
 
 
 class Files:
-    """Reads files of one project and notes what is wrong with them in `findings`."""
+    """Reads files of one project and notes what is wrong with them in `findings`. `trial` holds texts that are read in
+    place of what is in some files."""
 
-    def __init__(self, project: Path, environ: Mapping[str, str], findings: list[str]) -> None:
+    def __init__(
+        self, project: Path, environ: Mapping[str, str], findings: list[str], trial: Mapping[Path, str] | None = None
+    ) -> None:
         self.project = project
         self.findings = findings
+        self.trial = trial or {}
         self.variables = {**self.assignments(project / ".env"), **environ}
 
     def label(self, path: Path) -> str:
@@ -130,6 +134,8 @@ class Files:
 
     def text(self, path: Path) -> str | None:
         """The words of a file, or None with a finding."""
+        if path in self.trial:
+            return self.trial[path]
         file = self.label(path)
         try:
             content = path.read_bytes()

@@ -22,6 +22,10 @@ OLDEST = "oldest"
 """The cursor of the oldest page."""
 
 
+class NotACursor(ValueError):
+    """What was given as a cursor is none of the list that is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
     """A stretch of a longer list, and where to go on from it.
@@ -41,7 +45,7 @@ class Store(Protocol):
     A method that writes returns once the change would survive a power cut, and raises `Unavailable` when it
     could not be kept: then nothing of it was. Times are timezone-aware and given by the caller; a naive one is a
     `ValueError`. Text comes back as it was given, but for what no database takes: NUL and halves of surrogate pairs
-    become U+FFFD. A cursor that this store did not give is a `ValueError`. Reading sees everything that this process
+    become U+FFFD. A cursor that this store did not give is `NotACursor`. Reading sees everything that this process
     was told is kept.
     """
 
@@ -120,6 +124,9 @@ class Store(Protocol):
 
     async def message(self, message_id: str) -> Message | None:
         """The message of that id, soft-deleted or not."""
+
+    async def after(self, message_id: str) -> str | None:
+        """The cursor, for `read`, of what was kept after a message; None when it is not kept."""
 
     async def find(self, origin: str) -> Message | None:
         """The message that came from `origin`, or whose answer has a page standing there, soft-deleted or not."""

@@ -210,11 +210,11 @@ async def _new(root: Path) -> AsyncIterator[RootLock]:
     """The lock of a root that is missing or empty; where it does not work out, the root is as it was."""
     if pid := holder(root):
         raise RootInUse(str(root), pid)
-    _refuse_filled(root)
+    refuse_filled(root)
     there = root.exists()
     lock = RootLock.take(root)
     try:
-        _refuse_filled(root)
+        refuse_filled(root)
         with on_disk(root):
             yield lock
     except BaseException:
@@ -226,7 +226,8 @@ async def _new(root: Path) -> AsyncIterator[RootLock]:
         raise
 
 
-def _refuse_filled(root: Path) -> None:
+def refuse_filled(root: Path) -> None:
+    """Raises `Unavailable` where a folder is neither missing nor empty."""
     try:
         found = sorted(path.name for path in root.iterdir() if path.name not in ("lock", LIST))
     except FileNotFoundError:

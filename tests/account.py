@@ -55,5 +55,5 @@ def _ignore(_facts: dict[str, object]) -> None:
     """Status is not what these tests are about."""
 
 
-def _never(*_: object) -> Any:
+def _never(*_: object, **__: object) -> Any:
     raise AssertionError("nobody asked for this")

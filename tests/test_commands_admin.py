@@ -22,6 +22,7 @@ from bots.reloading import Reloaded
 from bots.status import BotStatus
 from storage.manifest import Manifest
 from storage.model import Channel, Counts, Message, Sender, Session, Text
+from storage.progress import Tell, silent
 from storage.records import AuditEntry
 
 from .world import CAI, World, persona, settings, world
@@ -49,7 +50,7 @@ class Upkeep:
         models = (ModelState("openai gpt", "off", "OPENAI_API_KEY"), ModelState("offline", "ready"))
         return Operations(lambda: status, lambda: models, self.back_up, self.clean_up, self.reload)
 
-    async def back_up(self) -> Manifest:
+    async def back_up(self, tell: Tell = silent) -> Manifest:
         self.orders.append("backup")
         counts = Counts(channels=1, sessions=2, open_sessions=1, messages=1234)
         facts: dict[str, Any] = {"program": "1", "schema_version": 1, "sha256": "0" * 64, "packed_sha256": "0" * 64}

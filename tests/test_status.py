@@ -145,6 +145,8 @@ def test_a_bot_alone_tells_its_life_in_its_file(tmp_path: Path) -> None:
         "storage": "",
         "memory": "",
         "embedder": "",
+        "web": "",
+        "web_trouble": "",
         "transfer_trouble": "",
         "models": ("offline",),
     }

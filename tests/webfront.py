@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from bots.loading import load
 from bots.settings import BotSettings
 from bots.wiring import House, build
 from tests.world import persona
@@ -45,9 +46,14 @@ def bot_settings(folder: Path, **more: Any) -> BotSettings:
 
 @asynccontextmanager
 async def web_front(
-    folder: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **settings: Any
+    folder: Path,
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    config: Path | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Web]:
-    """A bot that serves its web front until left. `settings` are those of its file."""
+    """A bot that serves its web front until left. `settings` are those of its file; with `config` they are those that
+    are written there for sage."""
     told: dict[str, Any] = {}
     open = asyncio.Event()
 
@@ -56,7 +62,8 @@ async def web_front(
         if "web" in facts:
             open.set()
 
-    async with build(bot_settings(folder, **settings), now=now) as house:
+    written = load(config, {}).bot("sage") if config else None
+    async with build(written or bot_settings(folder, **settings), now=now, folder=config) as house:
         running = asyncio.create_task(house.run(report))
         opened = asyncio.create_task(open.wait())
         await asyncio.wait({running, opened}, return_when=asyncio.FIRST_COMPLETED)

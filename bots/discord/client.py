@@ -90,6 +90,7 @@ class Front(discord.Client):
         self._wait = wait
         self._chance = chance
         self.talks = Talks(bot, self, self._pace, self._refusals, report, now, self.faces, self.catchup.soon)
+        bot.saying.front("discord", self.talks.post)
 
     async def serve(self) -> None:
         """Connects and stays connected until cancelled. Raises `Fatal` when only a person can mend it."""

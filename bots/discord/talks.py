@@ -15,10 +15,11 @@ import discord
 import structlog
 
 from storage.errors import StorageError
-from storage.model import Message, Reaction, Receipt, Sender
+from storage.model import Channel, Message, Reaction, Receipt, Sender
 
 from ..afterwards import DROPPED
 from ..bot import Bot
+from ..errors import TroupeError
 from ..incoming import Incoming
 from ..manners import THANKED, Choice
 from ..pieces import Done, Piece
@@ -27,6 +28,7 @@ from ..vanishing import vanished
 from .delivery import Delivery
 from .faces import Faces
 from .limits import Pace, Refusals
+from .posting import Question as Place
 from .translate import attachment, origin, place, who, words
 from .views import Rows
 
@@ -40,6 +42,8 @@ Question = discord.Message | discord.PartialMessage
 _CANNOT_KEEP = (
     "-# I cannot keep this conversation right now, so I am not answering. An admin has to look at my storage."
 )
+_NOT_THERE = "Discord did not take that: I may not write in that channel, or cannot reach it. Nobody saw it."
+_OFFLINE = "I am not on Discord right now, so nobody would see that: try again once I am."
 _HELD_BACK = "⏳"
 """Below a line that gets no answer, of a person who was told a moment ago when there will be some again."""
 _CHANNELS = 10_000
@@ -192,6 +196,23 @@ class Talks:
         await self._bot.delivered(answer.id, receipts)
         return bool(receipts)
 
+    async def post(self, channel: Channel, message: Message) -> tuple[Receipt, ...]:
+        """Shows what an operator says through the bot, by its account. Raises `TroupeError` when Discord would not take
+        it."""
+        try:
+            if not self._client.is_ready():
+                raise TroupeError(_OFFLINE)
+            known = self._client.get_channel(int(channel.id)) or await self._client.fetch_channel(int(channel.id))
+            if not isinstance(known, discord.abc.Messageable):
+                raise TroupeError("That is not a channel in which anybody could write.")
+            receipts = await self._delivery(known, None, buttons=False).show(message)
+        except (discord.HTTPException, OSError) as error:
+            log.warning("discord.unposted", channel=channel.id, error=str(error))
+            raise TroupeError(_NOT_THERE) from None
+        if not receipts:
+            raise TroupeError(_NOT_THERE)
+        return receipts
+
     async def edited(self, event: discord.Message) -> None:
         """A message has other words than before."""
         me = self._client.user
@@ -302,14 +323,14 @@ class Talks:
         for change in showing.changes:
             await self._safely(channel_id, change)
 
-    def _delivery(self, question: Question, asker: int | None) -> Delivery:
+    def _delivery(self, question: Place, asker: int | None, *, buttons: bool = True) -> Delivery:
         return Delivery(
             question,
             interval=self._bot.settings.discord.edit_interval,
             pace=self._pace,
             refusals=self._refusals,
             faces=self._faces,
-            rows=self._rows,
+            rows=self._rows if buttons else None,
             asker=asker,
         )
 

@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 from importlib import metadata
+from typing import Any
 
 from fastapi import FastAPI
 
+from . import (
+    attachments,
+    backups,
+    commanding,
+    configuring,
+    exporting,
+    graphql,
+    housekeeping,
+    memories,
+    messages,
+    office,
+    openai_compat,
+    openai_responses,
+    operating,
+    personas,
+    privacy,
+    searching,
+    session_templates,
+    sessions,
+    streaming,
+    surgery,
+    usage,
+)
+from .attachments import Uploads
+from .console import router as console
 from .desk import Desk
+from .discord_login import router as discord_login
 from .guard import Guard
-from .problems import Problem, tell_problems
+from .health import router as health
+from .live import router as live
+from .live_channels import router as live_channels
+from .login import router as login
+from .problems import PROBLEM, TITLES, Problem, tell_problems
+from .talking import Talking
 
-_PROBLEMS = {status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": TITLES[status], "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
+    for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)
+}
 
 
 def create_app(desk: Desk) -> FastAPI:
@@ -22,9 +57,28 @@ def create_app(desk: Desk) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        responses=_PROBLEMS,  # type: ignore[arg-type]
+        responses=_PROBLEMS,
     )
     app.state.desk = desk
+    app.state.talking = Talking(desk)
+    app.state.uploads = Uploads()
+    app.include_router(streaming.router)
+    app.include_router(attachments.router)
+    app.include_router(commanding.router)
+    app.include_router(openai_responses.router)
+    app.include_router(openai_compat.router)
+    app.include_router(graphql.router)
+    for talk in (sessions, surgery, session_templates, messages, searching, exporting):
+        app.include_router(talk.router)
     tell_problems(app)
+    app.include_router(console)
+    app.include_router(live)
+    app.include_router(live_channels)
+    app.include_router(login)
+    app.include_router(health)
+    app.include_router(discord_login)
+    app.state.office = office.Office.of(desk)
+    for each in (backups, configuring, housekeeping, memories, office, operating, personas, privacy, usage):
+        app.include_router(each.router)
     app.add_middleware(Guard)
     return app

@@ -9,14 +9,13 @@ from typing import Annotated, Literal, get_args
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
-from storage.model import Channel, Sender, Session
+from storage.model import Channel, Sender, Session, storable
 
+from ..settings import BotSettings
 from .desk import Desk
 from .problems import Forbidden, NotThere, Unknown
+from .tokens import Scope, Token
 
-Scope = Literal["read", "chat", "admin"]
-"""`read` sees one's own talk, `chat` also talks and changes it, `admin` sees and does everything. Each has those
-before it."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
@@ -28,6 +27,8 @@ class Caller:
     scope: Scope
     by: Literal["here", "token", "cookie"]
     """How they are known: being at this machine, a token in the header, or one in a cookie."""
+    token: str = ""
+    """The id of that token."""
 
     def may(self, scope: Scope) -> bool:
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
@@ -45,11 +46,22 @@ class Caller:
     async def session(self, desk: Desk, session_id: str, *, gone: bool = False) -> Session:
         """A session that they may see, as it stands now; with `gone`, also one that was taken out of sight. Raises
         `NotThere`: whoever may not see it does not learn that there is one."""
-        kept = await desk.store.session(session_id)
+        kept = await desk.store.session(storable(session_id))
         seen = kept is not None and (self.keys is None or kept.channel.key in self.keys)
         if kept is None or not seen or (kept.deleted_at is not None and not gone):
             raise NotThere(f"There is no session '{session_id[:60]}' that you may see.")
-        return desk.bot.sessions.latest(kept)
+        # Only the store counts the lines.
+        return desk.bot.sessions.latest(kept).model_copy(update={"message_count": kept.message_count})
+
+
+def scope_of(token: Token, settings: BotSettings) -> Scope | None:
+    """What a token lets its bearer do by the settings as they are now; None where they do not let them in."""
+    if token.sign_in != "discord":
+        return token.scope
+    login = settings.web.login
+    if login is None or login.guild != (token.of or None):
+        return None
+    return "admin" if token.person_id in login.admins else "chat"
 
 
 def _caller(connection: HTTPConnection) -> Caller:

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from storage.backend import NotACursor
 from storage.errors import StorageError
 
 from ..errors import TroupeError
@@ -67,12 +68,15 @@ class TooMany(WebError):
     status = 429
 
 
-_TITLES = {
+PROBLEM = "application/problem+json"
+"""The media type of a refusal."""
+TITLES = {
     400: "Cannot be done",
     401: "Not signed in",
     403: "Not allowed",
     404: "Not there",
     405: "No such method",
+    408: "Too slow",
     409: "Not now",
     413: "Too large",
     422: "Not understood",
@@ -84,8 +88,8 @@ _TITLES = {
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The answer to a request that is refused."""
-    told = Problem(title=_TITLES.get(status, "Refused"), status=status, detail=detail)
-    return JSONResponse(told.model_dump(), status, headers, media_type="application/problem+json")
+    told = Problem(title=TITLES.get(status, "Refused"), status=status, detail=detail)
+    return JSONResponse(told.model_dump(), status, headers, media_type=PROBLEM)
 
 
 def tell_problems(app: FastAPI) -> None:
@@ -98,6 +102,10 @@ def tell_problems(app: FastAPI) -> None:
     @app.exception_handler(StorageError)
     async def unkept(_request: Request, error: StorageError) -> JSONResponse:
         return problem(503, str(error))
+
+    @app.exception_handler(NotACursor)
+    async def no_cursor(_request: Request, error: NotACursor) -> JSONResponse:
+        return problem(400, "That is no cursor of this list: take one from a page of it, or leave it out.")
 
     @app.exception_handler(RequestValidationError)
     async def not_understood(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -10,8 +11,11 @@ import structlog
 import uvicorn
 
 from ..status import Report
+from . import connections
 from .app import create_app
 from .desk import Desk
+from .office import Office
+from .talking import Talking
 
 log = structlog.get_logger()
 
@@ -36,8 +40,11 @@ async def serve(desk: Desk, report: Report) -> None:
         log.warning("web.off", why=trouble)
         report({"web": "", "web_trouble": trouble})
         return
+    app = create_app(desk)
+    talking: Talking = app.state.talking
+    office: Office = app.state.office
     config = uvicorn.Config(
-        create_app(desk),
+        app,
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -45,14 +52,24 @@ async def serve(desk: Desk, report: Report) -> None:
         server_header=False,
         timeout_graceful_shutdown=_SEEN_OFF,
         ws="websockets-sansio",
+        **connections.options(),
     )
     server = _Server(config)
     address = web.model_copy(update={"port": listening.getsockname()[1]}).address
     report({"web": address, "web_trouble": ""})
     log.info("web.open", at=address)
+    owed = asyncio.ensure_future(talking.answer_owed())
+    serving = asyncio.ensure_future(server.serve([listening]))
     try:
-        await server.serve([listening])
+        await asyncio.shield(serving)
     finally:
+        owed.cancel()
+        await talking.close()
+        await office.works.close()
+        serving.cancel()
+        await asyncio.wait((owed, serving))
+        if server.started:
+            await server.shutdown([listening])
         listening.close()
 
 

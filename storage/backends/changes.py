@@ -103,3 +103,8 @@ def located(at: datetime) -> datetime:
     if not 1 < there.year < 9999:
         raise ValueError(f"{at!r} is no time that storage takes: it lies outside the years 2 to 9998")
     return there
+
+
+def past(channel: Channel) -> dict[str, tuple[str, ...]]:
+    """The names that a channel had, as a change to one that is given without them."""
+    return {"past_names": channel.past_names, "past_guild_names": channel.past_guild_names}

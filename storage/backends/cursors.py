@@ -6,7 +6,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, Literal
 
-from ..backend import OLDEST, Page
+from ..backend import OLDEST, NotACursor, Page
 
 Direction = Literal["older", "newer"]
 Key = tuple[str | int, ...]
@@ -25,7 +25,7 @@ def nothing(direction: Direction, there: int) -> Page[Any]:
 
 
 def understood(cursor: str | None, shape: tuple[type, ...]) -> tuple[Direction, Key | None]:
-    """The direction, and the key to start beyond: None at either end. Raises ValueError for a cursor that is none, or
+    """The direction, and the key to start beyond: None at either end. Raises NotACursor for one that is none, or
     that belongs to another list."""
     if cursor is None or cursor == _NEWEST:
         return "older", None
@@ -37,7 +37,7 @@ def understood(cursor: str | None, shape: tuple[type, ...]) -> tuple[Direction, 
         direction, key = None, []
     fits = tuple(type(each) for each in key) == shape and not any(type(each) is int and abs(each) >> 63 for each in key)
     if direction not in ("older", "newer") or not fits:
-        raise ValueError(f"{cursor[:80]!r} is not a cursor of this list: take one from a page of it, or leave it out")
+        raise NotACursor(f"{cursor[:80]!r} is not a cursor of this list: take one from a page of it, or leave it out")
     return direction, tuple(key)
 
 

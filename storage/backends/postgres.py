@@ -23,7 +23,7 @@ from . import changes, postgres_sought
 from . import postgres_people as people
 from . import postgres_rows as rows
 from . import postgres_sums as sums
-from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
+from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located, past
 from .cursors import nothing, understood, written
 from .json_text import storable_all
 from .postgres_link import Link, Way
@@ -94,7 +94,7 @@ class PostgresStore:
 
     async def keep_channel(self, channel: Channel) -> Channel:
         kept = await self.channel(channel.key)
-        if kept is None or kept != channel.model_copy(update=_past(kept)):
+        if kept is None or kept != channel.model_copy(update=past(kept)):
             await self._put(KeepChannel(channel))
             kept = await self.channel(channel.key)
         return kept or channel
@@ -181,6 +181,10 @@ class PostgresStore:
 
     async def message(self, message_id: str) -> Message | None:
         return _first(await self._read(_MESSAGES, rows.MESSAGE_BY_ID, message_id))
+
+    async def after(self, message_id: str) -> str | None:
+        found = await self._fetch("SELECT id FROM bot.conversations WHERE message_id = $1", message_id)
+        return written("newer", tuple(found[0])) if found else None
 
     async def find(self, origin: str) -> Message | None:
         return _first(await self._read(_MESSAGES, rows.MESSAGE_BY_ORIGIN, origin))
@@ -390,10 +394,6 @@ class PostgresStore:
 def _shown(asked: words.Query, text: str) -> dict[str, Any]:
     snippet, hits = words.snippet(asked, text)
     return {"snippet": snippet, "hits": hits}
-
-
-def _past(channel: Channel) -> dict[str, tuple[str, ...]]:
-    return {"past_names": channel.past_names, "past_guild_names": channel.past_guild_names}
 
 
 def _first(found: list[Result]) -> Result | None:

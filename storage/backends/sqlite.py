@@ -85,7 +85,7 @@ class SqliteStore:
 
     async def keep_channel(self, channel: Channel) -> Channel:
         kept = await self.channel(channel.key)
-        if kept is None or kept != channel.model_copy(update=_past(kept)):
+        if kept is None or kept != channel.model_copy(update=changes.past(kept)):
             await self._put(changes.KeepChannel(channel))
             kept = await self.channel(channel.key)
         return kept or channel
@@ -162,6 +162,10 @@ class SqliteStore:
 
     async def message(self, message_id: str) -> Message | None:
         return _first(await self._read(MESSAGES, sqlite_rows.MESSAGE_BY_ID, message_id))
+
+    async def after(self, message_id: str) -> str | None:
+        found = await self._rows(f"SELECT id FROM messages WHERE message_id IN {_GIVEN}", [message_id])
+        return written("newer", found[0]) if found else None
 
     async def find(self, origin: str) -> Message | None:
         return _first(await self._read(MESSAGES, sqlite_rows.MESSAGE_BY_ORIGIN, *split(origin)))
@@ -378,15 +382,12 @@ def _keyed(key: Sequence[str | int]) -> dict[str, str | int]:
     return {f"key{place}": value for place, value in enumerate(key)}
 
 
-def _past(channel: Channel) -> dict[str, tuple[str, ...]]:
-    return {"past_names": channel.past_names, "past_guild_names": channel.past_guild_names}
-
-
 def _first(found: list[Item]) -> Item | None:
     return found[0] if found else None
 
 
-_OF_SESSIONS = "JOIN sessions AS s ON s.id = m.session WHERE s.session_id IN (SELECT value FROM json_each(?))"
+_GIVEN = "(SELECT value FROM json_each(?))"
+_OF_SESSIONS = f"JOIN sessions AS s ON s.id = m.session WHERE s.session_id IN {_GIVEN}"
 PINNED = f"SELECT DISTINCT s.session_id FROM messages AS m {_OF_SESSIONS} AND m.pinned"
 SIZES = """
 SELECT s.session_id, ifnull(sum(length(CAST(m.content AS BLOB))), 0)

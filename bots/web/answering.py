@@ -1,0 +1,131 @@
+"""One answer on its way on the web: what has come of it so far, for whoever listens, from any point."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from storage.errors import StorageError
+from storage.model import Message, Sender, Session
+
+_STEPS = 2_000
+"""Steps of an answer that can be listened to one by one, at least; who is further behind gets the words so far."""
+
+Kind = Literal["began", "delta", "reset", "done", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened to an answer; its number counts within that answer, from 1. Those numbered 0 only repeat
+    what happened before."""
+
+    number: int
+    kind: Kind
+    text: str = ""
+    """More words, or why there is no answer."""
+
+
+@dataclass(eq=False)
+class Answering:
+    """One answer on its way to whoever listens, and for some minutes after."""
+
+    session: Session
+    origin: str
+    """Of the line that it answers first."""
+    asker: Sender
+    id: str = ""
+    """The id that the answer will have; empty until it has begun."""
+    persona: str = ""
+    speaker: str = ""
+    line: Message | None = None
+    """The line that it answers, once that is kept."""
+    message: Message | None = None
+    """The answer, once there is one."""
+    refused: str = ""
+    """Why there is none."""
+    done: bool = False
+    admitted: bool = False
+    """Whether it has its turn, or had it."""
+    left: bool = False
+    """Whether it is given elsewhere, once the bot has come back."""
+    failure: StorageError | None = None
+    """Why the line could not be kept."""
+    ended_at: float = 0.0
+    """On the loop's clock, once it is `done`."""
+    _said: list[str] = field(default_factory=list)
+    _count: int = 0
+    _steps: list[Step] = field(default_factory=list)
+    """The latest."""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def text(self) -> str:
+        """The words so far."""
+        return "".join(self._said)
+
+    @property
+    def number(self) -> int:
+        """That of the last step."""
+        return self._count
+
+    def tell(self, kind: Kind, text: str = "") -> None:
+        """Tells everybody who listens of the next step."""
+        if kind == "delta":
+            self._said.append(text)
+        elif kind == "reset":
+            self._said.clear()
+        self._count += 1
+        self._steps.append(Step(self._count, kind, text))
+        if len(self._steps) > 2 * _STEPS:
+            del self._steps[:_STEPS]
+        self.wake()
+
+    def shrink(self) -> None:
+        """Lets go of all but the words and how it ended, once nobody listens step by step any more."""
+        self._said = [self.text]
+        del self._steps[:-1]
+
+    def wake(self) -> None:
+        """Has whoever waits look again."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Waits for the next thing that happens."""
+        await self._news.wait()
+
+    async def events(self, after: int | None = None) -> AsyncIterator[Step]:
+        """The steps behind number `after`, until the answer is over; without one, or where too many have passed since,
+        the words so far as one step."""
+        if after is None or not self._has(after):
+            known = self._count
+            for step in self._so_far(fresh=not after):
+                yield step
+            after = known
+        while True:
+            if not self._has(after):  # it took too long meanwhile
+                known = self._count
+                for step in self._so_far(fresh=False):
+                    yield step
+                after = known
+            for step in self._steps[after - self._count :] if after < self._count else ():
+                yield step
+                after = step.number
+            if after < self._count:
+                continue
+            if self.done:
+                return
+            await self.changed()
+
+    def _has(self, after: int) -> bool:
+        """Whether all the steps behind a number are at hand."""
+        return self._count - len(self._steps) <= after <= self._count
+
+    def _so_far(self, *, fresh: bool) -> list[Step]:
+        told = [Step(0, "began")] if self.id else []
+        told += [] if fresh else [Step(0, "reset")]
+        ended = [each for each in self._steps[-1:] if each.kind in ("done", "refused")]
+        told += [Step(self._count - len(ended), "delta", text)] if (text := self.text) else []
+        return [*told, *ended]

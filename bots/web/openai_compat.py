@@ -1,0 +1,276 @@
+"""OpenAI's chat completions over a bot: any client that speaks them talks to its personas, which are the models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel, Field, JsonValue
+
+from storage.model import Message, Usage, storable
+
+from .callers import Chatter, Reader
+from .desk import At
+from .given import Id, IdGiven
+from .openai_talk import WHOEVER_FITS, Asked, Exchange, Line, exchange, persona_of, personas
+from .openai_wire import REFUSALS, OpenAIRoute, Refusal, Spoken, begun, error_told, event, streamed, there_is_one, whole
+from .talking import Talking
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute, responses=REFUSALS)
+
+Words = Annotated[str, Field(max_length=400_000), AfterValidator(storable)]
+SessionId = Annotated[
+    str | None, Header(alias="X-Troupe-Session", max_length=200, description="The session in which it is said.")
+]
+Metadata = dict[
+    Annotated[str, Field(max_length=64), AfterValidator(storable)],
+    Annotated[str, Field(max_length=512), AfterValidator(storable)],
+]
+_AT = 0
+"""Since when a persona is there: OpenAI's clients want a number."""
+
+
+class ModelShown(BaseModel):
+    """A persona, as a model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = _AT
+    owned_by: str
+
+
+class ModelsShown(BaseModel):
+    """Whom one may ask."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelShown]
+
+
+class ImageAddress(BaseModel):
+    """A picture."""
+
+    url: Annotated[str, Field(max_length=50_000_000)]
+
+
+class ContentPart(BaseModel):
+    """A piece of a message."""
+
+    type: Annotated[str, Field(max_length=60)]
+    text: Words | None = None
+    refusal: Words | None = None
+    image_url: ImageAddress | None = None
+
+
+class MessageSaid(BaseModel):
+    """One thing said."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Words | Annotated[list[ContentPart], Field(max_length=200)] | None = None
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells beside words."""
+
+    include_usage: bool | None = None
+
+
+class Completing(BaseModel):
+    """What is asked. How the persona speaks (temperature and the like) its own settings decide."""
+
+    model: IdGiven
+    messages: Annotated[list[MessageSaid], Field(min_length=1, max_length=5_000)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    metadata: Metadata | None = None
+    """`session`: the id of the session in which it is said."""
+    n: int | None = None
+    tools: JsonValue = None
+    functions: JsonValue = None
+    logprobs: bool | None = None
+    modalities: list[str] | None = None
+    audio: JsonValue = None
+    prediction: JsonValue = None
+    web_search_options: JsonValue = None
+    response_format: JsonValue = None
+    stop: JsonValue = None
+
+
+class AnswerSaid(BaseModel):
+    """What the persona said."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+    annotations: list[JsonValue] = []
+
+
+class Choice(BaseModel):
+    """The answer."""
+
+    index: int = 0
+    message: AnswerSaid
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"]
+
+
+class PromptDetails(BaseModel):
+    """Of what was read."""
+
+    cached_tokens: int
+
+
+class UsageShown(BaseModel):
+    """What it took."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+
+
+class Completion(BaseModel):
+    """A whole answer."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: UsageShown
+
+
+@router.get("/models")
+async def models(desk: At, caller: Reader) -> ModelsShown:
+    """The personas that one may ask, and `auto`, which is whoever fits."""
+    names = [each.name for each in personas(desk, caller)]
+    return ModelsShown(
+        data=[ModelShown(id=name, owned_by=desk.settings.name) for name in dict.fromkeys((*names, WHOEVER_FITS))]
+    )
+
+
+@router.get("/models/{id}")
+async def model(id: Id, desk: At, caller: Reader) -> ModelShown:
+    """One of them."""
+    found = persona_of(desk, caller, id)
+    return ModelShown(id=found.name if found else WHOEVER_FITS, owned_by=desk.settings.name)
+
+
+@router.post(
+    "/chat/completions",
+    response_model=Completion,
+    responses={
+        200: {
+            "description": "The answer; with `stream`, its chunks as they come.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def complete(
+    wanted: Completing, desk: At, caller: Chatter, request: Request, named: SessionId = None
+) -> Response:
+    """Has a persona answer the last message. Where no session is named, it goes on with the one that holds the messages
+    before it, or with a new one; `X-Troupe-Session` tells which."""
+    refuse(wanted, ("tools", "functions", "logprobs", "audio", "prediction", "web_search_options", "stop"))
+    if wanted.n not in (None, 1):
+        raise Refusal("There is one answer: leave out 'n', or send 1.", "n", "unsupported_value")
+    if set(wanted.modalities or ()) - {"text"}:
+        raise Refusal("Personas answer in text.", "modalities", "unsupported_value")
+    if wanted.response_format not in (None, {"type": "text"}):
+        raise Refusal("Personas answer in words, in no other format.", "response_format", "unsupported_value")
+    talking: Talking = request.app.state.talking
+    rules = "\n\n".join(_line(each).text for each in wanted.messages if each.role in ("system", "developer"))
+    lines = tuple(_line(each) for each in wanted.messages if each.role not in ("system", "developer"))
+    session = named or (wanted.metadata or {}).get("session")
+    said = await exchange(desk, talking, caller, Asked(wanted.model, lines, rules, session))
+    if wanted.stream:
+        await begun(said.answering)
+        usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
+        return streamed(_chunks(said, usage=usage), said.session_id)
+    await whole(said.answering)
+    answer = said.answering.message
+    assert answer is not None
+    await said.told(answer.text)
+    told = Completion(
+        id=f"chatcmpl-{answer.id}",
+        created=int(answer.at.timestamp()),
+        model=said.answering.persona,
+        choices=[Choice(message=AnswerSaid(content=answer.text), finish_reason=_finish(answer))],
+        usage=_usage(answer.usage),
+    )
+    return JSONResponse(told.model_dump(), headers={"X-Troupe-Session": said.session_id})
+
+
+@router.api_route("/{path:path}", methods=["GET", "POST", "DELETE"], include_in_schema=False)
+async def nothing(path: str, _caller: Reader) -> None:
+    """What else OpenAI's API has."""
+    raise Refusal(f"There is no /v1/{path[:80]} here.", code="unknown_url", status=404)
+
+
+def refuse(wanted: BaseModel, names: Iterable[str]) -> None:
+    """Raises `Refusal` where something is wanted that would change what an answer is."""
+    for name in names:
+        if getattr(wanted, name):
+            raise Refusal(f"'{name}' is not supported here: leave it out.", name, "unsupported_parameter")
+
+
+def _line(said: MessageSaid) -> Line:
+    if said.role in ("tool", "function"):
+        raise Refusal("Tools are not supported here: leave their messages out.", "messages", "unsupported_value")
+    role: Literal["user", "assistant"] = "assistant" if said.role == "assistant" else "user"
+    if said.content is None or isinstance(said.content, str):
+        return Line(role, said.content or "")
+    words, pictures = [], []
+    for part in said.content:
+        if part.type == "image_url" and part.image_url is not None:
+            pictures.append(part.image_url.url)
+        elif part.type in ("text", "refusal"):
+            words.append(part.text or part.refusal or "")
+        else:
+            raise Refusal(f"Content of type '{part.type}' is not taken here.", "messages", "unsupported_value")
+    return Line(role, "\n".join(words), tuple(pictures))
+
+
+def _finish(answer: Message) -> Literal["stop", "length"]:
+    return "length" if answer.outcome == "cut" else "stop"
+
+
+def _usage(usage: Usage | None) -> UsageShown:
+    read, written = (usage.tokens_in, usage.tokens_out) if usage else (0, 0)
+    return UsageShown(
+        prompt_tokens=read,
+        completion_tokens=written,
+        total_tokens=read + written,
+        prompt_tokens_details=PromptDetails(cached_tokens=usage.cache_read if usage else 0),
+    )
+
+
+async def _chunks(said: Exchange, *, usage: bool) -> AsyncGenerator[bytes, None]:
+    answering, spoken = said.answering, Spoken()
+    common = {
+        "id": f"chatcmpl-{answering.id}",
+        "object": "chat.completion.chunk",
+        "created": int(said.desk.now().timestamp()),
+        "model": answering.persona,
+    }
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return event({**common, "choices": [choice], **({"usage": None} if usage else {})})
+
+    yield chunk({"role": "assistant", "content": "", "refusal": None})
+    async for step in answering.events():
+        if more := spoken.hear(step, answering):
+            yield chunk({"content": more})
+    try:
+        there_is_one(answering)
+    except Refusal as error:
+        yield event(error_told(error))
+        return
+    assert answering.message is not None
+    await said.told(spoken.text)
+    yield chunk({}, _finish(answering.message))
+    if usage:
+        yield event({**common, "choices": [], "usage": _usage(answering.message.usage).model_dump()})
+    yield b"data: [DONE]\n\n"

@@ -1,0 +1,14 @@
+// What conversations are called.
+
+const UNNAMED = "(no words yet)";
+
+/** What a session is called; the bot itself names one by its first words. */
+export const named = (session) => (session.title && session.title !== UNNAMED ? session.title : "New conversation");
+
+/** A session as it is now with what it is called: events do not name one that is called by its first words. */
+export function called(session, known, message = null) {
+  if (session.title && session.title !== UNNAMED) return session;
+  const words = message?.role === "user" ? message.text.trim().replace(/\s+/g, " ") : "";
+  const before = known?.title && known.title !== UNNAMED ? known.title : "";
+  return { ...session, title: before || (words.length > 60 ? `${words.slice(0, 59)}…` : words) };
+}

@@ -1,0 +1,150 @@
+// How the bots are: first what is wrong and what to do about it, then everything else.
+
+import { api } from "./api.js";
+import { el, toast } from "./ui.js";
+import { at, badge, button, bytes, count, facts, loaded, notice, number, table, when } from "./pages.js";
+import { follow } from "./works.js";
+
+const EVERY = 15_000;
+const TONES = { ok: "good", ready: "good", note: "warn", starting: "warn", connecting: "warn", resting: "warn", off: "plain", wrong: "bad", failing: "bad" };
+const WORDS = { ok: "All right", note: "Worth a look", off: "Off", wrong: "Wrong", ready: "Ready", failing: "Failing", resting: "Resting" };
+/** Where to go for what a check speaks of. */
+const PAGES = [
+  [/backup/i, "backups", "Go to backups"],
+  [/cleanup|disk/i, "storage", "Go to storage"],
+  [/config|embedder/i, "config", "Go to configuration"],
+];
+
+export function draw(room) {
+  const [first, fleet, mine] = [el("section", {}), el("section", {}), el("section", {})];
+  room.append(first, fleet, mine);
+  const bot = loaded(mine, () => api.get("/api/bot"), (told) => (urgent(first, told, bot), about(told)));
+  const bots = loaded(fleet, () => api.get("/api/bots"), (told) => neighbours(told.items));
+  const clock = setInterval(() => document.hidden || (bot(), bots()), EVERY);
+  return () => clearInterval(clock);
+}
+
+/** What needs somebody, the worst first; or that nothing does. */
+function urgent(where, bot, again) {
+  const held = where.querySelector(".checkup");
+  if (held?.childNodes.length) return;
+  const wrong = bot.checks.filter((each) => each.state === "wrong");
+  const notes = bot.checks.filter((each) => each.state === "note");
+  const models = bot.models.filter((each) => each.state === "failing").map((each) => ({
+    state: "wrong",
+    model: true,
+    what: each.name,
+    sentence: each.why,
+    remedy: "Put it right, then change the configuration or wait: it is asked again by itself. Until then the next model answers.",
+  }));
+  const told = [...wrong, ...models, ...notes.filter((each) => !models.some((model) => each.sentence.includes(model.what)))];
+  const checkup = el("div", { class: "checkup" });
+  where.replaceChildren(
+    told.length
+      ? el("div", { class: "stack" }, ...told.map(one))
+      : notice("good", el("p", { role: "status" }, el("b", {}, `${bot.display} is ${bot.state}.`), " Nothing needs you.")),
+    el(
+      "div",
+      { class: "row wrap" },
+      button("Check everything", () => examine(checkup), { tone: told.length ? "primary" : "" }),
+      button("Read the configuration again", async () => {
+        const { changed, waiting } = await api.post("/api/bot/reload");
+        const later = waiting.length ? ` After a restart: ${waiting.join(", ")}.` : "";
+        toast(`${changed.length ? `Taken over: ${changed.join(", ")}.` : "Nothing has changed."}${later}`);
+        again();
+      }),
+    ),
+    checkup,
+  );
+}
+
+function one(check) {
+  const to = PAGES.find(([words]) => words.test(`${check.what} ${check.sentence}`));
+  return notice(
+    check.state === "wrong" ? "bad" : "warn",
+    el("p", {}, check.what !== "status" && el("b", {}, `${check.model ? check.what : capital(check.what)}${check.where ? ` · ${check.where}` : ""}: `), el("span", { dir: "auto" }, check.sentence)),
+    check.remedy && el("p", { dir: "auto" }, check.remedy),
+    to && el("p", {}, el("a", { href: at("operate", to[1]) }, `${to[2]} →`)),
+  );
+}
+
+/** What `troupe doctor` looks at. */
+async function examine(where) {
+  const told = await follow(where, () => api.post("/api/bot/checkup"));
+  if (!told) return;
+  const worst = { wrong: 0, note: 1, ok: 2, off: 3 };
+  const checks = [...told.checks].sort((a, b) => worst[a.state] - worst[b.state]);
+  const said = told.healthy
+    ? notice("good", el("p", { role: "status" }, "Everything was looked at, and nothing is wrong."))
+    : notice("bad", el("p", { role: "alert" }, "Not all is well: see below."));
+  where.replaceChildren(el("h2", {}, "The check-up"), said, checksTable(checks), button("Close", () => where.replaceChildren()));
+}
+
+function checksTable(checks) {
+  return table(
+    "What was looked at",
+    [
+      { head: "State", cell: (each) => state(each.state) },
+      { head: "What", cell: (each) => `${capital(each.what)}${each.where ? ` · ${each.where}` : ""}` },
+      { head: "Found", broad: true, cell: (each) => [el("span", { dir: "auto" }, each.sentence), each.remedy && el("small", { class: "remedy", dir: "auto" }, each.remedy)].filter(Boolean) },
+    ],
+    checks,
+  );
+}
+
+function neighbours(bots) {
+  return [
+    el("h2", {}, "Bots"),
+    el("ul", { class: "cards" }, ...bots.map((each) => {
+      const tone = !each.answers || each.troubles.length ? "bad" : TONES[each.state] ?? "warn";
+      const name = each.here || !each.url ? el("b", { dir: "auto" }, each.display) : el("a", { href: each.url, dir: "auto" }, each.display);
+      return el(
+        "li",
+        { class: `card ${tone}` },
+        el("div", { class: "row spread" }, name, badge(each.answers ? each.state || "answers" : "does not answer", tone)),
+        el("p", { class: "muted" }, each.here ? "this one" : each.url),
+        each.answers && el("p", {}, [each.discord && `Discord ${each.discord}`, count(each.live_sessions, "live session"), bytes(each.memory_bytes), each.restarts && count(each.restarts, "restart")].filter(Boolean).join(" · ")),
+        ...each.troubles.map((told) => el("p", { class: "remedy", dir: "auto" }, told)),
+        !each.answers && el("p", { class: "remedy" }, "Look on its machine: `troupe status`, and `troupe up` where it is down."),
+      );
+    })),
+  ];
+}
+
+function about(bot) {
+  const known = [
+    ["Here since", when(bot.started)],
+    ["Discord", bot.discord || "off"],
+    ["Storage", `${bot.storage.type}, in ${bot.storage.root}`],
+    ["Kept", `${count(bot.storage.messages, "message")} in ${count(bot.storage.sessions, "session")}, ${number(bot.storage.open_sessions)} open`],
+    ["Memory", bot.memory || "–"],
+    ["Finds by", bot.embedder || "–"],
+    ["Newest backup", when(bot.last_backup)],
+    ["Process", `${bot.pid ?? "–"}, ${bytes(bot.memory_bytes)}, ${count(bot.restarts, "restart")}`],
+    ["Version", bot.version || "–"],
+  ];
+  return [
+    el("h2", { dir: "auto" }, bot.display),
+    facts(known),
+    el("h2", {}, "Models, in the order they are asked"),
+    table(
+      "Models",
+      [
+        { head: "Model", cell: (each) => el("code", {}, each.name) },
+        { head: "State", cell: (each) => state(each.state) },
+        { head: "Why", broad: true, cell: (each) => each.why || (each.variable && `Set ${each.variable} to use it.`) || "" },
+      ],
+      bot.models,
+    ),
+    el("h2", {}, "Looked at all the time"),
+    checksTable(bot.checks),
+  ];
+}
+
+function state(name) {
+  return badge(WORDS[name] ?? name, TONES[name] ?? "plain");
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,332 @@
+"""The console's pages beside the chat, as people use them: in a real browser, against a whole bot."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from bots.incoming import Incoming
+from storage.model import Channel, Sender
+from tests.browser import PHONE, WIDE, Window, Windows, browsing, needs_chromium
+from tests.speaking import Says
+from tests.test_web_live import on_discord, token_of
+from tests.webfront import Web, web_front
+
+pytestmark = needs_chromium
+
+HOSTILE = "<script>window.hacked=1</script>" + "W" * 60
+PAGES = [
+    *("sessions", "sessions/{id}", "sessions/compare/{id}/{other}", "sessions/templates", "files", "files/{id}"),
+    *("live", "live/discord:9", "operate/health", "operate/backups", "operate/storage", "operate/usage"),
+    *("operate/memories", "operate/config", "operate/audit", "operate/you"),
+]
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%%EOF\n"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>window.hacked=1</script></svg>'
+
+
+async def api(web: Web, method: str, path: str, **how: Any) -> Any:
+    told = await web.client.request(method, f"/api/{path}", **how)
+    assert told.status_code < 300, told.text
+    return told.json() if told.content else None
+
+
+async def talk(web: Web, *lines: str, **session: Any) -> str:
+    """A session in which these were said; its id."""
+    id: str = (await api(web, "POST", "chat/sessions", json=session))["id"]
+    for line in lines:
+        await api(web, "POST", f"chat/sessions/{id}/messages", json={"text": line})
+    return id
+
+
+async def filled(web: Web) -> dict[str, str]:
+    """Two sessions of one family, files, memories and a Discord channel, with names that mean no good."""
+    id = await talk(web, "what is 6 * 7?", title="Sums")
+    files = [("<img src=x onerror=window.hacked=1>.svg", SVG), ("plan.pdf", PDF), ("notes.txt", b"carrots\n")]
+    sent = [await api(web, "POST", "chat/attachments", files={"file": each}) for each in files]
+    told = {"text": "these", "attachments": [each["hash"] for each in sent]}
+    await api(web, "POST", f"chat/sessions/{id}/messages", json=told)
+    other = (await api(web, "POST", f"chat/sessions/{id}/branch", json={}))["id"]
+    await api(web, "PUT", f"chat/sessions/{other}", json={"title": HOSTILE})
+    await api(web, "POST", f"chat/sessions/{other}/messages", json={"text": f"only here {HOSTILE}"})
+    await api(web, "POST", "chat/templates", json={"session": id, "name": HOSTILE[:60], "lines": 2})
+    await api(web, "POST", "memories", json={"text": f"I like {HOSTILE}", "scope": "here"})
+    channel = Channel(front="discord", id="9", kind="channel", name=HOSTILE, guild_id="1", guild_name="Home")
+    ann = Sender(type="user", id="42", name=HOSTILE)
+    async for _ in web.house.bot.receive(Incoming("discord:9:1", channel, ann, HOSTILE, datetime.now(UTC))):
+        pass
+    return {"id": id, "other": other}
+
+
+@asynccontextmanager
+async def console(folder: Path, path: str = "/", **settings: Any) -> AsyncIterator[tuple[Web, Windows, Page]]:
+    """A bot, a browser, and one page in it that ends without trouble."""
+    async with web_front(folder, **settings) as web, browsing(web.url) as windows, windows.open(path) as window:
+        yield web, windows, window.page
+        assert window.trouble == []
+
+
+async def visited(window: Window, names: dict[str, str]) -> None:
+    """Looks at every page: nothing serious for axe, nothing over the edge, and no script of anybody's has run."""
+    page = window.page
+    for path in PAGES:
+        await page.evaluate("path => { location.hash = '#/' + path }", path.format(**names))
+        await expect(page.locator("h1")).to_be_visible()
+        await expect(page.locator("[aria-busy=true], .waiting")).to_have_count(0)
+        assert await window.serious() == [], path
+        over = await page.evaluate("(p => p.scrollWidth - p.clientWidth)(document.querySelector('.page'))")
+        assert over <= 0, f"{path} runs {over} pixels over the edge"
+        await expect(page.locator(".notice.bad")).to_have_count(0)
+    assert await page.evaluate("window.hacked") is None
+    assert window.trouble == []
+
+
+async def test_every_page_is_fine_on_a_phone_in_the_dark_and_wide_in_the_light(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web, browsing(web.url) as windows:
+        names = await filled(web)
+        async with windows.open("/#/sessions", viewport=PHONE, color_scheme="dark") as window:
+            await visited(window, names)
+        async with windows.open("/#/sessions", viewport=WIDE) as window:
+            await visited(window, names)
+
+
+async def test_every_page_of_an_empty_bot_says_what_to_do(tmp_path: Path) -> None:
+    async with console(tmp_path, "/#/sessions") as (_, _, page):
+        await page.get_by_role("link", name="Begin to talk").click()
+        await expect(page.get_by_role("combobox", name="Your message")).to_be_visible()
+        said = {
+            "files": "Drop one into a chat",
+            "live": "As soon as somebody does",
+            "operate/backups": "Make one now",
+            "operate/storage": "Nobody has talked to this bot yet",
+            "operate/memories": "Nothing is remembered yet",
+            "operate/config": "was not started from files",
+            "sessions/templates": "Save as template",
+            "sessions/nothing": "There is no session 'nothing'",
+        }
+        for path, words in said.items():
+            await page.evaluate("path => { location.hash = '#/' + path }", path)
+            await expect(page.get_by_text(words)).to_be_visible()
+
+
+async def test_a_family_is_drawn_compared_and_made_one_with_the_keyboard_alone(tmp_path: Path) -> None:
+    async with console(tmp_path) as (web, _, page):
+        id = await talk(web, "what is 6 * 7?", title="Sums")
+        await page.goto(f"{web.url}/#/sessions/{id}")
+        await page.get_by_role("button", name="Branch", exact=True).press("Enter")
+        await expect(page.get_by_role("heading", name="Branch of Sums")).to_be_visible()
+        branch = page.url.rpartition("/")[2]
+        await api(web, "POST", f"chat/sessions/{branch}/messages", json={"text": "what is 2 * 2?"})
+        await page.locator(".tree").get_by_role("link", name="Sums, where it began").press("Enter")
+        await expect(page.get_by_role("link", name="Branch of Sums, branched from Sums, 4 messages")).to_be_visible()
+        await page.get_by_role("button", name="Compare…").press("Enter")
+        await page.get_by_role("listbox", name="Sessions of the same place").select_option(branch)
+        await page.keyboard.press("Tab")
+        await page.get_by_role("button", name="Compare", exact=True).press("Enter")
+        await expect(page.get_by_text("2 lines in common, 0 only in the first, 2 only in the second.")).to_be_visible()
+        await expect(page.locator(".compare .right .words")).to_have_text(["what is 2 * 2?", "2 × 2 = 4"])
+        await page.get_by_role("button", name="Merge…").press("Enter")
+        await expect(page.get_by_text("One session of 4 lines would come of it")).to_be_visible()
+        assert len((await api(web, "GET", "chat/sessions"))["items"]) == 2
+        await page.get_by_role("button", name="Merge", exact=True).press("Enter")
+        await expect(page.get_by_role("link", name="merged from")).to_be_visible()
+        assert len((await api(web, "GET", "chat/sessions"))["items"]) == 1
+
+
+async def test_a_session_is_put_away_brought_back_and_becomes_a_template(tmp_path: Path) -> None:
+    async with console(tmp_path) as (web, _, page):
+        id = await talk(web, "what is 6 * 7?", title="Sums")
+        await page.goto(f"{web.url}/#/sessions/{id}")
+
+        async def choose(item: str) -> None:
+            await page.get_by_role("button", name="More…").click()
+            await page.get_by_role("menuitem", name=item).click()
+
+        await choose("Save as template…")
+        await page.get_by_label("Name").fill("Arithmetic")
+        await page.get_by_label("Begin with the first lines").fill("2")
+        await page.get_by_role("button", name="Save").click()
+        await choose("Delete…")
+        await page.get_by_role("button", name="Delete", exact=True).click()
+        await expect(page.get_by_text("There are no sessions yet.")).to_be_visible()
+        await page.get_by_label("Show").select_option("deleted")
+        await page.get_by_role("link", name="Sums").click()
+        await page.locator("#page").get_by_role("button", name="Bring it back").click()
+        await expect(page.get_by_role("button", name="Branch", exact=True)).to_be_visible()
+        await page.goto(f"{web.url}/#/sessions/templates")
+        await page.locator("summary").click()
+        await expect(page.get_by_text("what is 6 * 7?")).to_be_visible()
+        await page.get_by_role("button", name="Begin with it").click()
+        await expect(page.locator("#page").get_by_text("6 × 7 = 42")).to_be_visible()
+
+
+async def test_an_export_has_what_was_asked_for(tmp_path: Path) -> None:
+    async with console(tmp_path) as (web, _, page):
+        ids = [await talk(web, "what is 6 * 7?", title=title) for title in ("Sums", "More sums")]
+        await page.goto(f"{web.url}/#/sessions/{ids[0]}")
+        await page.get_by_role("button", name="Export…").click()
+        await page.get_by_label("Headings begin at").select_option("3")
+        await page.get_by_label("When each thing was said").uncheck()
+        async with page.expect_download() as one:
+            await page.get_by_role("button", name="Export", exact=True).click()
+        text = (await (await one.value).path()).read_text()
+        assert "### Sums" in text
+        assert "6 × 7 = 42" in text
+        await page.goto(f"{web.url}/#/sessions")
+        await page.get_by_role("checkbox", name="Choose Sums").check()
+        await page.get_by_role("checkbox", name="Choose More sums").check()
+        await page.get_by_role("button", name="Export…", exact=True).click()
+        await page.get_by_label("JSON").check()
+        await expect(page.get_by_label("Headings begin at")).to_have_count(0)
+        async with page.expect_download() as both:
+            await page.get_by_role("button", name="Export", exact=True).click()
+        told = await both.value
+        assert told.suggested_filename.endswith(".json")
+        assert (await told.path()).read_text().count('"title"') == 2
+        await page.get_by_role("button", name="Export…", exact=True).click()
+        await page.get_by_label("Markdown").check()
+        await page.get_by_label("Time zone").fill("Nowhere/Land")
+        await page.get_by_role("button", name="Export", exact=True).click()
+        await expect(page.get_by_role("alert")).to_contain_text("There is no time zone")
+
+
+async def test_files_are_seen_as_what_they_are_and_never_run(tmp_path: Path) -> None:
+    async with console(tmp_path) as (web, _, page):
+        names = await filled(web)
+        await page.goto(f"{web.url}/#/files/{names['id']}")
+        await page.get_by_role("button", name="notes.txt").click()
+        await expect(page.locator(".file-text")).to_have_text("carrots\n")
+        await page.get_by_role("button", name="← Before").click()
+        address = await page.locator("iframe").get_attribute("src")
+        assert str(address).startswith("blob:")
+        await page.get_by_role("button", name="← Before").click()
+        await expect(page.get_by_text("is not opened here: download it")).to_be_visible()
+        async with page.expect_download() as kept:
+            await page.get_by_role("link", name="Download").click()
+        assert (await (await kept.value).path()).read_bytes() == SVG
+        assert await page.evaluate("window.hacked") is None
+
+
+async def test_a_discord_conversation_is_seen_word_by_word_and_taken_over(tmp_path: Path) -> None:
+    model = Says()
+    async with (
+        on_discord(tmp_path, model) as (web, server, channel),
+        browsing(web.url) as windows,
+        windows.open("/#/live", viewport=WIDE) as window,
+    ):
+        page, ana, (bot,) = window.page, server.add_person("ana"), server.bots.values()
+        await expect(page.get_by_text("Listening")).to_be_visible()
+        await server.say(ana, channel, "tell me", mentions=[bot])
+        model.words.put_nowait("one ")
+        await page.get_by_role("link", name="#general · Home").click()
+        await expect(page.locator(".line.now .words")).to_have_text("one ")
+        model.words.put_nowait("two")
+        await expect(page.locator(".line.now .words")).to_have_text("one two")
+        await expect(page.locator(".channels .saying")).to_have_text("one two")
+        await page.get_by_role("button", name="Stop the answer").click()
+        await expect(page.locator(".line.now")).to_have_count(0)
+        await expect(page.locator(".heard .badge")).to_have_text("stopped")
+        await page.get_by_role("button", name="Take over…").click()
+        await page.get_by_role("menuitem", name="15 minutes").click()
+        await expect(page.get_by_text("answers nobody here")).to_be_visible()
+        await page.get_by_role("textbox", name="Say something as the bot").fill("A person here.")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".heard .line").last).to_contain_text("A person here.")
+        assert server.messages(channel)[-1].content == "A person here."
+        await page.get_by_role("button", name="Hand back").click()
+        await expect(page.get_by_role("button", name="Take over…")).to_be_visible()
+        assert await window.serious() == []
+        assert window.trouble == []
+
+
+async def test_an_operator_sees_at_once_what_is_wrong_and_makes_it_right(tmp_path: Path) -> None:
+    model = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
+    backup = {"alarm_after": "1s"}
+    storage = {"path": str(tmp_path / "data" / "{bot_name}"), "backup": backup}
+    async with console(tmp_path, models=[model], storage=storage) as (web, _, page):
+        await talk(web, "hello")
+        await page.goto(f"{web.url}/#/operate")
+        await expect(page.locator("#page .notice").first).to_contain_text("openai m")
+        await page.get_by_role("button", name="Check everything").click()
+        await expect(page.get_by_role("heading", name="The check-up")).to_be_visible()
+        await page.get_by_role("link", name="Backups and jobs").click()
+        await page.get_by_role("button", name="Back up now").click()
+        await expect(page.get_by_text("Proved", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Verify").click()
+        await expect(page.get_by_text("is whole")).to_be_visible()
+        await page.get_by_role("button", name="Restore the backup").click()
+        await page.get_by_role("button", name="See what would happen").click()
+        await page.get_by_role("button", name="Restore", exact=True).click()
+        await expect(page.get_by_text("Restored 2 messages")).to_be_visible()
+        assert (tmp_path / "data" / "sage-restored" / "conversations.db").exists()
+        await page.get_by_role("link", name="Storage").click()
+        await page.get_by_role("button", name="Preview").click()
+        await expect(page.get_by_text("Nothing is due to go.")).to_be_visible()
+
+
+async def test_memories_are_corrected_forgotten_and_undone(tmp_path: Path) -> None:
+    async with console(tmp_path, "/#/operate/memories") as (_, _, page):
+        await page.get_by_role("button", name="Remember something…").click()
+        await page.get_by_label("What is true").fill("I have a cat.")
+        await page.get_by_role("button", name="Remember", exact=True).click()
+        await page.get_by_role("button", name="Correct: I have a cat.").click()
+        await page.get_by_label("What is true").fill("I have two cats.")
+        await page.get_by_role("button", name="Correct", exact=True).click()
+        await expect(page.locator(".card .words")).to_have_text("I have two cats.")
+        await page.get_by_role("button", name="Undo what was said last").click()
+        await expect(page.locator(".card .words")).to_have_text("I have a cat.")
+        await page.get_by_role("button", name="Forget: I have a cat.").click()
+        await page.get_by_role("button", name="Forget", exact=True).click()
+        await expect(page.get_by_text("Nothing is remembered yet.")).to_be_visible()
+
+
+async def test_a_change_of_the_configuration_is_checked_shown_and_only_then_written(tmp_path: Path) -> None:
+    config, port = tmp_path / "config", free_port()
+    for name in ("bots", "personas"):
+        (config / name).mkdir(parents=True)
+    (config / "personas" / "sage.yaml").write_text("{display: Sage, description: wise, prompt: You are Sage.}\n")
+    written = f"personas: [sage]\nweb: {{port: {port}}}\nembedder: {{provider: none}}\ndiscord: {{}}\n"
+    (config / "bots" / "sage.yaml").write_text(written)
+    async with console(tmp_path, "/#/operate/config", config=config) as (_, _, page):
+        text = page.get_by_label("bots/sage.yaml")
+        await expect(text).to_have_value(written)
+        await text.fill(f"{written}dispaly: Wise\n")
+        await expect(page.get_by_role("alert")).to_have_text("This cannot be written yet:")
+        await expect(page.get_by_text("did you mean 'display'?")).to_be_visible()
+        await expect(page.get_by_role("button", name="Write it")).to_be_disabled()
+        await page.get_by_role("button", name="Line 5").click()
+        assert await text.evaluate("t => t.value.slice(t.selectionStart, t.selectionEnd)") == "dispaly: Wise"
+        await text.fill(f"{written}display: Wise\n")
+        await expect(page.locator(".diff .added")).to_have_text("+display: Wise\n")
+        await page.get_by_role("button", name="Write it").click()
+        await expect(page.get_by_text("Written; what was there before")).to_be_visible()
+        assert (config / "bots" / "sage.yaml").read_text() == f"{written}display: Wise\n"
+
+
+async def test_whoever_runs_nothing_sees_only_what_is_theirs(tmp_path: Path) -> None:
+    async with web_front(tmp_path, web={"open": "never"}) as web, browsing(web.url) as windows:
+        ann = Sender(type="user", id="ann", name="Ann")
+        token = token_of(web, ann, "chat")
+        async with windows.open("/#/operate", extra_http_headers={"Authorization": f"Bearer {token}"}) as window:
+            page = window.page
+            await expect(page.get_by_role("navigation", name="Parts").get_by_role("link")).to_have_text(
+                ["Memories", "Your data"]
+            )
+            await expect(page.get_by_role("link", name="Live")).to_have_count(0)
+            await page.get_by_role("link", name="Your data").click()
+            await expect(page.get_by_text("Ann (ann)")).to_be_visible()
+            await page.evaluate("location.hash = '#/operate/audit'")
+            await expect(page.get_by_text("for those who run the bot")).to_be_visible()
+            assert await window.serious() == []
+            assert window.trouble == []
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

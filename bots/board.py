@@ -151,10 +151,11 @@ def _troubles(statuses: list[BotStatus]) -> list[Text]:
 def _consoles(settings: Troupe, statuses: list[BotStatus]) -> list[Text]:
     """The links that people open to talk to a bot and to look after it."""
     pairs = zip(settings.bots, statuses, strict=True)
-    shown = [
-        (bot.name, bot.web.address) for bot, each in pairs if bot.web.enabled and each.running and not each.web_trouble
-    ]
-    return [Text.assemble((f"{name} ", "bold"), "in the browser: ", (link, "cyan")) for name, link in shown]
+    shown = [bot for bot, each in pairs if bot.web.enabled and each.running and not each.web_trouble]
+    links = [Text.assemble((f"{bot.name} ", "bold"), "in the browser: ", (bot.web.address, "cyan")) for bot in shown]
+    if any(bot.web.guarded for bot in shown):
+        links.append(Text(f"Everybody needs a token there: {_troupe()} token create NAME --scope admin"))
+    return links
 
 
 def _next_steps(settings: Troupe, statuses: list[BotStatus]) -> list[Text]:

@@ -12,6 +12,8 @@ ASKED = {"asked": "yes"}
 """The metadata of a line that wants an answer."""
 UNSEEN = {"unseen": "yes"}
 """The metadata of a line that stands nowhere on its front."""
+GO_ON = "Go on where you stopped."
+"""What is asked for whoever wants an answer continued."""
 UNFETCHED = {"unfetched": "yes"}
 """The metadata of a line whose files stay where they are."""
 NO_PAST = {"reads_past": "no"}

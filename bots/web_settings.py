@@ -53,6 +53,11 @@ class WebSettings(Section):
         return self.host in LOOPBACK
 
     @property
+    def guarded(self) -> bool:
+        """Whether everybody needs a token, also who is at this machine."""
+        return self.open == "never" or self.public_url is not None or not self.local
+
+    @property
     def address(self) -> str:
         """The link that people open."""
         if self.public_url:

@@ -16,7 +16,7 @@ from storage.model import Annotation, Message
 
 from ..bot import Bot
 from ..errors import TroupeError
-from ..incoming import Incoming
+from ..incoming import GO_ON, Incoming
 from ..turn import FULL
 from .faces import NOBODY
 from .interactions import UNREACHABLE, refused, where
@@ -31,7 +31,6 @@ log = structlog.get_logger()
 Act = Literal["stop", "again", "go", "up", "down"]
 
 _GREY, _BLUE = discord.ButtonStyle.secondary, discord.ButtonStyle.primary
-_GO_ON = "Go on where you stopped."
 
 
 class _Look(NamedTuple):
@@ -155,7 +154,7 @@ async def _go(button: AnswerButton, interaction: discord.Interaction[Any], front
         origin=origin(channel.id, interaction.id),
         channel=where(interaction),
         sender=who(interaction.user),
-        text=_GO_ON,
+        text=GO_ON,
         at=interaction.created_at,
         reply_to=answer.receipts[-1].origin if answer.receipts else origin(channel.id, shown.id),
         roles=roles(interaction.user),

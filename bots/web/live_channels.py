@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from storage.model import Session, storable
 
 from ..errors import TroupeError
+from ..titles import titled
 from .callers import Admin, Caller
 from .desk import At, Desk
 from .problems import Conflict, NotThere
@@ -93,13 +94,13 @@ async def channels(
         cursor = page.older
         if cursor is None or len(found) >= limit:
             break
-    return PageShown(items=[_shown(desk, session, caller) for session in found.values()], older=cursor)
+    return PageShown(items=[await _shown(desk, session, caller) for session in found.values()], older=cursor)
 
 
 @router.get("/{key}")
 async def channel(key: _Key, desk: At, caller: Admin) -> LiveChannel:
     """One channel, and what goes on there now."""
-    return _shown(desk, await _last(desk, key), caller)
+    return await _shown(desk, await _last(desk, key), caller)
 
 
 @router.post("/{key}/quiet")
@@ -109,7 +110,7 @@ async def keep_quiet(key: _Key, order: QuietFor, desk: At, caller: Admin) -> Liv
     last = await _last(desk, key)
     until = desk.now() + timedelta(minutes=order.minutes)
     await desk.bot.quiet.keep(last.channel, until, caller.person)
-    return _shown(desk, last, caller)
+    return await _shown(desk, last, caller)
 
 
 @router.delete("/{key}/quiet")
@@ -117,7 +118,7 @@ async def speak_again(key: _Key, desk: At, caller: Admin) -> LiveChannel:
     """Hands a channel back to the bot: the next line there is answered again."""
     last = await _last(desk, key)
     await desk.bot.quiet.keep(last.channel, None, caller.person)
-    return _shown(desk, last, caller)
+    return await _shown(desk, last, caller)
 
 
 @router.post("/{key}/messages")
@@ -155,7 +156,7 @@ async def _last(desk: Desk, key: str) -> Session:
     return page.items[0]
 
 
-def _shown(desk: Desk, session: Session, caller: Caller) -> LiveChannel:
+async def _shown(desk: Desk, session: Session, caller: Caller) -> LiveChannel:
     key, now = session.channel.key, desk.bot.sessions.latest(session)
     under_way = [
         AnswerUnderWay(
@@ -170,9 +171,10 @@ def _shown(desk: Desk, session: Session, caller: Caller) -> LiveChannel:
         for each in desk.bot.under_way
         if each.session.channel.key == key
     ]
+    counted = now.model_copy(update={"message_count": session.message_count})
     return LiveChannel(
         channel=channel_shown(session.channel),
-        session=session_shown(now.model_copy(update={"message_count": session.message_count}), caller),
+        session=session_shown(await titled(desk.store, counted), caller),
         under_way=under_way,
         quiet_until=desk.bot.quiet.until(session.channel),
     )

@@ -24,6 +24,7 @@ from ..events import (
     Standing,
     Typing,
 )
+from ..titles import titled
 from .callers import Caller
 from .desk import Desk
 from .shapes import messages_shown, session_shown
@@ -138,4 +139,4 @@ def _place(session: Session) -> Told:
 async def _session(desk: Desk, session: Session, caller: Caller) -> Told:
     kept = await desk.store.session(session.id)  # which alone counts the messages
     counted = session.model_copy(update={"message_count": kept.message_count}) if kept is not None else session
-    return session_shown(counted, caller).model_dump(mode="json")
+    return session_shown(await titled(desk.store, counted), caller).model_dump(mode="json")

@@ -51,7 +51,7 @@ def origin_of(scope: Scope, headers: Headers, settings: BotSettings) -> Origin:
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     peer = _ip(scope["client"][0] if scope.get("client") else "")
     forwarded = any(each in headers for each in _FORWARDED)
-    open = web.open == "loopback" and web.local and public is None and not forwarded and _loopback(peer)
+    open = not web.guarded and not forwarded and _loopback(peer)
     at_public = public is not None and host == public.netloc.casefold()
     if not at_public and (public is not None or web.local) and not _plain(name) and name != web.host.casefold():
         raise Forbidden(f"This console is not called '{name[:60]}': web.public_url in the bot's file names it.")

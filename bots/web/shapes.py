@@ -30,6 +30,7 @@ from storage.model import (
 )
 
 from ..afterwards import DROPPED
+from ..incoming import UNSEEN
 from ..session_marks import MERGED
 from .callers import Caller
 from .desk import Desk
@@ -165,6 +166,8 @@ class MessageShown(BaseModel):
     reactions: list[ReactionShown]
     annotations: list[AnnotationShown]
     pinned: bool
+    seen: bool = True
+    """False for a wish by a button, which stands nowhere in the talk."""
     deleted_at: AwareDatetime | None = None
     metadata: dict[str, JsonValue]
     """`why`, `placed`, `lines`, `decision` and `recalled`, where it has them."""
@@ -229,6 +232,7 @@ def message_shown(
             for each in message.annotations
             if each.kind != DROPPED
         ],
+        seen=not message.metadata.keys() >= UNSEEN.keys(),
         metadata=_metadata(message),
     )
 

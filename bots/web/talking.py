@@ -17,7 +17,7 @@ from ..afterwards import asked_by
 from ..carrying import lines_of, said
 from ..errors import TroupeError
 from ..events import Said
-from ..incoming import Incoming, is_stop
+from ..incoming import GO_ON, Incoming, is_stop
 from ..lanes import Turn
 from ..pieces import Delta, Done, Left, Opened, Piece, Reset
 from .answering import Answering
@@ -27,8 +27,6 @@ from .problems import Conflict, NotThere
 
 log = structlog.get_logger()
 
-GO_ON = "Go on where you stopped."
-"""What is said for whoever wants more of an answer."""
 _REMEMBERED = 300.0
 """Seconds for which an answer can be listened to once it is over,"""
 _MOST = 500

@@ -102,18 +102,18 @@ class Source:
 
     def _walked(self) -> Iterator[tuple[str, Path]]:
         top = self.path.resolve()
-        for number, path in enumerate(_below(self.path)):
+        for number, (path, found) in enumerate(_below(self.path)):
             if number >= _NAMES:
                 raise BadSource(f"{self.path} has more than {_NAMES:,} files: name a folder further down.")
             name = path.relative_to(self.path).as_posix()
-            kind = _kind(path, top)
+            kind = _kind(path, found, top)
             if kind == "file":
                 yield name, path
             elif kind is None:
                 self.left_out[name] = _OUTSIDE
 
 
-def _below(top: Path) -> Iterator[Path]:
+def _below(top: Path) -> Iterator[tuple[Path, os.DirEntry[str]]]:
     """Everything in a folder, however deep; links are not followed."""
     waiting = [top]
     while waiting:
@@ -124,12 +124,14 @@ def _below(top: Path) -> Iterator[Path]:
         except PermissionError:  # as `Path.rglob` does
             continue
         for each in inside:
-            yield folder / each.name
+            yield folder / each.name, each
             if each.is_dir(follow_symlinks=False):
                 waiting.append(folder / each.name)
 
 
-def _kind(path: Path, top: Path) -> Literal["file", "folder"] | None:
+def _kind(path: Path, found: os.DirEntry[str], top: Path) -> Literal["file", "folder"] | None:
+    if not found.is_symlink():  # nothing else leads out of the folder it is found in
+        return "file" if found.is_file() else "folder" if found.is_dir() else None
     try:
         real = path.resolve()
         if real.is_relative_to(top):

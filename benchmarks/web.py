@@ -35,7 +35,9 @@ from .fleet import memory
 
 CONNECTIONS = 16
 ROUNDS = 5
-PIECES, PACE = 24, 0.05
+PIECES, LONG_PIECES, PACE = 24, 400, 0.05
+"""Of an ordinary answer, which takes 1.2 seconds, and of one that takes 20."""
+LONGER = "tell me all of it"
 LONG = "2026-01-01_00-00-00_long"
 
 
@@ -89,7 +91,9 @@ async def _fill(root: Path, count: int) -> None:
 async def _bot(here: Stage) -> AsyncIterator[tuple[str, psutil.Process]]:
     account = here.discord.add_bot("token-sage", "sage")
     here.discord.add_guild("Home").add_channel("general")
-    here.provider.default = lambda ask: " ".join(f"This-is-part-{n}-of-what-there-is." for n in range(PIECES))
+    here.provider.default = lambda ask: " ".join(
+        f"This-is-part-{n}-of-what-there-is." for n in range(LONG_PIECES if LONGER in ask.question else PIECES)
+    )
     for _ in range(10_000):
         here.provider.script(Answer(None, pace=PACE))
     environment = here.write({"sage": {"web": {"enabled": True, "port": 8790, "requests": 10_000_000}}})
@@ -187,7 +191,7 @@ async def _drained(line: ClientConnection) -> None:
 
 async def _talk(client: httpx2.AsyncClient) -> None:
     while True:
-        await _answered(client)
+        await _answered(client, LONGER)
 
 
 async def _asked(client: httpx2.AsyncClient, times: int) -> tuple[list[float], list[float]]:
@@ -199,13 +203,13 @@ async def _asked(client: httpx2.AsyncClient, times: int) -> tuple[list[float], l
     return firsts, wholes
 
 
-async def _answered(client: httpx2.AsyncClient) -> tuple[float, float]:
+async def _answered(client: httpx2.AsyncClient, text: str = "go on") -> tuple[float, float]:
     """Seconds to the first words, and to the whole answer, in a session of its own."""
     session = (await client.post("/api/chat/sessions", json={})).json()["id"]
     began, first = time.perf_counter(), 0.0
     accept = {"Accept": "text/event-stream"}
     async with client.stream(
-        "POST", f"/api/chat/sessions/{session}/messages", json={"text": "go on"}, headers=accept
+        "POST", f"/api/chat/sessions/{session}/messages", json={"text": text}, headers=accept
     ) as told:
         async for line in told.aiter_lines():
             if line == "event: delta" and not first:

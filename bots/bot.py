@@ -108,7 +108,7 @@ class Bot:
         self.saying = Saying(lambda: self.settings, *kept, now=now, new_id=self.new_id)
         self.said = self.saying.said
         self._lanes = Lanes(settings.sessions.burst)
-        self.at_work = self._lanes.at_work
+        self.at_work, self.turn = self._lanes.at_work, self._lanes.find
         self.turns_in = self._lanes.in_session
         self.explaining = Explaining(store, self.sessions)
         unlearn = self.memory.memories.follow
@@ -201,7 +201,7 @@ class Bot:
 
         A line redelivered, only listened to, joined to a turn under way, or that asks for silence, yields nothing.
         Raises `StorageError` when the line could not be kept: then nobody has thought about it yet, and it is
-        kept as soon as storage is back."""
+        kept as soon as storage is back, unless its sender says it again."""
         if not self._heard.first(incoming.origin):
             return
         try:
@@ -213,6 +213,9 @@ class Bot:
                     async for piece in pieces:
                         yield piece
         except StorageError:
+            if incoming.said_again:
+                self._heard.forget(incoming.origin)
+                raise
             late = replace(incoming, answer=False)
             self.keeping.later(late.channel.key, late.origin, lambda: self._accept(late))
             raise
@@ -234,10 +237,10 @@ class Bot:
         session = self.sessions.latest(session)
         origins = [line.reply_to for line in lines if line.reply_to]
         replied = [Replied(origin, await self.store.find(origin)) for origin in origins]
-        if replaces is not None and self._lanes.replacing(replaces.id):
-            raise TroupeError("I am answering that anew already.")
         persona = replaces.persona if replaces and not is_joined(replaces) else None
         # From here to where the turn begins nothing may wait: what is counted has to be settled.
+        if any(self._lanes.at_work(line.id) for line in lines):
+            raise TroupeError("I am answering that already.")
         terms = self.admission.terms(session.channel, asker, roles, faces=faces, persona=persona)
         if terms is None:
             raise TroupeError("I may not answer you here right now; `/usage` and an admin know more.")

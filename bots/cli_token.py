@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bots import bot_named, config_folder, read_settings, utc_now
+from .cli_bots import answer_of, bot_named, config_folder, opened, read_settings, utc_now
 from .cli_sessions_shown import plain
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from .settings import BotSettings, Troupe
-    from .web.tokens import Scope
+    from .web.tokens import Scope, Token
 
 _bots = click.option("--bot", "names", multiple=True, metavar="BOT", help="Only at this bot; may be given again.")
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
@@ -72,6 +72,7 @@ def create(folder: Path, name: str, scope: Scope, user: str | None, expires: str
     whose = Sender(type="user", id=person, name=label)
     for bot in _meant(settings, given["names"]):
         kept = _done(partial(Tokens(bot.root).keep, made, label, scope, whose, now, expires=until))
+        _noted(bot, "create", kept)
         shown.append({"bot": bot.name, "url": bot.web.address, "id": kept.id, "token": made})
     if given["as_json"]:
         click.echo(json.dumps(shown))
@@ -133,7 +134,10 @@ def revoke(folder: Path, name: str, names: tuple[str, ...], as_json: bool) -> No
         tokens = Tokens(bot.root)
         meant = [each.id for each in _done(tokens.all) if name in (each.id, each.label)]
         if meant:
-            gone += [(bot.name, each) for each in _done(partial(tokens.revoke, *meant))]
+            taken = _done(partial(tokens.revoke, *meant))
+            gone += [(bot.name, each) for each in taken]
+            for each in taken:
+                _noted(bot, "revoke", each)
     if not gone:
         raise click.ClickException(f"there is no token {name!r}: `troupe token list` shows those there are")
     if as_json:
@@ -167,6 +171,33 @@ def _until(span: str, now: datetime) -> datetime:
         raise click.ClickException(
             f"--expires: found {span!r}; allowed: a span of time such as 12h, 30d or 1y"
         ) from None
+
+
+def _noted(bot: BotSettings, verb: str, token: Token) -> None:
+    """Has it in the bot's audit; where that cannot be, it is done all the same, and said."""
+    import asyncio
+
+    from storage.errors import StorageError
+
+    from .errors import TroupeError
+
+    if not bot.storage.enabled:
+        return
+    try:
+        asyncio.run(_note(bot, verb, token))
+    except (StorageError, TroupeError) as error:
+        click.echo(f"The audit of {bot.name} does not tell of it: {error}", err=True)
+
+
+async def _note(bot: BotSettings, verb: str, token: Token) -> None:
+    import secrets
+
+    from .token_notes import ORDER, note
+
+    given = {"id": token.id, "label": token.label, "scope": token.scope, "person": token.person_id}
+    if await answer_of(bot, ORDER, verb, given) is None:
+        async with opened(bot) as store:
+            await note(store, verb, given, utc_now(), lambda: secrets.randbits(50))
 
 
 def _done(work: Any) -> Any:

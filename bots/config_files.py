@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .config_variables import elsewhere, names_in
 from .errors import ConfigError, TroupeError
 from .loading import load
 from .reloading import differing, needs_restart
 from .settings import BotSettings
-from .written import Files
+from .written import Entry, Files
 
 Kind = Literal["bot", "persona", "fleet"]
 FLEET = "troupe.yaml"
 LARGEST = 262_144
 """Characters of a file."""
 _PERSONA = re.compile(r"personas/[a-z][a-z0-9_-]{0,31}\.yaml")
-_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_]\w*)", re.ASCII)
 _PLACED = re.compile(r"(?P<file>[^:\s]+\.yaml|\.env)(?::(?P<line>\d+))?: (?P<text>.+)", re.DOTALL)
 
 
@@ -92,8 +92,8 @@ class ConfigFiles:
         return {name: bool(known.get(name)) for name in sorted(names)}
 
     def check(self, path: str, text: str, running: BotSettings) -> Checked:
-        """What would come of it if the file read so, beside the settings that are `running`. Raises `TroupeError` for a
-        file that is none of the bot's."""
+        """What would come of it if the file read so, beside the settings that are `running`: variables stay where they
+        are. Raises `TroupeError` for a file that is none of the bot's."""
         self._kind(path)
         before = self._read(path)
         diff = "".join(
@@ -105,6 +105,8 @@ class ConfigFiles:
             new = load(self._folder, self._environ, {self._folder / path: text}).bot(self._name)
         except ConfigError as error:
             return Checked(tuple(map(self._placed, error.findings)), diff)
+        if found := self._elsewhere(path, text):
+            return Checked(tuple(map(self._placed, found)), diff)
         keys = differing(running, new) if new is not None else []
         return Checked((), diff, tuple(keys), tuple(key for key in keys if needs_restart(key)))
 
@@ -128,6 +130,24 @@ class ConfigFiles:
         written = self._read(path)
         assert written is not None
         return written
+
+    def _elsewhere(self, path: str, text: str) -> list[str]:
+        """What is wrong with where variables would stand."""
+        names = [path] if self._kind(path) != "persona" else [each.path for each in self.listed()]
+        before = [entry for name in names if (entry := self._entry(name)) is not None]
+        after = self._entry(path, text)
+        return elsewhere(before, after) if after is not None else []
+
+    def _entry(self, path: str, text: str | None = None) -> Entry | None:
+        """A file as it is, or as it would be; a bot's with what all bots share."""
+        file, shared = self._folder / path, self._folder / FLEET
+        files = Files(self._folder.parent, self._environ, [], {file: text} if text is not None else None)
+        entry = files.mapping(file)
+        if self._kind(path) != "bot":
+            return entry
+        fleet = files.mapping(shared)
+        defaults = fleet.at("defaults") if fleet is not None else None
+        return entry.over(defaults) if entry is not None and defaults is not None else entry or defaults
 
     def _kind(self, path: str) -> Kind:
         if path == self._own:
@@ -156,11 +176,6 @@ class ConfigFiles:
         return Finding(
             at["file"].removeprefix(f"{self._folder.name}/"), int(at["line"]) if at["line"] else None, finding
         )
-
-
-def names_in(text: str) -> list[str]:
-    """The names of the variables that a text speaks of."""
-    return list(dict.fromkeys(_VARIABLE.findall(text)))
 
 
 def _lines(text: str) -> list[str]:

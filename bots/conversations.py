@@ -26,10 +26,10 @@ from .session_marks import CLEARED, KEPT, without
 from .sessions import UNSET, Sessions, Unset, short, summary
 from .spans import LONGEST, SHORTEST
 from .summing import LINES, by_model
-from .surgery import TAGS, Merged, Surgery
+from .surgery import TAGS, Merged, Surgery, archived
 from .taking_along import Taken, TakingAlong
 from .templates import Templates
-from .titles import JOINERS, on_one_line, titled
+from .titles import JOINERS, all_titled, on_one_line, titled
 
 _PAGE = 25
 _PAGES = 4
@@ -123,14 +123,14 @@ class Conversations:
         wanted, found = text.strip().casefold(), list[Session]()
         for _ in range(_PAGES):
             page = await browse(cursor=cursor, limit=_PAGE)
-            for number, session in enumerate(page.items, 1):
-                if meant(session):
-                    named = await titled(self._store, session)
-                    if wanted in named.title.casefold() or wanted in named.id:
-                        found.append(named)
-                if len(found) == limit:
-                    page = await browse(cursor=cursor, limit=number)  # for where to go on
-                    break
+            there = [each for each in page.items if meant(each)]
+            titles = await all_titled(self._store, there if wanted else there[: limit - len(found)])
+            found += [each for each in titles if wanted in each.title.casefold() or wanted in each.id]
+            if len(found) >= limit:
+                del found[limit:]
+                read = [each.id for each in page.items].index(found[-1].id) + 1
+                if read < len(page.items):
+                    page = await browse(cursor=cursor, limit=read)  # for where to go on
             cursor = page.older
             if cursor is None or len(found) == limit:
                 break
@@ -183,13 +183,7 @@ class Conversations:
     async def archive(self, session_id: str, on: bool) -> Session:
         """Puts a session out of people's way, or back. The next line in its channel begins a new one."""
         at = self._now()
-
-        def put(now: Session) -> Session:
-            closed_at = now.closed_at or at if on else now.closed_at
-            kept = without(now, KEPT) if on else now
-            return kept.model_copy(update={"archived": on, "closed_at": closed_at})
-
-        return await self._change(session_id, put)
+        return await self._change(session_id, lambda now: archived(now, on, at))
 
     async def resume(self, channel: Channel, session_id: str, person_id: str | None = None) -> Session:
         """Makes an older session of the channel the current one, or that person's, also one that was archived or

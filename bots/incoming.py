@@ -53,6 +53,8 @@ class Incoming:
     """The persona asked for, where a command names one."""
     session: str | None = None
     """The id of the session it is meant for, where the front has people choose one."""
+    said_again: bool = False
+    """Whether its sender is told when it cannot be kept, and says it again: then it is not kept later."""
 
     def line(self, id: str, session_id: str, *, fetched: bool = True) -> Message:
         """The message it is kept as; `fetched` is whether the files beside it are to be kept as well."""
@@ -91,6 +93,10 @@ class Origins:
         if len(self._known) > _ORIGINS:
             self._known.popitem(last=False)
         return True
+
+    def forget(self, origin: str) -> None:
+        """Takes an origin for new when it comes again."""
+        self._known.pop(origin, None)
 
 
 def is_stop(text: str) -> bool:

@@ -200,11 +200,6 @@ class Lanes:
         """The turn of that id, running or waiting."""
         return next((turn for lane in self._lanes.values() for turn in lane if turn.id == turn_id), None)
 
-    def replacing(self, answer_id: str) -> bool:
-        """Whether an answer that stands in for that one is on its way."""
-        turns = (turn for lane in self._lanes.values() for turn in lane)
-        return any(turn.replaces is not None and turn.replaces.id == answer_id for turn in turns)
-
     def at_work(self, message_id: str) -> bool:
         """Whether that answer, or an answer to that line, is on its way."""
         turns = (turn for lane in self._lanes.values() for turn in lane)

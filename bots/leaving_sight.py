@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 
 from storage.backend import Store
-from storage.blobs import Blobs
 from storage.forgetting import pages
-from storage.model import Session
+from storage.model import Message, Session
 from storage.records import Memory, Run
 from storage.retention import TAKEN
 
@@ -49,17 +49,16 @@ async def brought_back(bot: Bot, session: Session) -> Session | None:
     return changed if changed is not None and changed.deleted_at is None else None
 
 
-async def removed(bot: Bot, blobs: Blobs, session: Session, at: datetime) -> int:
-    """Removes a session for good: its messages, what was learned from them, and files that nobody else refers to.
-    What was carried into other sessions before stays there. Returns how many messages there were. Cut off, the next
-    cleanup finishes it. Raises `StorageError`."""
+async def removed(bot: Bot, session: Session, at: datetime) -> int:
+    """Removes a session for good: its messages, and what was learned from them. Files that nobody else refers to go
+    with the cleanups, which spare those that are about to be said. What was carried into other sessions before stays
+    there. Returns how many messages there were. Cut off, the next cleanup finishes it. Raises `StorageError`."""
     await bot.afterwards.silence(session.id)
     async with bot.doors.of(session.channel.key):
         await bot.sessions.change(session.id, lambda now: now.model_copy(update={"deleted_at": TAKEN, "closed_at": at}))
-    drawn, hashes, count = await _drawn_from(bot.store), set[str](), 0
-    async for lines in pages(lambda cursor: bot.store.read(session.id, cursor=cursor, limit=_PAGE, deleted=True)):
+    drawn, count = await _drawn_from(bot.store, session), 0
+    async for lines in _lines(bot.store, session):
         for line in lines:
-            hashes |= line.blobs
             if line.id in drawn:
                 await bot.memory.memories.follow(line.model_copy(update={"deleted_at": at}))
         count += await bot.store.remove_messages([line.id for line in lines])
@@ -67,18 +66,22 @@ async def removed(bot: Bot, blobs: Blobs, session: Session, at: datetime) -> int
         await bot.store.remove_records(Run, [run.id for run in runs])
     await bot.store.remove_sessions([session.id])
     bot.forget(session.id)
-    used = await bot.store.references(sorted(hashes))
-    for hash in sorted(hashes):
-        if not used.get(hash):
-            await blobs.remove(hash)
     await bot.store.scrub()
     bot.events.tell(SessionChanged(session, gone=True))
     return count
 
 
-async def _drawn_from(store: Store) -> set[str]:
-    """The ids of all that something was learned from."""
-    found = set[str]()
+async def _drawn_from(store: Store, session: Session) -> set[str]:
+    """The ids of the messages that something was learned from, of this session at least."""
+    found, oldest = set[str](), session.opened_at
+    async for lines in _lines(store, session):
+        oldest = min(oldest, *(line.at for line in lines))
     async for memories in pages(lambda cursor: store.records(Memory, cursor=cursor, limit=_PAGE)):
         found.update(source for memory in memories for source in sources(memory))
+        if memories[-1].at < oldest:  # no memory is older than what it was drawn from
+            break
     return found
+
+
+def _lines(store: Store, session: Session) -> AsyncIterator[tuple[Message, ...]]:
+    return pages(lambda cursor: store.read(session.id, cursor=cursor, limit=_PAGE, deleted=True))

@@ -328,7 +328,11 @@ def _acquainted(bots: list[BotSettings], web_port: int) -> tuple[BotSettings, ..
     """The bots, each of which knows by what words the others are called, where one before it answers every line, and
     where the consoles are, the first of which has `web_port` unless its file names another."""
     bots = [bot.model_copy(update={"web": _placed(bot, web_port + at)}) for at, bot in enumerate(bots)]
-    consoles = [Neighbour(name=bot.name, display=bot.display, url=bot.web.address) for bot in bots if bot.web.enabled]
+    consoles = [
+        Neighbour(name=bot.name, display=bot.display, url=bot.web.address, root=bot.root)
+        for bot in bots
+        if bot.web.enabled
+    ]
     others = {bot.name: [word for other in bots if other is not bot for word in other.names] for bot in bots}
     met = []
     ahead: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -87,20 +88,36 @@ class MemoryOrders:
         JSON string."""
         await answered("memory", self.do, asked, say)
 
+    async def seek(
+        self,
+        *,
+        text: str = "",
+        person: str = "",
+        audience: str = "",
+        history: bool = False,
+        cursor: str | None = None,
+        limit: int,
+    ) -> tuple[list[Memory], str | None]:
+        """At most `limit` memories whose words hold a text, about a person and for an audience where they are named,
+        the newest first; and the cursor of where to go on, None at the end. Raises `StorageError`."""
+        wanted, found = text.strip().casefold(), list[Memory]()
+        read = partial(self._store.records, Memory, about=f"user:{person}" if person else None)
+        while True:
+            page = await read(cursor=cursor)
+            for number, each in enumerate(page.items, 1):
+                if wanted in each.text.casefold() and audience in ("", each.audience):
+                    found += await self._memories.in_sight([each], history=history)
+                if len(found) == limit:
+                    if number < len(page.items):
+                        page = await read(cursor=cursor, limit=number)  # for where to go on
+                    return found, page.older
+            cursor = page.older
+            if cursor is None:
+                return found, None
+
     async def _list(self, given: Given) -> Told:
-        subject = f"user:{given.person}" if given.person else None
-        wanted, found, more = given.text.strip().casefold(), list[JsonValue](), False
-        async for page in pages(lambda cursor: self._store.records(Memory, about=subject, cursor=cursor)):
-            for each in page:
-                if wanted not in each.text.casefold():
-                    continue
-                if await self._memories.in_sight([each], history=given.history):
-                    more = len(found) == given.limit
-                    if not more:
-                        found.append(shown(each))
-            if more:
-                break
-        return {"memories": found, "more": more}
+        found, older = await self.seek(text=given.text, person=given.person, history=given.history, limit=given.limit)
+        return {"memories": [shown(each) for each in found], "more": older is not None}
 
     async def _remember(self, given: Given) -> Told:
         scope: Scope = "bot"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from storage.backend import ManyWriters, Store
 from storage.model import Channel, Message, Sender, Session, session_id
 
+from .errors import NotYours
 from .incoming import is_stop
 from .live_sessions import LiveSessions
 from .open_sessions import OpenSessions, Talking
@@ -55,9 +56,12 @@ class Placing:
         self._structural = structural
 
     async def place(self, channel: Channel, line: Message, replied: Message | None, into: str | None = None) -> Placed:
-        """The session for a line, and the one it closes; the caller stores both. Raises `StorageError`."""
-        meant = await self._live.standing(into) if into is not None else None
-        if meant is not None and meant.channel.key == channel.key:
+        """The session for a line, and the one it closes; the caller stores both. Raises `NotYours` when the line is
+        meant `into` a session that is not there, or is gone by now; and `StorageError`."""
+        if into is not None:
+            meant = await self._live.standing(into)
+            if meant is None or meant.channel.key != channel.key:
+                raise NotYours("That session is no longer here: nothing of what you said was kept.")
             session = _joined(meant, channel, line.sender, line.at)
             self._live.remember(session)
             return Placed(session, None, _put(line, session, None))

@@ -100,6 +100,8 @@ class Privacy:
         self._forget_session, self._changed, self._change_session = forget_session, changed, change_session
         self._forgotten = forgotten
         self._one = asyncio.Lock()
+        self.beside: list[Callable[[str], Awaitable[object]]] = []
+        """What else has something of people: each hears the id of whoever is to be forgotten, first of all."""
         self.left = LeftPlaces(root) if root is not None else None
         """Where people are forgotten, too."""
 
@@ -151,6 +153,8 @@ class Privacy:
         where backups go. What is being said to them is cut short first. Where it was cut off, the next `start`
         finishes it. In the places that the talk has left it is done in the background. Raises `StorageError`."""
         async with self._one:
+            for forgets in self.beside:
+                await forgets(user_id)
             await self._stop_talk(user_id)
             at = await self._until_now(user_id)
             if self._root is not None:

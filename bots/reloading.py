@@ -35,6 +35,9 @@ RESTART = (
     "discord.api_url",
     "discord.gateway_url",
     "discord.message_content",
+    "web.enabled",
+    "web.host",
+    "web.port",
 )
 """What a bot is built upon: a change of these waits for its next start."""
 

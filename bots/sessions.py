@@ -108,7 +108,8 @@ class Sessions:
 
     async def place(self, channel: Channel, line: Message, replied: Message | None, into: str | None = None) -> Placed:
         """The session for a line, and the one it closes, if any; the caller stores both. A line meant for one session
-        goes `into` that, whatever became of it, as long as it is in sight. Raises `StorageError`."""
+        goes `into` that, whatever became of it, as long as it is in sight. Raises `NotYours` where it is not any
+        more, and `StorageError`."""
         return await self._placing.place(channel, line, replied, into)
 
     def answered(self, session: Session, answer: Message) -> None:

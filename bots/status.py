@@ -98,7 +98,7 @@ def read_without_config(folder: Path) -> list[BotStatus]:
     """Every bot that has left its status where roots usually are: in `data/` beside the folder of the config. For
     when nobody can say what the config says."""
     roots = sorted(path.parent for path in (folder.absolute().parent / "data").glob(f"*/{FILE}"))
-    return [_at(root, said.bot) for root in roots if (said := _filed(root)) is not None]
+    return [at_root(root, said.bot) for root in roots if (said := _filed(root)) is not None]
 
 
 def left_behind(bot: BotSettings) -> str:
@@ -222,10 +222,11 @@ def memory(pid: int) -> int:
 
 def of(bot: BotSettings) -> BotStatus:
     """What the file says, unless the process it speaks of is gone or is another one by now."""
-    return _at(bot.root, bot.name)
+    return at_root(bot.root, bot.name)
 
 
-def _at(root: Path, name: str) -> BotStatus:
+def at_root(root: Path, name: str) -> BotStatus:
+    """The same of whoever keeps everything there."""
     # The root may have been copied from another bot's.
     status = (_filed(root) or BotStatus(bot=name)).model_copy(update={"bot": name})
     owner = holder(root)

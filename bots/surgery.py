@@ -195,8 +195,7 @@ class Surgery:
 
     async def _put_away(self, sources: Iterable[Session], merged: Session, at: datetime) -> None:
         def put_away(now: Session) -> Session:
-            metadata = {**without(now, KEPT).metadata, MERGED: merged.id}
-            return now.model_copy(update={"archived": True, "closed_at": now.closed_at or at, "metadata": metadata})
+            return pointed(archived(now, True, at))
 
         def pointed(now: Session) -> Session:
             return now.model_copy(update={"metadata": {**now.metadata, MERGED: merged.id}})
@@ -219,6 +218,12 @@ def _may_merge(first: Session, second: Session) -> None:
         raise TroupeError("What was said in that session is part of this one already.")
     if first.channel.key != second.channel.key:
         raise TroupeError("Only sessions of one place can become one: these are of two.")
+
+
+def archived(session: Session, on: bool, at: datetime) -> Session:
+    """A session put out of people's way, or back."""
+    kept = without(session, KEPT) if on else session
+    return kept.model_copy(update={"archived": on, "closed_at": session.closed_at or at if on else session.closed_at})
 
 
 def made_of(session: Session) -> list[str]:

@@ -205,4 +205,4 @@ def _role(line: Message) -> Literal["user", "assistant"]:
 
 
 def _plain(name: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in storable(name)).split())
+    return " ".join("".join(c if c.isprintable() and c != "\ufffd" else " " for c in storable(name)).split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
+from collections.abc import Iterable
 
 from storage.backend import OLDEST, Store
 from storage.model import Session
@@ -20,11 +22,20 @@ async def titled(store: Store, session: Session) -> Session:
     """The session with a title: its own, or the first words said in it. Raises `StorageError`."""
     if session.title:
         return session
-    page = await store.read(session.id, cursor=OLDEST, limit=5, deleted=session.deleted_at is not None)
-    said = (line.words for line in page.items if line.role == "user" and line.deleted_at is None)
-    first = next((words for words in said if words.strip()), "")
+    first = ""
+    for limit in (1, 5):  # nearly always it is the first line of all
+        page = await store.read(session.id, cursor=OLDEST, limit=limit, deleted=session.deleted_at is not None)
+        said = (line.words for line in page.items if line.role == "user" and line.deleted_at is None)
+        first = next((words for words in said if words.strip()), "")
+        if first or page.newer is None:
+            break
     words = short(on_one_line(first), _FROM_WORDS) or _NO_WORDS
     return session.model_copy(update={"title": f"{session.metadata.get(MADE_AS, '')} {words}".lstrip()})
+
+
+async def all_titled(store: Store, sessions: Iterable[Session]) -> list[Session]:
+    """The same for several, looked up at once."""
+    return await asyncio.gather(*(titled(store, each) for each in sessions))
 
 
 def on_one_line(text: str) -> str:

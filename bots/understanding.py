@@ -56,13 +56,13 @@ def understood(text: str) -> Understanding:
 
 
 def in_words(known: Understanding, shown: Callable[[str], str] = str) -> str:
-    """What is plain about a message, for people: "It is a question about plums, in the language 'en'." `shown` makes
+    """What is plain about a message, for people: "I took it for a question about plums." `shown` makes
     its own words harmless where they are told."""
     about = f" about {', '.join(map(shown, known.topics))}" if known.topics else ""
-    tongue = f", in the language '{known.language}'" if known.language else ""
+    tongue = f", in the language '{known.language}'" if known.language not in (None, "en") else ""
     tone = "" if abs(known.sentiment) < _TONELESS else f", in a {'good' if known.sentiment > 0 else 'bad'} mood"
     names = "; ".join(f"{kind}: {', '.join(map(shown, found))}" for kind, found in known.entities.items())
-    return f"It is a {known.intent}{about}{tongue}{tone}." + (f" It names {names}." if names else "")
+    return f"I took it for a {known.intent}{about}{tongue}{tone}." + (f" It names {names}." if names else "")
 
 
 def _entities(text: str) -> tuple[dict[str, tuple[str, ...]], list[str]]:

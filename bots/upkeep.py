@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from storage.backend import Store
+from storage.backend import Reports, Store
 from storage.errors import StorageError
 
 from .bot import Bot
@@ -21,6 +21,8 @@ _COUNTED = 60.0
 """Seconds from one count of memories to the next, once it runs for a while,"""
 _SHARE = 100
 """or so many times what the last one took: counting reads them all."""
+_PROBLEMS = 20
+"""The most of what a store could not take in that are logged one by one."""
 
 
 async def look_after(
@@ -56,3 +58,12 @@ async def learn(bot: Bot) -> None:
         except StorageError as error:
             log.warning("memory.not_learned", why=str(error))
         await asyncio.sleep(SECONDS)
+
+
+def complain(store: Store) -> None:
+    """Logs what a store could not take in when it was opened."""
+    problems = store.problems if isinstance(store, Reports) else []
+    for problem in problems[:_PROBLEMS]:
+        log.warning("storage.problem", problem=problem)
+    if len(problems) > _PROBLEMS:
+        log.warning("storage.problems", more=len(problems) - _PROBLEMS)

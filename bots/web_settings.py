@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -72,3 +73,5 @@ class Neighbour(Section):
     name: str
     display: str
     url: str
+    root: Path | None = None
+    """Where it keeps what it keeps, and says how it is."""

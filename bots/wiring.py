@@ -20,7 +20,7 @@ import structlog
 from tzlocal import get_localzone
 
 import storage
-from storage.backend import Reports, Store
+from storage.backend import Store
 from storage.blobs import Blobs
 from storage.durable import in_thread
 from storage.errors import StorageError
@@ -29,7 +29,7 @@ from storage.memory_index import MemoryIndex
 from storage.place import Folder
 from storage.progress import Tell, silent
 
-from . import backing, export_order, upkeep
+from . import backing, export_order, token_notes, upkeep
 from .bot import Bot
 from .cleaning import Cleaner
 from .index_files import FILE, discard
@@ -59,8 +59,6 @@ _ENDED_WITHIN = 30.0
 """Seconds that answers under way have when the bot goes over to another store; after that they are given anew there."""
 _LONGEST_TURN = 900.0
 """Seconds after which nobody can be asking a model any more that is no longer configured."""
-_PROBLEMS = 20
-"""The most of what a store could not take in that are logged one by one."""
 
 
 @dataclass
@@ -107,6 +105,7 @@ class House:
                 talk = self._talk_orders()
                 orders = _orders(operations) | {"sessions": talk["sessions"].order, "memory": talk["memory"].order}
                 orders |= {"route": talk["route"].order, "export": self._exports(), "transfer": moving.order}
+                orders[token_notes.ORDER] = token_notes.order(self.store, self.now, self.chance)
                 self.door = door = self._opened(orders)
                 doors.create_task(door.serve())
                 doors.create_task(jobs.run())
@@ -212,8 +211,16 @@ class House:
         return export_order.order(self.store, self.blobs, self.bot.settings.name, self.now)
 
     async def _web(self, report: Report, operations: Operations, talk: TalkOrders) -> None:
-        from .web.desk import Desk  # a bot without a console does not pay for one
-        from .web.server import serve
+        try:
+            from .web.desk import Desk  # a bot without a console does not pay for one
+            from .web.server import serve
+        except ImportError as error:
+            trouble = (
+                f"Its parts are not installed ({error.name}): `pip install 'troupe[web]'`, or set web.enabled: no."
+            )
+            log.warning("web.off", why=trouble)
+            report({"web": "", "web_trouble": trouble})
+            return
 
         kept = (self.bot, self.store, self.blobs, self.cleaner, operations)
         await serve(Desk(*kept, **talk, now=self.now, chance=self.chance, folder=self.folder), report)
@@ -307,7 +314,7 @@ async def _built(
     store = await storage.connect(
         settings.name, settings.root, type=kept.type, url=kept.address, enabled=kept.enabled, tell=_upgrading
     )
-    _complain(store)
+    upkeep.complain(store)
     if left := left_behind(settings):
         log.warning("storage.left_behind", what=left)
     asked = patient(settings)
@@ -377,14 +384,6 @@ async def _mind_old_data(bot: Bot, store: Store, now: Callable[[], datetime], ti
     bot.places.first_heard = old.bring
     if lies_about := await old.found():
         log.warning("old_data.found", what=lies_about)
-
-
-def _complain(store: Store) -> None:
-    problems = store.problems if isinstance(store, Reports) else []
-    for problem in problems[:_PROBLEMS]:
-        log.warning("storage.problem", problem=problem)
-    if len(problems) > _PROBLEMS:
-        log.warning("storage.problems", more=len(problems) - _PROBLEMS)
 
 
 def _upgrading(step: str, done: int, of: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -85,7 +86,9 @@ class DatabaseSession:
         return found if wanted is None or wanted < 0 else found[-wanted:]
 
     async def add_items(self, items: Sequence[Any]) -> None:
-        """Keeps items behind those that are there: all of them or none. Raises `TypeError` where one has no JSON."""
+        """Keeps items behind those that are there: all of them or none, also when it is cancelled meanwhile. Raises
+        `TypeError` where one has no JSON, and `StorageError`: only when storage then refuses to take back what it has
+        kept, too, some of them stay."""
         if not items:
             return
         async with self._alone:
@@ -94,15 +97,13 @@ class DatabaseSession:
                 id=self.session_id, channel=self._channel, persona=self._agent.id, opened_at=at, last_at=at
             )
             lines = await self._lines(items, at)
-            session = _gone_on(session, lines)
-            asked = [asyncio.ensure_future(self._store.append(session, line)) for line in lines]
-            done = await asyncio.gather(*asked, return_exceptions=True)
-            failed = next((each for each in done if isinstance(each, BaseException)), None)
-            if failed is not None:
-                kept = [line.id for line, each in zip(lines, done, strict=True) if each is True]
-                if kept:
-                    await self._store.remove_messages(kept)
-                raise failed
+            keeping = asyncio.ensure_future(self._keep(_gone_on(session, lines), lines))
+            try:
+                await asyncio.shield(keeping)
+            except asyncio.CancelledError:
+                with suppress(StorageError):
+                    await keeping
+                raise
 
     async def pop_item(self) -> Any:
         """Takes the latest item away for good and returns it; None where there is none."""
@@ -143,6 +144,15 @@ class DatabaseSession:
         if session.deleted_at is not None:
             raise StorageError(f"The session '{self.session_id}' was deleted: restore it, or take another id.")
         return session
+
+    async def _keep(self, session: Session, lines: Sequence[Message]) -> None:
+        done = await asyncio.gather(*(self._store.append(session, line) for line in lines), return_exceptions=True)
+        failed = next((each for each in done if isinstance(each, BaseException)), None)
+        if failed is not None:
+            kept = [line.id for line, each in zip(lines, done, strict=True) if each is True]
+            if kept:
+                await self._store.remove_messages(kept)
+            raise failed
 
     async def _lines(self, items: Sequence[Any], at: datetime) -> list[Message]:
         """The messages that the items are kept as; each of the agent's answers the line of the person before it."""

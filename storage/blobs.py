@@ -75,10 +75,10 @@ class Blobs:
                 await self._place.put(_name(blob.hash), self._again(spooled))
         return blob
 
-    def read(self, hash: str) -> AsyncGenerator[bytes, None]:
-        """A blob's bytes in chunks. Raises `Missing`; or `Damaged` in place of the last chunk when they are not what
-        the hash says."""
-        return self._read(hash, _name(hash))
+    def read(self, hash: str, *, first: int = 0) -> AsyncGenerator[bytes, None]:
+        """A blob's bytes in chunks, all or from byte `first` on. Raises `Missing`; or, of all, `Damaged` in place of
+        the last chunk when they are not what the hash says."""
+        return self._place.get(_name(hash), first=first) if first else self._read(hash, _name(hash))
 
     async def size(self, hash: str) -> int | None:
         """How many bytes a blob has; None when it is not kept."""

@@ -47,8 +47,9 @@ class Place(Protocol):
         They survive a power cut from then on. Whoever looks finds all of them or what was there before, also when
         the chunks end in an error, which comes back as it is."""
 
-    def get(self, name: str) -> AsyncGenerator[bytes, None]:
-        """The bytes under that name, in chunks of a few MiB at most. Raises `Missing`."""
+    def get(self, name: str, *, first: int = 0) -> AsyncGenerator[bytes, None]:
+        """The bytes under that name, from byte `first` on, which has to be one of them, in chunks of a few MiB at
+        most. Raises `Missing`."""
 
     async def size(self, name: str) -> int | None:
         """How many bytes are kept under that name; None when nothing is."""
@@ -96,8 +97,8 @@ class Folder:
             await self._run(partial.close)
         return size
 
-    def get(self, name: str) -> AsyncGenerator[bytes, None]:
-        return self._get(_checked(name))
+    def get(self, name: str, *, first: int = 0) -> AsyncGenerator[bytes, None]:
+        return self._get(_checked(name), first)
 
     async def size(self, name: str) -> int | None:
         try:
@@ -115,9 +116,11 @@ class Folder:
             return True
         return False
 
-    async def _get(self, name: str) -> AsyncGenerator[bytes, None]:
+    async def _get(self, name: str, first: int) -> AsyncGenerator[bytes, None]:
         def opened() -> BinaryIO:
-            return held.enter_context((self._root / name).open("rb"))
+            file = held.enter_context((self._root / name).open("rb"))
+            file.seek(first)
+            return file
 
         with ExitStack() as held:
             try:
@@ -216,8 +219,8 @@ class Bucket:
                     await asyncio.gather(uploading, return_exceptions=True)
                 return feed.size
 
-    def get(self, name: str) -> AsyncGenerator[bytes, None]:
-        return self._get(_checked(name))
+    def get(self, name: str, *, first: int = 0) -> AsyncGenerator[bytes, None]:
+        return self._get(_checked(name), first)
 
     async def size(self, name: str) -> int | None:
         try:
@@ -236,9 +239,9 @@ class Bucket:
             await self._store.delete_async(name)
         return True
 
-    async def _get(self, name: str) -> AsyncGenerator[bytes, None]:
+    async def _get(self, name: str, first: int) -> AsyncGenerator[bytes, None]:
         with self._explaining(name):
-            found = await self._store.get_async(name)
+            found = await self._store.get_async(name, options={"range": {"offset": first}} if first else None)
             async for chunk in found.stream(min_chunk_size=PIECE):
                 yield bytes(chunk)
 

@@ -136,6 +136,17 @@ async def test_what_cannot_be_kept_keeps_nothing_of_the_others(one: Store) -> No
     assert await talk(one).get_items() == []
 
 
+async def test_who_is_cancelled_has_kept_all_or_nothing(store: Store) -> None:
+    for moments in range(12):
+        mine = talk(store, f"cancelled after {moments}")
+        adding = asyncio.ensure_future(mine.add_items(ITEMS))
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        adding.cancel()
+        await asyncio.wait((adding,))
+        assert await mine.get_items() in ([], ITEMS)
+
+
 async def test_two_who_write_at_once_do_not_mix_their_items(one: Store) -> None:
     mine, batches = talk(one), [[{"role": "user", "content": f"{who} {n}"} for n in range(9)] for who in "abcdefgh"]
     await asyncio.gather(*(mine.add_items(batch) for batch in batches))

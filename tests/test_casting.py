@@ -47,7 +47,7 @@ async def test_a_persona_chosen_for_a_place_survives_new_sessions_and_restarts(t
         room = w.room()
         assert await answered_by(room, "good evening") == "ada"
         why = await w.bot.explaining.told(room.channel, w.bot.settings)
-        assert why == "Ada, because Ada was chosen to speak here.\nIt is a greeting, in a good mood."
+        assert why == "Ada, because Ada was chosen to speak here.\nI took it for a greeting, in a good mood."
         await w.bot.conversations.speak_as(room.channel, None, BEN.sender)
         assert await answered_by(room, "good night") == "sage"
         kept = await w.store.record(Setting, f"channel:{room.channel.key}")

@@ -114,7 +114,7 @@ def test_a_line_is_explained_in_plain_words_and_nothing_is_made_for_it(house: Ho
     assert "persona  likely  keywords  words  letters\ncook" in told.output
     assert "the threshold is 50%." in told.output
     assert "Words alone were weighed" in told.output
-    assert "It is a " in told.output
+    assert "I took it for a " in told.output
     assert "Rome" in told.output
     assert not house.root.exists()
 

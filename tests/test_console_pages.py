@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+import io
+import wave
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,8 +16,6 @@ from playwright.async_api import Page, expect
 from bots.incoming import Incoming
 from storage.model import Channel, Sender
 from tests.browser import PHONE, WIDE, Window, Windows, browsing, needs_chromium
-from tests.speaking import Says
-from tests.test_web_live import on_discord, token_of
 from tests.webfront import Web, web_front
 
 pytestmark = needs_chromium
@@ -28,6 +28,29 @@ PAGES = [
 ]
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%%EOF\n"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>window.hacked=1</script></svg>'
+
+PICTURE = "document.createElement('canvas').toDataURL('image/png').split(',')[1]"
+FILM = """async () => {
+  const canvas = document.createElement('canvas'), pen = canvas.getContext('2d'), pieces = []
+  const film = new MediaRecorder(canvas.captureStream(30), {mimeType: 'video/webm'})
+  film.ondataavailable = piece => pieces.push(piece.data)
+  const ended = new Promise(end => { film.onstop = end })
+  film.start()
+  for (let n = 0; n < 12; n++) {
+    pen.fillStyle = n % 2 ? 'teal' : 'gold'
+    pen.fillRect(0, 0, 300, 150)
+    await new Promise(requestAnimationFrame)
+  }
+  film.stop()
+  await ended
+  const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer())
+  return btoa(String.fromCharCode(...bytes))
+}"""
+SIDEWAYS = "(inside => inside.scrollWidth - inside.clientWidth)(document.querySelector('dialog .inside'))"
+OUTSIDE = """[...document.querySelectorAll('.tree .about > *')].filter(words => {
+  const [own, room] = [words, words.closest('a').querySelector('rect')].map(each => each.getBoundingClientRect())
+  return own.left < room.left || own.right > room.right || own.bottom > room.bottom
+}).length"""
 
 
 async def api(web: Web, method: str, path: str, **how: Any) -> Any:
@@ -48,12 +71,14 @@ async def filled(web: Web) -> dict[str, str]:
     """Two sessions of one family, files, memories and a Discord channel, with names that mean no good."""
     id = await talk(web, "what is 6 * 7?", title="Sums")
     files = [("<img src=x onerror=window.hacked=1>.svg", SVG), ("plan.pdf", PDF), ("notes.txt", b"carrots\n")]
+    files.append((f"{'W' * 120}.txt", b"long\n"))
     sent = [await api(web, "POST", "chat/attachments", files={"file": each}) for each in files]
-    told = {"text": "these", "attachments": [each["hash"] for each in sent]}
+    told = {"text": "these", "attachments": [each["hash"] for each in sent[:3]]}
     await api(web, "POST", f"chat/sessions/{id}/messages", json=told)
     other = (await api(web, "POST", f"chat/sessions/{id}/branch", json={}))["id"]
     await api(web, "PUT", f"chat/sessions/{other}", json={"title": HOSTILE})
-    await api(web, "POST", f"chat/sessions/{other}/messages", json={"text": f"only here {HOSTILE}"})
+    told = {"text": f"only here {HOSTILE}", "attachments": [sent[3]["hash"]]}
+    await api(web, "POST", f"chat/sessions/{other}/messages", json=told)
     await api(web, "POST", "chat/templates", json={"session": id, "name": HOSTILE[:60], "lines": 2})
     await api(web, "POST", "memories", json={"text": f"I like {HOSTILE}", "scope": "here"})
     channel = Channel(front="discord", id="9", kind="channel", name=HOSTILE, guild_id="1", guild_name="Home")
@@ -129,7 +154,7 @@ async def test_a_family_is_drawn_compared_and_made_one_with_the_keyboard_alone(t
         await page.keyboard.press("Tab")
         await page.get_by_role("button", name="Compare", exact=True).press("Enter")
         await expect(page.get_by_text("2 lines in common, 0 only in the first, 2 only in the second.")).to_be_visible()
-        await expect(page.locator(".compare .right .words")).to_have_text(["what is 2 * 2?", "2 × 2 = 4"])
+        await expect(page.locator(".compare .right .says")).to_have_text(["what is 2 * 2?", "2 × 2 = 4"])
         await page.get_by_role("button", name="Merge…").press("Enter")
         await expect(page.get_by_text("One session of 4 lines would come of it")).to_be_visible()
         assert len((await api(web, "GET", "chat/sessions"))["items"]) == 2
@@ -212,121 +237,74 @@ async def test_files_are_seen_as_what_they_are_and_never_run(tmp_path: Path) -> 
         assert await page.evaluate("window.hacked") is None
 
 
-async def test_a_discord_conversation_is_seen_word_by_word_and_taken_over(tmp_path: Path) -> None:
-    model = Says()
-    async with (
-        on_discord(tmp_path, model) as (web, server, channel),
-        browsing(web.url) as windows,
-        windows.open("/#/live", viewport=WIDE) as window,
-    ):
-        page, ana, (bot,) = window.page, server.add_person("ana"), server.bots.values()
-        await expect(page.get_by_text("Listening")).to_be_visible()
-        await server.say(ana, channel, "tell me", mentions=[bot])
-        model.words.put_nowait("one ")
-        await page.get_by_role("link", name="#general · Home").click()
-        await expect(page.locator(".line.now .words")).to_have_text("one ")
-        model.words.put_nowait("two")
-        await expect(page.locator(".line.now .words")).to_have_text("one two")
-        await expect(page.locator(".channels .saying")).to_have_text("one two")
-        await page.get_by_role("button", name="Stop the answer").click()
-        await expect(page.locator(".line.now")).to_have_count(0)
-        await expect(page.locator(".heard .badge")).to_have_text("stopped")
-        await page.get_by_role("button", name="Take over…").click()
-        await page.get_by_role("menuitem", name="15 minutes").click()
-        await expect(page.get_by_text("answers nobody here")).to_be_visible()
-        await page.get_by_role("textbox", name="Say something as the bot").fill("A person here.")
-        await page.keyboard.press("Enter")
-        await expect(page.locator(".heard .line").last).to_contain_text("A person here.")
-        assert server.messages(channel)[-1].content == "A person here."
-        await page.get_by_role("button", name="Hand back").click()
-        await expect(page.get_by_role("button", name="Take over…")).to_be_visible()
+async def test_pictures_sound_and_films_are_shown_and_play(tmp_path: Path) -> None:
+    name = "W" * 100
+    async with web_front(tmp_path) as web, browsing(web.url) as windows, windows.open(viewport=PHONE) as window:
+        page, id = window.page, await talk(web)
+        drawn = [(f"{name}.png", b64decode(await page.evaluate(PICTURE))), ("tone.wav", tone())]
+        drawn.append(("film.webm", b64decode(await page.evaluate(FILM))))
+        sent = [await api(web, "POST", "chat/attachments", files={"file": each}) for each in drawn]
+        told = {"text": "these", "attachments": [each["hash"] for each in sent]}
+        await api(web, "POST", f"chat/sessions/{id}/messages", json=told)
+        await page.goto(f"{web.url}/#/files/{id}")
+
+        async def seen(tag: str, size: str) -> None:
+            shown = page.locator(f".file-room {tag}")
+            await expect(shown).to_be_visible()
+            assert await shown.evaluate(f"async e => {{ await (e.decode ?? e.play).call(e); return e.{size} }}") > 0
+            assert await window.serious() == []
+            assert await page.evaluate(SIDEWAYS) <= 0
+
+        await page.get_by_role("button", name=name).click()
+        await seen("img", "naturalWidth")
+        await page.get_by_role("button", name="Next →").click()
+        await seen("audio", "duration")
+        await page.get_by_role("button", name="Next →").click()
+        await seen("video", "videoWidth")
+        assert window.trouble == []
+
+
+async def test_titles_of_any_script_stay_inside_what_holds_them(tmp_path: Path) -> None:
+    titles = ["漢字の題名はとても長い" * 8, "هذا عنوان طويل باللغة العربية " * 3, "W" * 100]
+    async with web_front(tmp_path) as web, browsing(web.url) as windows, windows.open(viewport=PHONE) as window:
+        page, id = window.page, await talk(web, "what is 6 * 7?", title=titles[0])
+        for title in titles[1:]:
+            branch = (await api(web, "POST", f"chat/sessions/{id}/branch", json={}))["id"]
+            await api(web, "PUT", f"chat/sessions/{branch}", json={"title": title})
+        await page.goto(f"{web.url}/#/sessions/{branch}")
+        await expect(page.locator(".tree .about b")).to_have_count(3)
+        assert await page.evaluate(OUTSIDE) == 0
+        assert await page.locator(".tree .about b").nth(1).evaluate("b => getComputedStyle(b).direction") == "rtl"
+        await page.evaluate("path => { location.hash = path }", f"#/sessions/compare/{id}/{branch}")
+        await page.get_by_role("button", name="Merge…").click()
+        await expect(page.get_by_role("button", name="Merge", exact=True)).to_be_in_viewport(ratio=1)
+        assert await page.evaluate(SIDEWAYS) <= 0
         assert await window.serious() == []
         assert window.trouble == []
 
 
-async def test_an_operator_sees_at_once_what_is_wrong_and_makes_it_right(tmp_path: Path) -> None:
-    model = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
-    backup = {"alarm_after": "1s"}
-    storage = {"path": str(tmp_path / "data" / "{bot_name}"), "backup": backup}
-    async with console(tmp_path, models=[model], storage=storage) as (web, _, page):
-        await talk(web, "hello")
-        await page.goto(f"{web.url}/#/operate")
-        await expect(page.locator("#page .notice").first).to_contain_text("openai m")
-        await page.get_by_role("button", name="Check everything").click()
-        await expect(page.get_by_role("heading", name="The check-up")).to_be_visible()
-        await page.get_by_role("link", name="Backups and jobs").click()
-        await page.get_by_role("button", name="Back up now").click()
-        await expect(page.get_by_text("Proved", exact=True)).to_be_visible()
-        await page.get_by_role("button", name="Verify").click()
-        await expect(page.get_by_text("is whole")).to_be_visible()
-        await page.get_by_role("button", name="Restore the backup").click()
-        await page.get_by_role("button", name="See what would happen").click()
-        await page.get_by_role("button", name="Restore", exact=True).click()
-        await expect(page.get_by_text("Restored 2 messages")).to_be_visible()
-        assert (tmp_path / "data" / "sage-restored" / "conversations.db").exists()
-        await page.get_by_role("link", name="Storage").click()
-        await page.get_by_role("button", name="Preview").click()
-        await expect(page.get_by_text("Nothing is due to go.")).to_be_visible()
+async def test_what_is_refused_of_a_name_or_a_tag_stays_written(tmp_path: Path) -> None:
+    async with console(tmp_path) as (web, _, page):
+        id = await talk(web, title="Sums")
+        await page.goto(f"{web.url}/#/sessions/{id}")
+        await page.get_by_role("button", name="More…").click()
+        await page.get_by_role("menuitem", name="Tags…").click()
+        tags = page.get_by_role("textbox", name="Tags")
+        await tags.fill(f"maths, {'x' * 41}")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("alert")).to_contain_text("40")
+        await expect(tags).to_have_value(f"maths, {'x' * 41}")
+        await tags.fill("maths")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".facts .tag")).to_have_text("maths")
 
 
-async def test_memories_are_corrected_forgotten_and_undone(tmp_path: Path) -> None:
-    async with console(tmp_path, "/#/operate/memories") as (_, _, page):
-        await page.get_by_role("button", name="Remember something…").click()
-        await page.get_by_label("What is true").fill("I have a cat.")
-        await page.get_by_role("button", name="Remember", exact=True).click()
-        await page.get_by_role("button", name="Correct: I have a cat.").click()
-        await page.get_by_label("What is true").fill("I have two cats.")
-        await page.get_by_role("button", name="Correct", exact=True).click()
-        await expect(page.locator(".card .words")).to_have_text("I have two cats.")
-        await page.get_by_role("button", name="Undo what was said last").click()
-        await expect(page.locator(".card .words")).to_have_text("I have a cat.")
-        await page.get_by_role("button", name="Forget: I have a cat.").click()
-        await page.get_by_role("button", name="Forget", exact=True).click()
-        await expect(page.get_by_text("Nothing is remembered yet.")).to_be_visible()
-
-
-async def test_a_change_of_the_configuration_is_checked_shown_and_only_then_written(tmp_path: Path) -> None:
-    config, port = tmp_path / "config", free_port()
-    for name in ("bots", "personas"):
-        (config / name).mkdir(parents=True)
-    (config / "personas" / "sage.yaml").write_text("{display: Sage, description: wise, prompt: You are Sage.}\n")
-    written = f"personas: [sage]\nweb: {{port: {port}}}\nembedder: {{provider: none}}\ndiscord: {{}}\n"
-    (config / "bots" / "sage.yaml").write_text(written)
-    async with console(tmp_path, "/#/operate/config", config=config) as (_, _, page):
-        text = page.get_by_label("bots/sage.yaml")
-        await expect(text).to_have_value(written)
-        await text.fill(f"{written}dispaly: Wise\n")
-        await expect(page.get_by_role("alert")).to_have_text("This cannot be written yet:")
-        await expect(page.get_by_text("did you mean 'display'?")).to_be_visible()
-        await expect(page.get_by_role("button", name="Write it")).to_be_disabled()
-        await page.get_by_role("button", name="Line 5").click()
-        assert await text.evaluate("t => t.value.slice(t.selectionStart, t.selectionEnd)") == "dispaly: Wise"
-        await text.fill(f"{written}display: Wise\n")
-        await expect(page.locator(".diff .added")).to_have_text("+display: Wise\n")
-        await page.get_by_role("button", name="Write it").click()
-        await expect(page.get_by_text("Written; what was there before")).to_be_visible()
-        assert (config / "bots" / "sage.yaml").read_text() == f"{written}display: Wise\n"
-
-
-async def test_whoever_runs_nothing_sees_only_what_is_theirs(tmp_path: Path) -> None:
-    async with web_front(tmp_path, web={"open": "never"}) as web, browsing(web.url) as windows:
-        ann = Sender(type="user", id="ann", name="Ann")
-        token = token_of(web, ann, "chat")
-        async with windows.open("/#/operate", extra_http_headers={"Authorization": f"Bearer {token}"}) as window:
-            page = window.page
-            await expect(page.get_by_role("navigation", name="Parts").get_by_role("link")).to_have_text(
-                ["Memories", "Your data"]
-            )
-            await expect(page.get_by_role("link", name="Live")).to_have_count(0)
-            await page.get_by_role("link", name="Your data").click()
-            await expect(page.get_by_text("Ann (ann)")).to_be_visible()
-            await page.evaluate("location.hash = '#/operate/audit'")
-            await expect(page.get_by_text("for those who run the bot")).to_be_visible()
-            assert await window.serious() == []
-            assert window.trouble == []
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def tone() -> bytes:
+    """A tenth of a second of sound."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(range(0, 250, 10)) * 32)
+    return file.getvalue()

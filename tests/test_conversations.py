@@ -272,6 +272,12 @@ async def test_sessions_are_listed_by_title_or_first_words_page_by_page_and_foun
     first = await talk(clocked).listing(room.channel.key)
     assert titles(first)[:2] == ["question number 59", "question number 58"]
     assert first.older, "there are more"
+    walked, cursor = list[str](), None
+    for _ in range(9):
+        page = await talk(clocked).listing(room.channel.key, cursor=cursor, limit=7)
+        walked, cursor = walked + titles(page), page.older
+    assert walked == [f"question number {number}" for number in reversed(range(60))]
+    assert cursor is None
     assert titles(await talk(clocked).listing(room.channel.key, text="number 7")) == ["question number 7"]
     named = await talk(clocked).rename(first.items[3].id, "  The\nplan ")
     assert titles(await talk(clocked).listing(room.channel.key, text="PLAN")) == ["The plan"]

@@ -23,7 +23,7 @@ async def test_what_a_question_is_about_is_told_as_long_as_it_is_there() -> None
         assert (known["intent"], known["topics"][0]) == ("question", "lisbon")
         assert "lisbon" not in str(answer.metadata).lower(), "what people said stands in their lines alone"
         told = await w.bot.explaining.told(room.channel, w.bot.settings, inert=lambda word: word.upper())
-        assert "\nIt is a question about LISBON, " in told
+        assert "\nI took it for a question about LISBON" in told
         assert "It names names: LISBON." in told
         await w.bot.afterwards.deleted(origin, w.clock.now())
         answer = await w.store.message(answer.id) or answer

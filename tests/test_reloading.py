@@ -77,6 +77,12 @@ async def test_what_a_bot_is_built_upon_stays_as_it_runs_and_is_said_to_wait(hou
     )
 
 
+async def test_where_the_console_listens_waits_for_a_restart(house: House) -> None:
+    reloading = house.reloading()
+    house.write(f"{BOT.rstrip()}\nweb: {{port: 9999, host: '::1', requests: 20}}\n")
+    assert await reloading.reload() == Reloaded(("web.requests",), ("web.host", "web.port"))
+
+
 async def test_a_wrong_configuration_is_refused_whole_with_the_reason(house: House) -> None:
     reloading = house.reloading()
     house.write(BOT.replace("1.5", "99"), PERSONA.replace("wise.", "very wise."))

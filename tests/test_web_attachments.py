@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 import pytest_asyncio
 
 from bots.providers import Chunk, Prompt
-from bots.web.attachments import safe_name
+from bots.web.attachments import Uploads, is_full, safe_name
+from bots.web.problems import Conflict
+from storage.model import Attachment
 from tests.speaking import Says
 from tests.test_web_auth import bearer, token_for
 from tests.test_web_talking import begun, say
@@ -63,6 +66,29 @@ async def test_a_file_stands_beside_the_line_it_was_sent_for(tmp_path: Path) -> 
         assert (part["name"], part["hash"]) == ("cat.png", hashlib.sha256(PNG).hexdigest())
         read = await web.client.get(part["url"])
         assert (read.content, read.headers["content-type"]) == (PNG, "image/png")
+
+
+async def test_a_file_that_is_gone_has_to_be_sent_again(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        session = await begun(web)
+        hash = (await sent(web, "cat.png", PNG, "image/png")).json()["hash"]
+        await web.house.blobs.remove(hash)
+        line = {"text": "Look", "attachments": [hash], "answer": False}
+        path = f"/api/chat/sessions/{session}/messages"
+        refused = await web.client.post(path, json=line)
+        assert (refused.status_code, "cat.png is no longer kept: send it again." in refused.text) == (404, True)
+        assert (await sent(web, "cat.png", PNG, "image/png")).status_code == 201
+        assert (await web.client.post(path, json=line)).is_success
+
+
+async def test_files_that_were_said_before_a_restart_can_be_said_again(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        session = await begun(web)
+        told = [(await sent(web, f"{name}.txt", name.encode())).json()["hash"] for name in ("one", "two", "three")]
+        await say(web, session, "These", attachments=told, answer=False)
+    async with web_front(tmp_path) as web:
+        again = await say(web, session, "Again", attachments=[told[2], told[0], told[2]], answer=False)
+        assert [part.get("name") for part in again["line"]["parts"]] == [None, "three.txt", "one.txt"]
 
 
 async def test_a_model_reads_a_text_that_was_sent(tmp_path: Path) -> None:
@@ -168,6 +194,8 @@ async def test_a_file_that_is_too_large_leaves_nothing(tmp_path: Path) -> None:
         (b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nwords\r\n--x--\r\n', "no file in the form"),
         (b"this is no form at all", "cannot be read"),
         (b"", "no file in the form"),
+        (b'--x\r\nContent-Disposition: form-data; name="x"\r\n\r\nq\r\n' * 300, "only the file"),
+        (b'--x\r\nContent-Disposition: form-data; name="x"\r\n\r\n' + b"q" * 100_000, "only the file"),
         (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\none' * 2, "breaks off"),
         (
             b'--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\none\r\n'
@@ -208,6 +236,44 @@ async def test_one_user_never_sees_or_sends_the_file_of_another(tmp_path: Path) 
         )
         assert stolen.status_code == 404
         assert (await web.client.get(f"{path}?message={line}")).status_code == 200  # whoever runs the bot sees all
+
+
+async def test_one_person_takes_no_more_room_than_their_own(tmp_path: Path) -> None:
+    clock = [datetime.now(UTC)]
+    async with web_front(tmp_path, now=lambda: clock[0], web={"upload_limit": 100_000}) as web:
+        ann, ben = bearer(token_for(web, "ann")), bearer(token_for(web, "ben"))
+        first, *_ = [await sent(web, f"{n}.bin", bytes([n]) * 95_000, headers=ben) for n in range(4)]
+        refused = await sent(web, "4.bin", bytes([4]) * 95_000, headers=ben)
+        assert (refused.status_code, "not said yet" in refused.json()["detail"]) == (409, True)
+        assert (await sent(web, "5.bin", bytes([5]) * 95_000, headers=ann)).status_code == 201
+        assert len(await hashes(web)) == 5
+        session = (await web.client.post("/api/chat/sessions", json={}, headers=ben)).json()["id"]
+        line = {"text": "Look", "attachments": [first.json()["hash"]], "answer": False}
+        assert (await web.client.post(f"/api/chat/sessions/{session}/messages", json=line, headers=ben)).is_success
+        assert (await sent(web, "6.bin", bytes([6]) * 95_000, headers=ben)).status_code == 201
+        assert (await sent(web, "7.bin", bytes([7]) * 95_000, headers=ben)).status_code == 409
+        clock[0] += timedelta(hours=2)
+        assert (await sent(web, "7.bin", bytes([7]) * 95_000, headers=ben)).status_code == 201
+
+
+async def test_one_person_sends_no_more_files_than_can_be_said(tmp_path: Path) -> None:
+    uploads, at = Uploads(), datetime.now(UTC)
+    for number in range(50):
+        with uploads.coming("ben", 1, 1_000, at):
+            file = Attachment(type="file", name="a", url="", media_type="", size=1, blob=f"{number:064x}")
+            uploads.sent("ben", file, at)
+    with pytest.raises(Conflict, match="50 files"), uploads.coming("ben", 1, 1_000, at):
+        pass
+    with uploads.coming("ann", 600, 1_000, at), pytest.raises(Conflict), uploads.coming("ann", 600, 1_000, at):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "full"),
+    [(2 << 30, 2 << 40, False), (1 << 29, 2 << 40, True), (1 << 29, 4 << 30, False), (1 << 26, 4 << 30, True)],
+)
+async def test_the_last_of_a_disk_is_left_to_the_talk(free: int, total: int, full: bool) -> None:
+    assert is_full(free, total) == full
 
 
 async def test_a_file_beside_a_deleted_line_is_out_of_sight(tmp_path: Path) -> None:

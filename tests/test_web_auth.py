@@ -10,23 +10,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
 from aiohttp import web as aioweb
-from starlette.types import Message, Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from bots.here import whoever_is_here
-from bots.web.guard import Guard
 from bots.web.tokens import Tokens, new_token
 from storage.model import Sender
 from storage.records import AuditEntry
-from tests.webfront import Web, bot_settings, web_front
+from tests.webfront import Web, web_front
 
 PUBLIC = "https://sage.example.org"
 AT_PUBLIC = {"host": "sage.example.org"}
@@ -62,7 +59,7 @@ async def test_a_console_that_is_never_open_lets_nobody_in_without_a_token(tmp_p
     async with web_front(tmp_path, web={"open": "never"}) as web:
         me = (await web.client.get("/api/me")).json()
         assert (me["person"], me["scope"], me["personas"], me["bot"]["version"]) == (None, None, [], "")
-        for path in ("/api/openapi.json", "/metrics", "/api/live/channels", "/v1/models", "/graphql", "/api/no-such"):
+        for path in ("/api/openapi.json", "/metrics", "/api/live/channels", "/graphql", "/api/no-such"):
             refused = await web.client.get(path)
             assert (refused.status_code, refused.json()["title"]) == (401, "Not signed in")
             assert refused.headers["www-authenticate"] == "Bearer"
@@ -215,6 +212,15 @@ async def test_it_says_whether_it_is_there_and_well(tmp_path: Path) -> None:
         assert "troupe_messages_kept 0.0" in told.text
 
 
+async def test_who_asks_as_of_openai_is_refused_as_by_openai(tmp_path: Path) -> None:
+    async with web_front(tmp_path, web={"open": "never", "requests": 10}) as web:
+        told = [await web.client.get("/v1/models", headers=bearer("sk-wrong")) for _ in range(12)]
+        assert told[0].json()["error"]["type"] == "authentication_error"
+        assert told[0].headers["www-authenticate"] == "Bearer"
+        assert "troupe token create" in told[0].json()["error"]["message"]
+        assert (told[-1].status_code, told[-1].json()["error"]["type"]) == (429, "rate_limit_error")
+
+
 async def test_nobody_gets_a_socket_without_a_token(tmp_path: Path) -> None:
     async with web_front(tmp_path, web={"open": "never"}) as web:
         url = web.url.replace("http", "ws") + "/api/live"
@@ -225,38 +231,6 @@ async def test_nobody_gets_a_socket_without_a_token(tmp_path: Path) -> None:
             assert closed.value.rcvd.code == 4001
         async with connect(url, additional_headers=bearer(token_for(web, "anna"))) as socket:
             assert '"is":"hello"' in str(await socket.recv()).replace(" ", "")
-
-
-async def test_a_socket_is_closed_once_its_token_is_taken_back(tmp_path: Path) -> None:
-    clock, sent = [0.0], []
-
-    async def talks(scope: Scope, receive: Receive, send: Send) -> None:
-        for seconds, then in ((0, keep), (10, keep), (10, take_back), (10, keep), (10, keep)):
-            clock[0] += seconds
-            then()
-            await send({"type": "websocket.send", "text": str(clock[0])})
-
-    async def send(message: Message) -> None:
-        sent.append(message.get("text") or message["code"])
-
-    async def receive() -> Message:
-        return {"type": "websocket.connect"}
-
-    def keep() -> None:
-        """The token stays good."""
-
-    def take_back() -> None:
-        Tokens(tmp_path).revoke(kept.id)
-
-    token = new_token()
-    kept = Tokens(tmp_path).keep(token, "anna", "chat", Sender(type="user", id="anna", name="Anna"), datetime.now(UTC))
-    settings = bot_settings(tmp_path, web={"open": "never"}, storage={"path": str(tmp_path)})
-    desk = SimpleNamespace(settings=settings, now=lambda: datetime.now(UTC))
-    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {token}".encode())]
-    scope = {"type": "websocket", "path": "/api/live", "headers": headers, "client": ("127.0.0.1", 1)}
-    app = SimpleNamespace(state=SimpleNamespace(desk=desk))
-    await Guard(talks, clock=lambda: clock[0])({**scope, "app": app}, receive, send)
-    assert sent == ["0.0", "10.0", 4001]
 
 
 @dataclass
@@ -337,6 +311,8 @@ async def test_somebody_signs_in_with_discord_and_is_the_same_person_here(tmp_pa
         assert (me["person"]["id"], me["person"]["name"], me["scope"]) == ("123456789012345678", "anna", "chat")
         again = await come(web, code="the-code", state="anything")
         assert again.status_code == 403
+        (noted,) = await audit_of(web)
+        assert (noted.action, noted.actor.id) == ("GET /api/login/discord/return", "123456789012345678")
 
 
 async def test_those_the_settings_name_are_admins_for_as_long_as_they_do(tmp_path: Path) -> None:

@@ -37,7 +37,11 @@ async def test_commands_tell_of_the_session_in_which_they_are_said(tmp_path: Pat
         assert (await order(web, first, "/why"))["text"].startswith("Sage, because")
         assert (await order(web, second, "/why"))["text"] == "Nobody has answered in this session yet."
         assert "3 + 3" in (await order(web, first, "/summary"))["text"]
-        assert (await order(web, first, "/title Sums"))["session"]["title"] == "Sums"
+        titled = (await order(web, first, "/title Sums"))["session"]
+        assert (titled["title"], titled["message_count"]) == ("Sums", 4)
+        for _ in range(25):
+            await say(web, first, "Nobody answers this", answer=False)
+        assert (await order(web, first, "/why"))["text"].startswith("Sage, because")
         assert (await order(web, first, "/export html"))["export"] == "html"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_web_operating import as_someone
+from tests.test_web_operating import as_someone, done
 from tests.webfront import web_front
 
 PERSONA = "{display: Sage, description: wise, prompt: You are Sage.}\n"
@@ -97,6 +97,53 @@ async def test_a_mistake_is_refused_and_changes_nothing(config: Path) -> None:
         assert sorted(os.listdir(config / "bots")) == ["sage.yaml", "spark.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("personas: [sage]", 'description: "${DESK_KEY}"\npersonas: [sage]', "DESK_KEY"),
+        ("personas: [sage]", 'description: "\\x24{DESK_KEY:-}"\npersonas: [sage]', "DESK_KEY"),
+        ("personas: [sage]", "description: &it ${HOME:-}\npersonas: [sage]", "HOME"),
+        (
+            "personas: [sage]",
+            "templates: [{name: a, opening: [{role: user, text: '${DESK_KEY}'}]}]\npersonas: [sage]",
+            "DESK_KEY",
+        ),
+        ('api_key: "${DESK_KEY:-}"', 'api_key: "${DESK_TOKEN:-}"', "DESK_TOKEN"),
+        ("127.0.0.1:1/v1", "127.0.0.1:2/v1", "DESK_KEY"),
+        (', base_url: "http://127.0.0.1:1/v1"', "", "DESK_KEY"),
+        ("provider: openai", "provider: anthropic", "DESK_KEY"),
+        ("discord: {", "discord: {api_url: 'http://127.0.0.1:2', ", "DESK_TOKEN"),
+    ],
+)
+async def test_a_variable_is_not_read_out_by_putting_it_elsewhere(config: Path, old: str, new: str, name: str) -> None:
+    async with web_front(config, config=config) as web:
+        (file, *_) = (await web.client.get("/api/config")).json()["files"]
+        given = {"text": file["text"].replace(old, new), "version": file["version"]}
+        refused = await web.client.put("/api/config/bots/sage.yaml", json=given)
+        assert (refused.status_code, f"found the variable {name}" in refused.json()["detail"]) == (400, True), (
+            refused.text
+        )
+        told = await web.client.post("/api/config/check", json={"path": "bots/sage.yaml", "text": given["text"]})
+        assert (told.json()["ok"], "very-secret" in told.text) == (False, False)
+        card = {"text": PERSONA.replace("wise", '"${DESK_KEY}"'), "version": None}
+        assert (await web.client.put("/api/config/personas/spy.yaml", json=card)).status_code == 400
+        assert (config / "bots" / "sage.yaml").read_text() == file["text"]
+
+
+async def test_a_variable_that_stands_there_stays(config: Path) -> None:
+    (config / "troupe.yaml").write_text('defaults: {description: "From ${DESK_TOWN:-here}"}\n')
+    (config / "personas" / "sage.yaml").write_text(PERSONA.replace("wise", '"${DESK_TOWN:-here}"'))
+    async with web_front(config, config=config) as web:
+        (file, *_) = (await web.client.get("/api/config")).json()["files"]
+        model = '{provider: openai, model: n, api_key: "${DESK_KEY:-}", base_url: "http://127.0.0.1:1/v1"}]\n'
+        text = file["text"][: file["text"].rindex("]")] + f", {model}"
+        given = {"text": text + 'description: "Of ${DESK_TOWN:-here}"\n', "version": file["version"]}
+        written = await web.client.put("/api/config/bots/sage.yaml", json=given)
+        assert (written.status_code, set(written.json()["changed"])) == (200, {"description", "models"}), written.text
+        card = {"text": PERSONA.replace("wise", '"in ${DESK_TOWN:-here}"').replace("Sage", "Gadfly"), "version": None}
+        assert (await web.client.put("/api/config/personas/gadfly.yaml", json=card)).status_code == 200
+
+
 async def test_a_new_persona_is_a_new_file(config: Path) -> None:
     async with web_front(config, config=config) as web:
         card = {"text": PERSONA.replace("Sage", "Gadfly"), "version": None}
@@ -135,6 +182,17 @@ async def test_no_other_file_is_written(config: Path, path: str) -> None:
         assert {each for each in config.parent.rglob("*.*") if each.is_file() and "data" not in each.parts} == set(
             before
         )
+
+
+async def test_a_backup_is_not_restored_as_another_bot_that_has_nothing_yet(config: Path) -> None:
+    async with web_front(config, config=config) as web:
+        made = (await done(web, await web.client.post("/api/backups")))["result"]
+        path = f"/api/backups/{made['name']}/restore"
+        plan = (await web.client.get(path, params={"as": "spark"})).json()
+        assert (plan["possible"], "the folder of the bot 'spark'" in plan["trouble"]) == (False, True)
+        assert (await web.client.post(path, json={"as": "spark"})).status_code == 409
+        assert not (config.parent / "data" / "spark").exists()
+        assert (await web.client.get(path, params={"as": "barn"})).json()["possible"]
 
 
 async def test_a_folder_that_may_not_be_written_to_says_so(config: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
+from fastapi import Request
 
+from bots.web.exporting import _first
+from bots.web.problems import Conflict
 from tests.test_web_messages import in_a_guild
 from tests.test_web_sessions import SESSIONS, begun, said
 from tests.webfront import Web, web_front
@@ -42,6 +46,24 @@ async def test_a_session_is_taken_along_in_any_form(web: Web, form: str, kind: s
     assert answer.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
     if form in ("md", "txt", "html", "json"):
         assert "The tower is 300 metres tall." in answer.text
+
+
+async def test_an_export_for_which_nobody_waits_is_given_up() -> None:
+    closed = asyncio.Event()
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        try:
+            await asyncio.Event().wait()
+            yield b""
+        finally:
+            closed.set()
+
+    async def left() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(Conflict, match="Nobody waits"):
+        await _first(Request({"type": "http"}, left), endless())
+    assert closed.is_set()
 
 
 async def test_many_sessions_are_one_file(web: Web) -> None:

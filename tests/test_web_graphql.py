@@ -16,6 +16,9 @@ import pytest
 from gql import Client, GraphQLRequest, gql
 from gql.transport.exceptions import TransportError, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from bots.web.tokens import Tokens, new_token
 from storage.model import Channel, Sender
@@ -154,9 +157,12 @@ async def test_a_change_by_the_socket_is_refused_and_one_by_post_is_noted(web: W
         assert (await client.execute(gql("{ me { bot } }"))) == {"me": {"bot": "sage"}}
     await ask(web, "{ me { bot } }")
     assert (await web.house.bot.store.records(AuditEntry)).items == ()
-    await ask(web, 'mutation { remember(text: "x") { id } }')
-    (entry,) = (await web.house.bot.store.records(AuditEntry)).items
-    assert entry.action == "POST /api/graphql"
+    await ask(web, 'mutation { one: remember(text: "x") { id } two: deleteSession(id: "no-such") }')
+    noted = (await web.house.bot.store.records(AuditEntry)).items
+    assert {(each.action, each.target, each.details["status"]) for each in noted} == {
+        ("POST /api/graphql remember", "web", 200),
+        ("POST /api/graphql deleteSession", "session:no-such", 404),
+    }
 
 
 INNER = "messages { items { session { " * 3 + "id" + " } } }" * 3
@@ -167,7 +173,17 @@ BOMB = "{ ...a ...a } " + " ".join(
 ROUND = "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }"
 
 
+def bomb(levels: int, spreads: int) -> str:
+    """Short, and without end where it is written out."""
+    fragments = [f"fragment f{n} on Query {{ {f'...f{n - 1} ' * spreads} }}" for n in range(1, levels)]
+    return f"{{ ...f{levels - 1} }} fragment f0 on Query {{ me {{ bot }} }} {' '.join(fragments)}"
+
+
 WRONG = [
+    (bomb(16, 3), "This could cost"),
+    (bomb(150, 2), "This could cost"),
+    ("{ sessions(first: -100) { items { messages(first: 100) { items { id text } } } } }", "This could cost"),
+    ("{ __schema { types { " + "fields { type { " * 6 + "name" + " } }" * 6 + " } } }", "round in the schema"),
     (DEEP, "depth"),
     ("{ sessions(first: 100) { items { messages(first: 100) { items { id text } } } } }", "This could cost"),
     (
@@ -183,7 +199,7 @@ WRONG = [
     ('{ sessions(cursor: "x") { older } }', "is not a cursor"),
     ('{ session(id: "../../x") { id } }', "There is no session"),
     ('{ usage(since: "2026-03-02T18:30:00") { key } }', "zone"),
-    ('mutation { beginSession(persona: "nobody") { id } }', "There is no persona"),
+    ('mutation { beginSession(persona: "nobody") { id } }', "Nobody here is called"),
     ('mutation { say(text: " ") { answerId } }', "Say something"),
     ("{", "Syntax Error"),
 ]
@@ -193,6 +209,28 @@ async def test_what_is_too_much_or_wrong_is_told_in_a_sentence(web: Web) -> None
     for query, told in WRONG:
         error = await ask(web, query)
         assert told in error["message"], error
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["[]", "5", '{"type": []}', '{"type": "subscribe", "id": [], "payload": {}}', '{"type": "subscribe", "id": "1"}'],
+)
+async def test_what_is_no_message_ends_the_socket(web: Web, sent: str) -> None:
+    url, protocols = f"{web.url.replace('http', 'ws')}/api/graphql", [Subprotocol("graphql-transport-ws")]
+    async with connect(url, subprotocols=protocols) as socket:
+        await socket.send('{"type": "connection_init"}')
+        await socket.recv()
+        await socket.send(sent)
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 4400
+
+
+async def test_who_asks_too_often_over_a_socket_is_stopped(tmp_path: Path) -> None:
+    async with web_front(tmp_path, web={"requests": 10}) as web, subscribed(web) as client:
+        asking = [client.execute(gql("{ me { bot } }")) for _ in range(12)]
+        with pytest.raises(TransportError):
+            await asyncio.gather(*asking)
 
 
 async def test_somebody_else_sees_only_their_own(web: Web) -> None:

@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 from starlette import types
 from starlette.exceptions import HTTPException
-from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from bots import logs
-from bots.web.connections import Connection
+from bots.status import BotStatus, write
 from bots.web.limits import Body, Rates
 from bots.web.tokens import FILE, Scope, Tokens, new_token
 from storage.model import Sender
 from storage.records import AuditEntry
+from storage.rootlock import RootLock
 from tests.webfront import Web, web_front
 
 EVIL = "http://evil.example"
@@ -147,8 +147,13 @@ async def test_a_foreign_page_gets_no_socket(tmp_path: Path) -> None:
 
 
 async def test_only_consoles_of_the_fleet_may_ask_from_another_origin(tmp_path: Path) -> None:
-    spark = {"name": "spark", "display": "Spark", "url": "http://127.0.0.1:8701"}
+    url, root = "http://127.0.0.1:8701", tmp_path / "spark"
+    spark = {"name": "spark", "display": "Spark", "url": url, "root": str(root)}
     async with web_front(tmp_path, neighbours=[spark]) as web:
+        not_running = await web.client.get("/api/me", headers={"origin": url, "sec-fetch-site": "same-site"})
+        assert not_running.status_code == 403
+        lock = RootLock.take(root)
+        write(root, BotStatus(bot="spark", state="ready", pid=os.getpid(), web=url))
         for origin in ("http://127.0.0.1:8701", "http://localhost:8701"):
             asked = {"origin": origin, "access-control-request-method": "PUT"}
             assert (await web.client.options("/api/chat/sessions", headers=asked)).status_code == 204
@@ -157,6 +162,7 @@ async def test_only_consoles_of_the_fleet_may_ask_from_another_origin(tmp_path: 
             assert "Origin" in answer.headers["vary"]
         other = await web.client.get("/api/me", headers={"origin": "http://127.0.0.1:8702"})
         assert other.status_code == 403
+        lock.release()
 
 
 CROOKED = (
@@ -247,55 +253,6 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     with pytest.raises(HTTPException) as long:
         await body()
     assert long.value.status_code == 413
-
-
-class Hurried(Connection):
-    head_within = 0.05
-    read_within = 0.05
-
-
-@asynccontextmanager
-async def listening(app: types.ASGIApp) -> AsyncIterator[int]:
-    config = uvicorn.Config(app, log_config=None, lifespan="off")
-    config.load()
-    state, loop = ServerState(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Hurried(config, state, {}), "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
-@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: loc", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"])
-async def test_a_head_that_is_never_finished_does_not_hold_a_connection(begun: bytes) -> None:
-    async def answer(scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
-    async with listening(answer) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(begun)
-        async with asyncio.timeout(5):
-            with suppress(ConnectionError):
-                assert (await reader.read()).count(b"HTTP/1.1 204") == begun.count(b"\r\n\r\n")
-        writer.close()
-
-
-async def test_an_answer_that_nobody_reads_does_not_hold_one_either() -> None:
-    done = asyncio.Event()
-
-    async def answer(scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(200):
-            await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
-        done.set()
-
-    async with listening(answer) as port:
-        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        async with asyncio.timeout(10):
-            await done.wait()
-        writer.close()
 
 
 async def test_who_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from bots.events import Event
 from bots.incoming import Incoming
 from bots.values import Secret
-from bots.web.live import NOT_SIGNED_IN, TOO_LARGE, TOO_SLOW
+from bots.web.live import TOO_LARGE, TOO_SLOW
 from bots.web.tokens import Tokens, new_token
 from storage.model import Channel, Sender
 from storage.records import AuditEntry
@@ -186,14 +186,6 @@ async def test_too_much_at_once_ends_the_socket(tmp_path: Path) -> None:
         with pytest.raises(ConnectionClosed):
             await live.next("pong")
         assert live.socket.close_code == TOO_LARGE
-
-
-async def test_a_stranger_is_not_told_anything(tmp_path: Path) -> None:
-    async with web_front(tmp_path, web={"open": "never"}) as web:
-        async with client(web) as live:
-            with pytest.raises(ConnectionClosed):
-                await live.next("hello")
-        assert live.socket.close_code == NOT_SIGNED_IN
 
 
 async def test_a_client_that_does_not_read_is_dropped_and_turns_go_on(tmp_path: Path) -> None:

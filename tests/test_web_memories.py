@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from storage.model import Sender
@@ -60,6 +62,8 @@ async def test_who_only_reads_changes_nothing(tmp_path: Path) -> None:
         reading = as_someone(web, "read")
         assert (await web.client.post("/api/memories", headers=reading, json={"text": "x y z"})).status_code == 403
         assert (await web.client.put("/api/memories/pause", headers=reading, json={"paused": True})).status_code == 403
+        nobody = {"paused": True, "person": "\0"}
+        assert (await web.client.put("/api/memories/pause", json=nobody)).status_code == 400
         assert (await web.client.post("/api/privacy/forget", headers=reading, json={})).status_code == 403
 
 
@@ -140,8 +144,30 @@ async def test_forgetting_oneself_takes_two_steps_and_leaves_others_alone(tmp_pa
         gone = await web.client.post("/api/privacy/forget", headers=anns, json={"confirm": asked["confirm"]})
         assert gone.json()["forgotten"]["messages"] == 1
         again = await web.client.post("/api/privacy/forget", headers=anns, json={"confirm": asked["confirm"]})
-        assert again.status_code == 409
+        assert again.status_code == 401, "with a person their tokens go"
+        assert (await web.client.get("/api/privacy", headers=bens)).status_code == 200
         assert (await web.house.store.counts()).messages == 0
         entries = (await web.house.store.records(AuditEntry)).items
         assert [each.action for each in entries if each.action == "forget"] == ["forget"]
         assert ANN.id not in {each.actor.id for each in entries}, "the audit does not say who was forgotten"
+
+
+async def test_all_that_is_remembered_can_be_paged_through(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        for n in range(5):
+            audience = "bot" if n % 2 else "user:7"
+            kept = Memory(id=f"m{n}", at=NOW + timedelta(minutes=n), type="semantic", audience=audience, subject="bot",
+                          text=f"fact {n}")  # fmt: skip
+            await web.house.store.keep(kept)
+        for narrowed, facts in ({}, [4, 3, 2, 1, 0]), ({"audience": "user:7"}, [4, 2, 0]):
+            read, cursor = list[str](), None
+            for _ in range(5):
+                asked: dict[str, Any] = {"all": True, "limit": 2, **narrowed, **({"cursor": cursor} if cursor else {})}
+                page = (await web.client.get("/api/memories", params=asked)).json()
+                read += [each["text"] for each in page["items"]]
+                cursor = page["older"]
+                assert page["more"] == (cursor is not None)
+                if cursor is None:
+                    break
+            assert read == [f"fact {n}" for n in facts]
+        assert (await web.client.get("/api/memories", params={"all": True, "cursor": "nonsense"})).status_code == 400

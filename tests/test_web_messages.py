@@ -65,6 +65,12 @@ async def test_a_talk_is_read_both_ways_from_any_message(web: Web) -> None:
     assert words(await page(web, session.id, limit=2, cursor="oldest")) == ["line 0", "line 1"]
     last = await page(web, session.id, limit=4, around="line9")
     assert (words(last), last["newer"]) == (["line 6", "line 7", "line 8", "line 9"], None)
+    for message, older, newer in (("line4", "line 3", ["line 5"]), ("line9", "line 8", None)):
+        alone = await page(web, session.id, limit=1, around=message)
+        assert [each["id"] for each in alone["items"]] == [message]
+        assert words(await page(web, session.id, limit=1, cursor=alone["older"])) == [older]
+        after = await page(web, session.id, limit=1, cursor=alone["newer"]) if alone["newer"] else None
+        assert (words(after) if after else None) == newer
     elsewhere = await web.client.get(f"{SESSIONS}/{session.id}/messages", params={"around": "nothing"})
     assert elsewhere.status_code == 400
 

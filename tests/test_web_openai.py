@@ -145,11 +145,13 @@ async def test_a_session_is_named_by_header_or_metadata(web: Web) -> None:
     assert [each.message_count for each in await sessions(web)] == [6]
 
 
+TOOL: Any = {"type": "function", "function": {"name": "look"}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"tools": [{"type": "function", "function": {"name": "look"}}]}, "tools"),
+    ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "look"}}}, "tool_choice"),
     ({"n": 2}, "n"),
     ({"response_format": {"type": "json_object"}}, "response_format"),
-    ({"stop": ["\n"]}, "stop"),
+    ({"stop": ["x"] * 30}, "stop"),
     ({"modalities": ["text", "audio"]}, "modalities"),
     ({"messages": [{"role": "assistant", "content": "Hm."}]}, "messages"),
     ({"messages": [{"role": "user", "content": " "}]}, "messages"),
@@ -238,8 +240,16 @@ async def test_a_response_comes_as_it_is_said(web: Web, server: ProviderServer) 
 
 async def test_what_a_response_cannot_be_is_refused(web: Web) -> None:
     async with sdk(web) as client:
-        for more in ({"tools": [{"type": "web_search"}]}, {"text": {"format": {"type": "json_object"}}}):
-            with pytest.raises(openai.BadRequestError):
+        for more, words in (
+            ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, "call no tools"),
+            ({"text": {"format": {"type": "json_object"}}}, "in no other format"),
+            (
+                {"conversation": "one", "previous_response_id": "other"},
+                "Name a conversation or an earlier response",
+            ),
+            ({"instructions": "x" * 20_001}, "The instructions have 20001 characters"),
+        ):
+            with pytest.raises(openai.BadRequestError, match=words):
                 await client.responses.create(model="sage", input="x", **more)
         call: Any = {"type": "function_call", "call_id": "1", "name": "look", "arguments": "{}"}
         with pytest.raises(openai.BadRequestError, match="Items of type 'function_call'"):

@@ -40,6 +40,12 @@ async def test_every_operation_answers_as_it_is_described(tmp_path: Path) -> Non
     assert tried > 300
 
 
+async def test_it_names_things_by_one_word_and_nothing_of_the_program(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        told = (await web.client.get("/api/openapi.json")).json()
+    assert [name for name in told["components"]["schemas"] if "__" in name] == []
+
+
 async def talks(web: Web) -> Known:
     """Ids of what there is, by the names that they have in paths, queries and bodies."""
     sessions, messages = list[str](), list[str]()

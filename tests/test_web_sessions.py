@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from bots.events import SessionChanged
 from storage.records import Memory
+from tests.test_web_auth import bearer, token_for
 from tests.webfront import Web, web_front
 
 SESSIONS = "/api/chat/sessions"
@@ -88,7 +90,7 @@ async def test_what_a_session_is_called_and_about_can_be_changed(web: Web) -> No
     changed = (await web.client.put(f"{SESSIONS}/{session['id']}", json={"title": "", "tags": ["b"]})).json()
     assert (changed["title"], changed["tags"], changed["starred"]) == (line["text"], ["b"], True)
     wrong = await web.client.put(f"{SESSIONS}/{session['id']}", json={"persona": "nobody"})
-    assert (wrong.status_code, "There is no persona 'nobody'" in wrong.json()["detail"]) == (400, True)
+    assert (wrong.status_code, "Nobody here is called 'nobody'" in wrong.json()["detail"]) == (400, True)
 
 
 async def test_archived_sessions_are_out_of_the_way_and_still_found(web: Web) -> None:
@@ -163,6 +165,8 @@ async def test_a_session_can_begin_with_a_template(web: Web) -> None:
         "/api/chat/templates", json={"session": session["id"], "name": "Club / evening", "lines": 1}
     )
     assert (saved.status_code, saved.json()["mine"]) == (201, True)
+    unreadable = {"session": session["id"], "name": "\0"}
+    assert (await web.client.post("/api/chat/templates", json=unreadable)).status_code == 400
     (offered,) = (await web.client.get("/api/chat/templates")).json()
     assert offered["opening"] == [{"role": "user", "text": "What do we read next?"}]
     fresh = await begun(web, template=offered["id"])
@@ -194,13 +198,46 @@ async def test_what_was_learned_in_a_session_goes_with_it_for_good(web: Web) -> 
     assert (await web.house.store.records(Memory)).items == ()
 
 
-async def test_files_that_nobody_else_refers_to_go_with_a_session_for_good(web: Web) -> None:
-    sent = await web.client.post("/api/chat/attachments", files={"file": ("a.txt", b"All about towers", "text/plain")})
-    file = sent.json()
+async def test_a_file_that_is_still_to_be_said_outlives_the_session_it_was_said_in(web: Web) -> None:
+    towers = {"file": ("a.txt", b"All about towers", "text/plain")}
+    file = (await web.client.post("/api/chat/attachments", files=towers)).json()
+    line = {"text": "See this", "attachments": [file["hash"]], "answer": False}
     first, second = await begun(web), await begun(web)
-    for each in (first, second):
-        line = {"text": "See this", "attachments": [file["hash"]], "answer": False}
-        assert (await web.client.post(f"{SESSIONS}/{each['id']}/messages", json=line)).status_code in (200, 202)
-    for each, stays in ((first, True), (second, False)):
-        await web.client.delete(f"{SESSIONS}/{each['id']}", params={"hard": True})
-        assert (await web.house.blobs.size(file["hash"]) is not None) is stays
+    assert (await web.client.post(f"{SESSIONS}/{first['id']}/messages", json=line)).is_success
+    await web.client.post("/api/chat/attachments", files=towers)
+    await web.client.delete(f"{SESSIONS}/{first['id']}", params={"hard": True})
+    assert (await web.client.post(f"{SESSIONS}/{second['id']}/messages", json=line)).is_success
+    assert await web.house.blobs.size(file["hash"]) == file["size"]
+
+
+async def test_all_that_a_session_is_to_be_comes_about_at_once(web: Web) -> None:
+    session = await begun(web, title="Tea", tags=["a"])
+    change = {"title": "Towers", "tags": ["b", "B"], "starred": True, "archived": True, "persona": "compass"}
+    with web.house.bot.events.listen() as heard:
+        changed = (await web.client.put(f"{SESSIONS}/{session['id']}", json=change)).json()
+        told = [each for each in await heard.some() if isinstance(each, SessionChanged)]
+    assert {**changed, "tags": ["B"]} == {**changed, **change, "tags": ["B"]}
+    assert changed["closed_at"] is not None
+    assert [(each.session.title, each.session.archived) for each in told] == [("Towers", True)]
+
+
+async def test_a_title_of_nothing_to_be_seen_is_none(web: Web) -> None:
+    session = await begun(web, title="\u200d")
+    assert session["title"] == "(no words yet)"
+    await said(web, session["id"], "Hello")
+    for title in ("\u200d", " "):
+        changed = await web.client.put(f"{SESSIONS}/{session['id']}", json={"title": title})
+        assert (changed.status_code, changed.json()["title"]) == (200, "Hello")
+
+
+async def test_only_those_may_be_chosen_whom_one_may_ask(tmp_path: Path) -> None:
+    rules = [{"user": "123456789012345678", "personas": ["sage"]}]
+    async with web_front(tmp_path, access=rules) as web:
+        ann = bearer(token_for(web, "123456789012345678"))
+        session = (await web.client.post(SESSIONS, json={"persona": "SAGE"}, headers=ann)).json()
+        assert session["persona"] == "sage"
+        for refused in (
+            await web.client.post(SESSIONS, json={"persona": "gadfly"}, headers=ann),
+            await web.client.put(f"{SESSIONS}/{session['id']}", json={"persona": "gadfly"}, headers=ann),
+        ):
+            assert (refused.status_code, "You can ask for Sage." in refused.json()["detail"]) == (400, True)

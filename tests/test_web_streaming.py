@@ -87,6 +87,18 @@ async def test_a_budget_that_is_used_up_is_told_once_and_holds(tmp_path: Path) -
             assert "used up" in (await until(events(response), "refused")).told["detail"]
 
 
+async def test_an_answer_that_was_deleted_is_not_heard_any_more(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        session, _ = await begun(web), speaking(web, "The word is harbour.")
+        answer = (await say(web, session, "What is the word?"))["answer"]["id"]
+        path, heard = f"/api/chat/sessions/{session}/stream", {"Last-Event-ID": f"{answer}:0"}
+        assert "harbour" in (await web.client.get(path, headers=heard)).text
+        assert (await web.client.delete(f"/api/chat/messages/{answer}")).is_success
+        assert (await web.client.get(path, headers=heard)).status_code == 204
+    async with web_front(tmp_path) as web:  # which knows it from what is kept alone
+        assert (await web.client.get(path, headers=heard)).status_code == 204
+
+
 async def test_somebody_whom_a_rule_shuts_out_is_not_answered(tmp_path: Path) -> None:
     async with web_front(tmp_path, access=[{"allow": False}]) as web:
         told = await say(web, await begun(web), "Hello")

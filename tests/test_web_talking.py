@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from bots.here import whoever_is_here
 from bots.incoming import Incoming
 from bots.providers import Chunk, Prompt
+from bots.web.answering import Answering
+from bots.web.callers import Caller
+from bots.web.desk import Desk
+from bots.web.problems import NotThere
+from bots.web.talking import Talking
 from storage.model import Channel, Message, Session
 from tests.speaking import Says
+from tests.stage import eventually
 from tests.webfront import Web, web_front
 
 STREAM = {"Accept": "text/event-stream"}
@@ -345,3 +352,40 @@ async def test_a_line_that_comes_late_goes_where_it_was_meant_and_turns_no_clock
         assert [each.text for each in await lines(web, first) if each.origin == late.origin] == ["Said an hour ago"]
         assert (await kept(web, first)).last_at == before.last_at
         assert len(await lines(web, second)) == 2
+
+
+async def saying_at_a_closed_door(web: Web, session: str) -> tuple[Talking, asyncio.Task[Answering]]:
+    """Somebody who says something while nothing comes through to the bot."""
+    house = web.house
+    others: dict[str, Any] = dict.fromkeys(("operations", "sessions", "memory", "route"))
+    desk = Desk(house.bot, house.store, house.blobs, house.cleaner, now=house.now, chance=house.chance, **others)
+    talk = Talking(desk)
+    saying = asyncio.create_task(talk.say(Caller(whoever_is_here(), "chat", "here"), session, "Hello"))
+    await eventually(lambda: talk.under_way(session) is not None)
+    return talk, saying
+
+
+async def test_a_line_for_a_session_that_is_removed_meanwhile_goes_into_no_other(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        await begun(web)
+        session, bot, at = await begun(web), web.house.bot, web.house.now()
+        async with bot.doors.of(here().key):
+            _, saying = await saying_at_a_closed_door(web, session)
+            await bot.sessions.change(session, lambda now: now.model_copy(update={"deleted_at": at}))
+        with pytest.raises(NotThere, match="no longer here"):
+            await saying
+        assert (await web.house.store.counts()).messages == 0
+
+
+async def test_who_hangs_up_before_the_line_is_kept_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        session, before = await begun(web), asyncio.all_tasks()
+        async with web.house.bot.doors.of(here().key):
+            talk, saying = await saying_at_a_closed_door(web, session)
+            saying.cancel()
+            await asyncio.gather(saying, return_exceptions=True)
+            await asyncio.sleep(0)
+            left = [each.get_coro() for each in asyncio.all_tasks() - before]
+            assert [getattr(each, "__qualname__", "") for each in left] == ["Talking._run"]
+        await eventually(lambda: talk.under_way(session) is None)
+        assert [each.role for each in await lines(web, session)] == ["user", "assistant"]

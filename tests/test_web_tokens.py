@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from bots.cli import main
+from bots.cli_bots import opened
 from bots.errors import TroupeError
+from bots.loading import load
 from bots.web.tokens import FILE, Token, Tokens, new_token
 from storage.model import Sender
+from storage.records import AuditEntry
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ANNA = Sender(type="user", id="anna", name="Anna")
@@ -101,6 +105,22 @@ def test_a_token_is_taken_back_by_its_id_or_its_name(config: Path, tmp_path: Pat
     assert code == 1
     assert "there is no token 'anna'" in err
     assert "token list" in err
+
+
+def test_what_is_done_with_tokens_is_in_the_audit(config: Path) -> None:
+    run(config, "create", "anna", "--scope", "admin", "--bot", "sage")
+    assert run(config, "revoke", "anna")[2] == ""
+    sage = load(config, {}).bot("sage")
+    assert sage is not None
+
+    async def told() -> list[AuditEntry]:
+        async with opened(sage) as store:
+            return list((await store.records(AuditEntry)).items)
+
+    revoked, created = asyncio.run(told())
+    assert (created.action, revoked.action) == ("token create", "token revoke")
+    assert created.target == revoked.target
+    assert (created.details["label"], created.details["scope"]) == ("anna", "admin")
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,11 @@ class Delivery:
             case Done():
                 self._take(piece.message)
 
+    @property
+    def standing(self) -> bool:
+        """Whether anything of it stands in the channel, as far as is known."""
+        return bool(self._posted)
+
     def has(self, message_id: int) -> bool:
         """Whether a message is one of the answer's pages, or may be: that of a page on its way is not known yet."""
         posted = [page.message.id for page in self._posted]

@@ -43,6 +43,7 @@ _CANNOT_KEEP = (
     "-# I cannot keep this conversation right now, so I am not answering. An admin has to look at my storage."
 )
 _NOT_THERE = "Discord did not take that: I may not write in that channel, or cannot reach it. Nobody saw it."
+_IN_PART = "Discord did not take all of that: its beginning may stand in the channel. I have not kept it."
 _OFFLINE = "I am not on Discord right now, so nobody would see that: try again once I am."
 _HELD_BACK = "⏳"
 """Below a line that gets no answer, of a person who was told a moment ago when there will be some again."""
@@ -205,12 +206,13 @@ class Talks:
             known = self._client.get_channel(int(channel.id)) or await self._client.fetch_channel(int(channel.id))
             if not isinstance(known, discord.abc.Messageable):
                 raise TroupeError("That is not a channel in which anybody could write.")
-            receipts = await self._delivery(known, None, buttons=False).show(message)
+            delivery = self._delivery(known, None, buttons=False)
+            receipts = await delivery.show(message)
         except (discord.HTTPException, OSError) as error:
             log.warning("discord.unposted", channel=channel.id, error=str(error))
             raise TroupeError(_NOT_THERE) from None
         if not receipts:
-            raise TroupeError(_NOT_THERE)
+            raise TroupeError(_IN_PART if delivery.standing else _NOT_THERE)
         return receipts
 
     async def edited(self, event: discord.Message) -> None:

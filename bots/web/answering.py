@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from storage.errors import StorageError
 from storage.model import Message, Sender, Session
 
+from ..errors import TroupeError
+
 _STEPS = 2_000
 """Steps of an answer that can be listened to one by one, at least; who is further behind gets the words so far."""
 
+_KEPT_ALIVE = 15.0
+"""Seconds of silence after which whoever listens is told that somebody is still there."""
+Told = TypeVar("Told")
 Kind = Literal["began", "delta", "reset", "done", "refused"]
 
 
@@ -50,7 +55,7 @@ class Answering:
     """Whether it has its turn, or had it."""
     left: bool = False
     """Whether it is given elsewhere, once the bot has come back."""
-    failure: StorageError | None = None
+    failure: StorageError | TroupeError | None = None
     """Why the line could not be kept."""
     ended_at: float = 0.0
     """On the loop's clock, once it is `done`."""
@@ -96,6 +101,16 @@ class Answering:
         """Waits for the next thing that happens."""
         await self._news.wait()
 
+    async def begun(self) -> None:
+        """Waits until it has begun, or is over without."""
+        while not self.id and not self.done:
+            await self.changed()
+
+    async def over(self) -> None:
+        """Waits until nothing more comes of it."""
+        while not self.done:
+            await self.changed()
+
     async def events(self, after: int | None = None) -> AsyncIterator[Step]:
         """The steps behind number `after`, until the answer is over; without one, or where too many have passed since,
         the words so far as one step."""
@@ -129,3 +144,21 @@ class Answering:
         ended = [each for each in self._steps[-1:] if each.kind in ("done", "refused")]
         told += [Step(self._count - len(ended), "delta", text)] if (text := self.text) else []
         return [*told, *ended]
+
+
+async def alive(coming: AsyncIterator[Told]) -> AsyncGenerator[Told | None, None]:
+    """All that comes, and None whenever nothing did for a while."""
+    following: asyncio.Future[Told] = asyncio.ensure_future(anext(coming))
+    try:
+        while True:
+            await asyncio.wait((following,), timeout=_KEPT_ALIVE)
+            if not following.done():
+                yield None
+                continue
+            try:
+                yield following.result()
+            except StopAsyncIteration:
+                return
+            following = asyncio.ensure_future(anext(coming))
+    finally:
+        following.cancel()

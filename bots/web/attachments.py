@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path as FilePath
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -15,8 +17,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, StringConstraints
 from starlette.requests import ClientDisconnect
 
-from storage.blobs import TooBig
-from storage.model import Attachment, storable
+from storage.blobs import Blob, TooBig
+from storage.durable import in_thread
+from storage.model import Attachment, Message, storable
 from storage.place import Missing
 from storage.sniff import HEAD, UNKNOWN, media_type
 from storage.sought import Sought
@@ -24,14 +27,20 @@ from storage.sought import Sought
 from .callers import Caller, Chatter, Reader
 from .desk import At, Desk
 from .multipart import Body, Malformed
-from .problems import NotThere, TooLarge, WebError
+from .problems import Conflict, NoRoom, NotThere, TooLarge, WebError
 
 router = APIRouter(prefix="/api/chat/attachments", tags=["chat"])
 
 Hash = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 """The SHA-256 of a file."""
-_REMEMBERED = 2_000
-"""Files sent and not said yet, of everybody."""
+_UNSAID = 50
+"""Files that one person has sent and not said yet,"""
+_TIMES = 4
+"""and how many of the largest that is in bytes."""
+_FRESH = timedelta(hours=1)
+"""How long such a file keeps its room from others."""
+_FREE = 1 << 30
+"""Bytes that a disk is to have left, or a twentieth of it where that is less."""
 _LOOKED_AT = 1_000
 """Messages with files that are looked through for one, the newest."""
 _NAME = 200
@@ -70,44 +79,66 @@ class Uploads:
     """Who has sent which file, until it is said or forgotten."""
 
     def __init__(self) -> None:
-        self._sent: OrderedDict[tuple[str, str], Attachment] = OrderedDict()
+        self._sent: dict[str, dict[str, tuple[Attachment, datetime]]] = {}
+        self._coming: dict[str, list[int]] = {}
 
-    def sent(self, person_id: str, file: Attachment) -> None:
+    @contextmanager
+    def coming(self, person_id: str, size: int, most: int, now: datetime) -> Iterator[None]:
+        """A file of so many bytes on its way in; of one person there are `most` bytes that were neither said nor
+        forgotten. What is older makes room. Raises `Conflict`."""
+        sent, coming = self._sent.setdefault(person_id, {}), self._coming.setdefault(person_id, [])
+        for hash in [hash for hash, (_, at) in sent.items() if at < now - _FRESH]:
+            if self._fits(sent, coming, size, most):
+                break
+            del sent[hash]
+        if not self._fits(sent, coming, size, most):
+            told = f"at most {_UNSAID} files or {most >> 20} MiB"
+            raise Conflict(f"You have sent {told} that you have not said yet: say them first, or wait for an hour.")
+        coming.append(size)
+        try:
+            yield
+        finally:
+            coming.remove(size)
+
+    def sent(self, person_id: str, file: Attachment, now: datetime) -> None:
         """Remembers a file that somebody has sent."""
-        self._sent[person_id, file.blob or ""] = file
-        self._sent.move_to_end((person_id, file.blob or ""))
-        if len(self._sent) > _REMEMBERED:
-            self._sent.popitem(last=False)
+        theirs = self._sent.setdefault(person_id, {})
+        theirs.pop(file.blob or "", None)
+        theirs[file.blob or ""] = file, now
+
+    def said(self, person_id: str, hashes: Iterable[str]) -> None:
+        """Forgets files that stand beside a message now."""
+        for hash in hashes:
+            self._sent.get(person_id, {}).pop(hash, None)
 
     def of(self, person_id: str, hash: str) -> Attachment | None:
         """The file of that hash, if that person has sent it."""
-        return self._sent.get((person_id, hash))
+        file, _ = self._sent.get(person_id, {}).get(hash, (None, None))
+        return file
+
+    @staticmethod
+    def _fits(sent: Mapping[str, tuple[Attachment, datetime]], coming: Sequence[int], size: int, most: int) -> bool:
+        there = sum(file.size for file, _ in sent.values()) + sum(coming)
+        return len(sent) + len(coming) < _UNSAID and there + size <= most
 
 
 async def beside(request: Request, desk: Desk, caller: Caller, hashes: Sequence[str]) -> list[Attachment]:
-    """The files of these hashes: what the caller has sent, or may see. Raises `NotThere`."""
-    found = [await _file(request, desk, caller, hash, None) for hash in dict.fromkeys(hashes)]
-    return [each.model_copy(update={"description": ""}) for each in found]
+    """The files of these hashes, as they are to be said: what the caller has sent, or may see. Raises `NotThere`."""
+    found = await _files(request, desk, caller, tuple(dict.fromkeys(hashes)))
+    for hash, file in found.items():
+        if await desk.blobs.size(hash) is None:
+            raise NotThere(f"The file {file.name} is no longer kept: send it again.")
+    return [each.model_copy(update={"description": ""}) for each in found.values()]
 
 
-@router.post("", openapi_extra=_UPLOAD, status_code=201)
+@router.post("", openapi_extra=_UPLOAD, status_code=201, responses={507: {"description": "The disk is almost full."}})
 async def send(desk: At, caller: Chatter, request: Request) -> Taken:
     """Takes in one file, as the part `file` of a form. What it is its bytes tell, whatever its name says."""
-    limit = desk.settings.web.upload_limit
-    try:
-        body = Body(request.headers.get("content-type", ""), request.stream())
-        await body.begin()
-        if body.name is None:
-            raise WebError("There is no file in the form: send one, as its part 'file'.")
-        name = safe_name(body.name)
-        try:
-            blob = await desk.blobs.keep(_judged(desk, body), limit=limit, name=name)
-        except TooBig as error:
-            raise TooLarge(str(error)) from None
-    except Malformed as error:
-        raise WebError(str(error)) from None
-    except ClientDisconnect:
-        raise WebError("The file did not come to its end.") from None
+    limit, uploads = desk.settings.web.upload_limit, uploads_of(request)
+    size = min(limit, int(request.headers.get("content-length", limit)))
+    await in_thread(_refuse_full, desk.settings.root, size)
+    with uploads.coming(caller.person.id, size, _TIMES * limit, desk.now()):
+        blob, name = await _taken(desk, request, limit)
     kind = _type(blob.media_type)
     file = Attachment(
         type=kind,
@@ -117,7 +148,7 @@ async def send(desk: At, caller: Chatter, request: Request) -> Taken:
         size=blob.size,
         blob=blob.hash,
     )
-    _uploads(request).sent(caller.person.id, file)
+    uploads.sent(caller.person.id, file, desk.now())
     return Taken(hash=blob.hash, name=name, media_type=blob.media_type, size=blob.size, type=kind)
 
 
@@ -142,7 +173,7 @@ async def read(
     known: Annotated[str | None, Header(alias="If-None-Match", max_length=1_000)] = None,
 ) -> Response:
     """A file beside a message that the caller may see, or that the caller has sent."""
-    file = await _file(request, desk, caller, hash, message)
+    file = (await _files(request, desk, caller, [hash], message))[hash]
     size = await desk.blobs.size(hash)
     if size is None:
         raise NotThere("That file is no longer kept.")
@@ -180,6 +211,37 @@ def safe_name(name: str) -> str:
     return cut or "file"
 
 
+async def _taken(desk: Desk, request: Request, limit: int) -> tuple[Blob, str]:
+    """The file in a form, kept, and its name. Raises `WebError`."""
+    try:
+        body = Body(request.headers.get("content-type", ""), request.stream())
+        await body.begin()
+        if body.name is None:
+            raise WebError("There is no file in the form: send one, as its part 'file'.")
+        name = safe_name(body.name)
+        try:
+            return await desk.blobs.keep(_judged(desk, body), limit=limit, name=name), name
+        except TooBig as error:
+            raise TooLarge(str(error)) from None
+    except Malformed as error:
+        raise WebError(str(error)) from None
+    except ClientDisconnect:
+        raise WebError("The file did not come to its end.") from None
+
+
+def _refuse_full(root: FilePath, size: int) -> None:
+    """Raises `NoRoom`."""
+    there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+    disk = shutil.disk_usage(there)
+    if is_full(disk.free - size, disk.total):
+        raise NoRoom(f"My disk has {disk.free >> 20} MiB left: I take files again once it has more.")
+
+
+def is_full(free: int, total: int) -> bool:
+    """Whether a disk of that many bytes has too few left."""
+    return free < min(_FREE, total // 20)
+
+
 async def _judged(desk: Desk, body: Body) -> AsyncGenerator[bytes, None]:
     """The bytes of a file, once its beginning has told that it is taken."""
     head, judged = b"", False
@@ -210,32 +272,37 @@ def _judge(desk: Desk, head: bytes, declared: str) -> None:
     raise WebError(f"It is said to be {declared[:60]}, and its bytes are {kind}: send it under its own name.")
 
 
-async def _file(request: Request, desk: Desk, caller: Caller, hash: str, message_id: str | None) -> Attachment:
-    """The file as it is known to the caller. Raises `NotThere`: nobody learns what others hold."""
-    sent = _uploads(request).of(caller.person.id, hash)
-    if sent is not None:
-        return sent
-    gone = NotThere("There is no such file that you may see.")
-    if message_id is not None:
-        message = await desk.store.message(storable(message_id))
-        if message is None or message.deleted_at is not None:
-            raise gone
-        try:
-            await caller.session(desk, message.session_id)
-        except NotThere:
-            raise gone from None
-        messages = [message]
-    else:
+async def _files(
+    request: Request, desk: Desk, caller: Caller, hashes: Collection[str], message_id: str | None = None
+) -> dict[str, Attachment]:
+    """The files as they are known to the caller, by their hashes. Raises `NotThere`: nobody learns what others hold."""
+    sent = {hash: file for hash in hashes if (file := uploads_of(request).of(caller.person.id, hash)) is not None}
+    if sought := set(hashes) - sent.keys():
+        for message in await _referring(desk, caller, sought, message_id):
+            sent.update({file.blob: file for file in message.attachments if file.blob in sought - sent.keys()})
+    if not sent.keys() >= sought:
+        raise NotThere("There is no such file that you may see.")
+    return {hash: sent[hash] for hash in hashes}
+
+
+async def _referring(desk: Desk, caller: Caller, hashes: Collection[str], message_id: str | None) -> list[Message]:
+    """Messages that the caller may see, and that may refer to these files: that one, or any."""
+    if message_id is None:
+        used = await desk.store.references(sorted(hashes))
+        if not all(used.get(hash) for hash in hashes):
+            return []
         looked_at = Sought(files=True)
         found = await desk.store.search("", channel_keys=caller.keys, sought=looked_at, limit=_LOOKED_AT)
-        messages = [each.message for each in found]
-    for file in (file for each in messages for file in each.attachments):
-        if file.blob == hash:
-            return file
-    raise gone
+        return [each.message for each in found]
+    try:
+        message, _ = await caller.message(desk, message_id)
+    except (Conflict, NotThere):
+        return []
+    return [message]
 
 
-def _uploads(request: Request) -> Uploads:
+def uploads_of(request: Request) -> Uploads:
+    """What was sent to this web front and is not said yet."""
     found: Uploads = request.app.state.uploads
     return found
 
@@ -288,12 +355,10 @@ async def _head(desk: Desk, hash: str) -> bytes:
 
 async def _bytes(desk: Desk, hash: str, first: int, last: int) -> AsyncGenerator[bytes, None]:
     """A part of a file. Where storage fails meanwhile, it breaks off: nobody takes a half for the whole."""
-    at = 0
-    async with aclosing(desk.blobs.read(hash)) as chunks:
+    left = last + 1 - first
+    async with aclosing(desk.blobs.read(hash, first=first)) as chunks:
         async for chunk in chunks:
-            start, end = max(0, first - at), last + 1 - at
-            if start < len(chunk):
-                yield chunk[start:end]
-            at += len(chunk)
-            if at > last:
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
                 break

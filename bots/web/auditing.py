@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import structlog
 from fastapi.requests import HTTPConnection
@@ -19,12 +20,28 @@ from .origins import READS
 
 log = structlog.get_logger()
 
-_UNCHANGED = "changes_nothing"
+_ACTS = "acts"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that a request did, or was to do."""
+
+    status: int
+    """How it went."""
+    name: str
+    """What it was, beside the route."""
+    target: str
+
+
+def acted(connection: HTTPConnection, *acts: Act) -> None:
+    """Says what a request did, for a route by which one does different things, or only a GET."""
+    connection.scope[_ACTS] = acts
 
 
 def changes_nothing(connection: HTTPConnection) -> None:
     """Keeps a request out of the audit that only asks, though by POST: a dependency of its route, or called there."""
-    connection.scope[_UNCHANGED] = True
+    acted(connection)
 
 
 async def audit(desk: Desk, scope: Scope, status: int) -> None:
@@ -32,22 +49,25 @@ async def audit(desk: Desk, scope: Scope, status: int) -> None:
     kept stops nobody."""
     caller: Caller | None = scope.get("caller")
     route = template(scope)
-    if caller is None or route is None or scope["method"] in READS or scope.get(_UNCHANGED):
+    if caller is None or route is None:
         return
     at, ids = desk.now(), {name: storable(str(value)[:200]) for name, value in scope.get("path_params", {}).items()}
-    details: dict[str, JsonValue] = {"status": status, "by": caller.by, "scope": caller.scope, **ids}
-    entry = AuditEntry(
-        id=message_id(at, desk.chance()),
-        at=at,
-        actor=caller.person,
-        action=f"{scope['method']} {route}",
-        target=_target(route, ids),
-        details=details,
-    )
-    try:
-        await desk.store.keep(entry)
-    except StorageError as error:
-        log.warning("web.unaudited", action=entry.action, error=type(error).__name__)
+    usual = () if scope["method"] in READS else (Act(status, "", _target(route, ids)),)
+    acts: tuple[Act, ...] = scope.get(_ACTS, usual)
+    for act in acts:
+        details: dict[str, JsonValue] = {"status": act.status, "by": caller.by, "scope": caller.scope, **ids}
+        entry = AuditEntry(
+            id=message_id(at, desk.chance()),
+            at=at,
+            actor=caller.person,
+            action=f"{scope['method']} {route} {act.name}".rstrip(),
+            target=act.target,
+            details=details,
+        )
+        try:
+            await desk.store.keep(entry)
+        except StorageError as error:
+            log.warning("web.unaudited", action=entry.action, error=type(error).__name__)
 
 
 def _target(route: str, ids: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ from .. import backing
 from ..errors import TroupeError
 from .callers import Admin
 from .desk import At, Desk
-from .office import In
+from .office import In, Office
 from .problems import Conflict, NotThere
 from .works import Result, WorkShown
 
@@ -132,6 +132,7 @@ class PlanShown(BaseModel):
 @router.get("/{name}/restore")
 async def plan(
     desk: At,
+    office: In,
     caller: Admin,
     name: str,
     root: Annotated[Root, Query(alias="as")],
@@ -139,7 +140,7 @@ async def plan(
 ) -> PlanShown:
     """What restoring a backup as a new root would do."""
     said = await _found(desk, name)
-    return await asyncio.to_thread(_planned, said, _beside(desk, root), type)
+    return await _plan(desk, office, said, _beside(desk, root), type)
 
 
 class RestoreWanted(BaseModel):
@@ -157,7 +158,7 @@ class RestoreWanted(BaseModel):
 async def restore_as(desk: At, office: In, caller: Admin, name: str, wanted: RestoreWanted) -> WorkShown:
     """Begins to restore a backup into a new root, never over anything that is there."""
     said, root = await _found(desk, name), _beside(desk, wanted.root)
-    planned = await asyncio.to_thread(_planned, said, root, wanted.type)
+    planned = await _plan(desk, office, said, root, wanted.type)
     if not planned.possible:
         raise Conflict(planned.trouble)
     given = backing.destination(desk.settings)
@@ -187,7 +188,14 @@ def _beside(desk: Desk, name: str) -> Path:
     return desk.settings.root.absolute().parent / name
 
 
-def _planned(said: Manifest, root: Path, type: Type) -> PlanShown:
+async def _plan(desk: Desk, office: Office, said: Manifest, root: Path, type: Type) -> PlanShown:
+    owner = await office.fleet.owner(root) if office.fleet is not None else None
+    if owner is None and root.name in (each.name for each in desk.settings.neighbours):
+        owner = root.name
+    return await asyncio.to_thread(_planned, said, root, type, owner)
+
+
+def _planned(said: Manifest, root: Path, type: Type, owner: str | None) -> PlanShown:
     """Looks at the disk."""
     needed, trouble = said.packed_size + said.size, ""
     there = next(path for path in (root, *root.parents) if path.exists())
@@ -196,6 +204,8 @@ def _planned(said: Manifest, root: Path, type: Type) -> PlanShown:
         refuse_filled(root)
     except StorageError as error:
         trouble = str(error)
+    if not trouble and owner is not None:
+        trouble = f"{root} is the folder of the bot '{owner}', which would talk on from there: choose another name."
     if not trouble and free < needed:
         trouble = f"The disk of {there} has {free >> 20} MiB left, and {(needed >> 20) + 1} MiB are needed."
     lines = {"path": str(root)} if type == "sqlite" else {"type": type, "path": str(root)}

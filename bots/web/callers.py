@@ -9,11 +9,11 @@ from typing import Annotated, Literal, get_args
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
-from storage.model import Channel, Sender, Session, storable
+from storage.model import Channel, Message, Sender, Session, storable
 
 from ..settings import BotSettings
 from .desk import Desk
-from .problems import Forbidden, NotThere, Unknown
+from .problems import Conflict, Forbidden, NotThere, Unknown
 from .tokens import Scope, Token
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -50,8 +50,29 @@ class Caller:
         seen = kept is not None and (self.keys is None or kept.channel.key in self.keys)
         if kept is None or not seen or (kept.deleted_at is not None and not gone):
             raise NotThere(f"There is no session '{session_id[:60]}' that you may see.")
-        # Only the store counts the lines.
-        return desk.bot.sessions.latest(kept).model_copy(update={"message_count": kept.message_count})
+        return latest(desk, kept)
+
+    async def message(self, desk: Desk, message_id: str) -> tuple[Message, Session]:
+        """A message that they may see, and its session. Raises `NotThere`, and `Conflict` where it is still given."""
+        found = await desk.store.message(storable(message_id))
+        under_way = desk.bot.turn(message_id) if found is None else None
+        there = under_way.session.id if under_way is not None else None
+        if found is not None and found.deleted_at is None:
+            there = found.session_id
+        try:
+            session = await self.session(desk, there) if there is not None else None
+        except NotThere:
+            session = None  # told in the same words as where there is none
+        if session is None:
+            raise NotThere(f"There is no message '{message_id[:60]}' that you may see.")
+        if found is None:
+            raise Conflict("That answer is still being given: stop it first, or wait for its end.")
+        return found, session
+
+
+def latest(desk: Desk, kept: Session) -> Session:
+    """A session that was just read, as it stands now: only the store counts its messages."""
+    return desk.bot.sessions.latest(kept).model_copy(update={"message_count": kept.message_count})
 
 
 def scope_of(token: Token, settings: BotSettings) -> Scope | None:
@@ -64,7 +85,7 @@ def scope_of(token: Token, settings: BotSettings) -> Scope | None:
     return "admin" if token.person_id in login.admins else "chat"
 
 
-def _caller(connection: HTTPConnection) -> Caller:
+async def _caller(connection: HTTPConnection) -> Caller:
     """Whom the guard has let in."""
     caller: Caller | None = connection.scope.get("caller")
     if caller is None:
@@ -76,7 +97,7 @@ class _Asks:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    def __call__(self, caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    async def __call__(self, caller: Annotated[Caller, Depends(_caller)]) -> Caller:
         if not caller.may(self._scope):
             raise Forbidden(f"This takes the scope '{self._scope}', and yours is '{caller.scope}'.")
         return caller

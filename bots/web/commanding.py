@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, get_args
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from storage.exports import Form
+from storage.forgetting import pages
 from storage.model import Session
 from storage.records import Memory
 
@@ -18,7 +19,8 @@ from ..memory_settings import OFF
 from ..sessions import short
 from .callers import Caller, Chatter, Reader
 from .desk import At, Desk
-from .shapes import SessionShown, session_shown
+from .given import Id, persona_named
+from .shapes import SessionShown, shown_now
 from .streaming import talking
 from .talking import Talking
 
@@ -26,6 +28,8 @@ router = APIRouter(prefix="/api/chat", tags=["chat"])
 
 _LISTED = 40
 """Memories that are told at once."""
+_FEW = 20
+"""Messages looked through at a time for the last answer."""
 _OF_THE_WEB = "On the web every line is part of the session in which it is said."
 
 
@@ -85,7 +89,7 @@ async def commands(desk: At, _caller: Reader) -> Commands:
 
 @router.post("/sessions/{id}/command")
 async def command(
-    id: Annotated[str, Path(min_length=1, max_length=200)],
+    id: Id,
     ordered: Ordered,
     desk: At,
     caller: Chatter,
@@ -108,12 +112,13 @@ async def _new(asked: _Asked) -> Obeyed:
     bot, channel = asked.desk.bot, asked.caller.channel
     if not asked.said:
         begun = await bot.begin(channel, asked.caller.person.id)
-        return Obeyed(text="A new session. What was said before is kept.", session=session_shown(begun, asked.caller))
+        shown = await shown_now(asked.desk, begun, asked.caller)
+        return Obeyed(text="A new session. What was said before is kept.", session=shown)
     kept = bot.conversations.templates
     meant = await kept.named(bot.settings, channel, asked.said)
     async with bot.doors.of(channel.key):
         begun = await kept.begin(bot.settings, await bot.places.know(channel), meant, asked.caller.person.id)
-    shown = session_shown(begun, asked.caller)
+    shown = await shown_now(asked.desk, begun, asked.caller)
     return Obeyed(text=f"A new session that begins with the template {meant.name}.", session=shown)
 
 
@@ -124,11 +129,11 @@ async def _clear(asked: _Asked) -> Obeyed:
         await bot.conversations.clear(session.channel, asked.caller.person.id, session=session)
         begun = await bot.sessions.current(session.channel, asked.caller.person.id)
     told = "I no longer see what was said there. Until it is removed for good, the session can be restored."
-    return Obeyed(text=told, session=session_shown(begun, asked.caller) if begun else None)
+    return Obeyed(text=told, session=await shown_now(asked.desk, begun, asked.caller) if begun else None)
 
 
 async def _persona(asked: _Asked) -> Obeyed:
-    bot, channel, person = asked.desk.bot, asked.caller.channel, asked.caller.person
+    bot, channel = asked.desk.bot, asked.caller.channel
     if not asked.said:
         chosen = bot.conversations.personas.of(channel)
         persona = bot.settings.persona(chosen) if chosen else None
@@ -136,10 +141,9 @@ async def _persona(asked: _Asked) -> Obeyed:
         known = [f"{each.display}: {each.description}".rstrip(": ") for each in bot.settings.personas]
         return Obeyed(text="\n".join([speaks, *known]))
     default = asked.said.casefold() == "default"
-    name = None if default else asked.talking.named(channel, person, asked.said)
+    persona = None if default else persona_named(asked.desk, asked.caller, asked.said)
     async with bot.doors.of(channel.key):
-        await bot.conversations.speak_as(channel, name, person)
-    persona = bot.settings.persona(name) if name else None
+        await bot.conversations.speak_as(channel, persona.name if persona else None, asked.caller.person)
     if persona is None:
         return Obeyed(text="From now on whoever fits speaks here.")
     told = f"From now on {persona.display} speaks in your sessions here. `/persona default` takes that back."
@@ -150,8 +154,11 @@ async def _why(asked: _Asked) -> Obeyed:
     if asked.said.casefold() == "session":
         return Obeyed(text=_OF_THE_WEB)
     bot, session = asked.desk.bot, asked.session
-    lines = await asked.desk.store.messages(session.id)
-    answer = next((each for each in reversed(lines) if each.role == "assistant"), None)
+    answer = None
+    async for lines in pages(lambda cursor: asked.desk.store.read(session.id, cursor=cursor, limit=_FEW)):
+        answer = next((each for each in reversed(lines) if each.role == "assistant"), None)
+        if answer is not None:
+            break
     if answer is None:
         return Obeyed(text="Nobody has answered in this session yet.")
     if asked.said.casefold() == "memory":
@@ -172,7 +179,8 @@ async def _summary(asked: _Asked) -> Obeyed:
 
 async def _title(asked: _Asked) -> Obeyed:
     named = await asked.desk.bot.conversations.rename(asked.session.id, asked.said)
-    return Obeyed(text=f"This session is called {named.title} now.", session=session_shown(named, asked.caller))
+    shown = await shown_now(asked.desk, named, asked.caller)
+    return Obeyed(text=f"This session is called {named.title} now.", session=shown)
 
 
 async def _memory(asked: _Asked) -> Obeyed:

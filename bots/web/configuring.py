@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from storage.model import storable
 
-from ..config_files import LARGEST, Changed, ConfigFile, ConfigFiles, names_in
+from ..config_files import LARGEST, Changed, ConfigFile, ConfigFiles
+from ..config_variables import names_in
 from ..errors import ConfigError
 from .auditing import changes_nothing
 from .callers import Admin
@@ -25,7 +26,7 @@ Text = Annotated[str, Field(max_length=LARGEST)]
 FilePath = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class FileShown(BaseModel):
+class ConfigFileShown(BaseModel):
     """One file of the configuration."""
 
     path: str
@@ -38,7 +39,7 @@ class FileShown(BaseModel):
     version: str
 
     @classmethod
-    def of(cls, file: ConfigFile) -> FileShown:
+    def of(cls, file: ConfigFile) -> ConfigFileShown:
         """As it is on the disk."""
         return cls(**asdict(file))
 
@@ -56,7 +57,7 @@ class ConfigShown(BaseModel):
 
     folder: str | None
     """Null where the bot was started without files."""
-    files: list[FileShown]
+    files: list[ConfigFileShown]
     variables: list[VariableShown]
     trouble: str
     """Why the last change was refused."""
@@ -74,7 +75,7 @@ async def config(desk: At, office: In, caller: Admin) -> ConfigShown:
         VariableShown(name=name, set=is_set, used_in=[each.path for each in files if name in names_in(each.text)])
         for name, is_set in known.items()
     ]
-    shown = [FileShown.of(each) for each in files]
+    shown = [ConfigFileShown.of(each) for each in files]
     return ConfigShown(folder=str(desk.folder), files=shown, variables=variables, trouble=said.config_trouble)
 
 
@@ -120,7 +121,7 @@ async def check(desk: At, office: In, caller: Admin, tried: Tried) -> CheckedSho
     )
 
 
-class Written(BaseModel):
+class ConfigText(BaseModel):
     """What a file is to read."""
 
     model_config = ConfigDict(extra="forbid")
@@ -132,7 +133,7 @@ class Written(BaseModel):
 class WrittenShown(BaseModel):
     """What a file reads now, and what came of it."""
 
-    file: FileShown
+    file: ConfigFileShown
     changed: list[str]
     """What is in force now."""
     waiting: list[str]
@@ -140,7 +141,7 @@ class WrittenShown(BaseModel):
 
 
 @router.put("/{path:path}")
-async def write(desk: At, office: In, caller: Admin, path: str, written: Written) -> WrittenShown:
+async def write(desk: At, office: In, caller: Admin, path: str, written: ConfigText) -> WrittenShown:
     """Writes a file that was found good, and has the bot go by it. The text before stays beside it, as `.bak`."""
     try:
         given = (path, storable(written.text), written.version, desk.settings)
@@ -156,7 +157,7 @@ async def write(desk: At, office: In, caller: Admin, path: str, written: Written
             pass
         else:
             changed, waiting = done.changed, done.waiting
-    return WrittenShown(file=FileShown.of(file), changed=list(changed), waiting=list(waiting))
+    return WrittenShown(file=ConfigFileShown.of(file), changed=list(changed), waiting=list(waiting))
 
 
 def _files(office: Office) -> ConfigFiles:

@@ -8,6 +8,7 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _HEAD_WITHIN = 15.0
 """Seconds in which the head of a request must have come, from its first byte or from the first of the connection."""
@@ -81,6 +82,35 @@ class Connection(H11Protocol):
             self.transport.abort()
 
 
+class SocketConnection(WebSocketsSansIOProtocol):
+    """uvicorn's, which by itself waits for what was sent, even for its goodbye, to be read as long as somebody
+    likes."""
+
+    read_within = _READ_WITHIN
+    _unread: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.read_within, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._read()
+        super().connection_lost(exc)
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()  # who does not answer does not read what is left either
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
 def most_at_once() -> int:
     """How many connections may be open at once: half of what the system lets this process open, which is raised as far
     as it may be, so that storage and Discord never go without."""
@@ -96,6 +126,7 @@ def options() -> dict[str, Any]:
     """How uvicorn is to hold connections."""
     return {
         "http": Connection,
+        "ws": SocketConnection,
         "limit_concurrency": most_at_once(),
         # The guard itself finds out whom a proxy speaks for, and believes only one that the settings know of.
         "proxy_headers": False,

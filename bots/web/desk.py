@@ -53,7 +53,7 @@ class Desk:
         return self.bot.settings
 
 
-def _desk(connection: HTTPConnection) -> Desk:
+async def _desk(connection: HTTPConnection) -> Desk:
     found: Desk = connection.app.state.desk
     return found
 

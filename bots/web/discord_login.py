@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import html
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
@@ -14,10 +15,13 @@ import structlog
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from storage.durable import in_thread
 from storage.model import Sender, storable
 
 from ..errors import TroupeError
 from ..web_settings import LoginSettings
+from .auditing import Act, acted
+from .callers import Caller
 from .desk import At, Desk
 from .guard import cookie
 from .login import STAYS, From, Kept, stay
@@ -94,7 +98,10 @@ async def come_back(
         now = desk.now()
         scope: Scope = "admin" if person.id in login.admins else "chat"
         token = new_token()
-        kept.keep(token, "Discord", scope, person, now, expires=now + STAYS, sign_in="discord", of=guild)
+        keep = partial(kept.keep, expires=now + STAYS, sign_in="discord", of=guild)
+        made = await in_thread(keep, token, "Discord", scope, person, now)
+        request.scope["caller"] = Caller(person, scope, "cookie", made.id)  # who the audit says it was
+        acted(request, Act(303, "", "web"))
         done: Response = RedirectResponse("/", 303)
         stay(done, desk, origin, token, STAYS)
     except _Declined as declined:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
-from fastapi.requests import HTTPConnection
+from fastapi import Request as Asked
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +34,8 @@ _TYPES = {
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     "zip": "application/zip",
 }
+_LOOK = 0.5
+"""Seconds after which it is looked again whether anybody still waits."""
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file, with its name in `Content-Disposition`.",
@@ -105,7 +108,7 @@ class CountShown(BaseModel):
 
 
 @router.post("/sessions/{id}/export", response_class=StreamingResponse, responses=_FILE)
-async def export_session(desk: At, caller: Reader, at: HTTPConnection, id: IdGiven, given: Look) -> StreamingResponse:
+async def export_session(desk: At, caller: Reader, at: Asked, id: IdGiven, given: Look) -> StreamingResponse:
     """One session as a file."""
     session = await caller.session(desk, id)
     request = given.request(caller, sessions=(session.id,))
@@ -113,7 +116,7 @@ async def export_session(desk: At, caller: Reader, at: HTTPConnection, id: IdGiv
 
 
 @router.post("/export/bulk", response_class=StreamingResponse, responses=_FILE)
-async def export_many(desk: At, caller: Reader, at: HTTPConnection, given: Bulk) -> StreamingResponse:
+async def export_many(desk: At, caller: Reader, at: Asked, given: Bulk) -> StreamingResponse:
     """Many sessions as one file."""
     request = await given.order(desk, caller)
     name = f"{desk.settings.name}_{desk.now():%Y-%m-%d}.{request.end}"
@@ -127,29 +130,58 @@ async def count_export(desk: At, caller: Reader, given: Bulk) -> CountShown:
     return CountShown(**await counted(request, desk.store, desk.settings.name, caller.keys))
 
 
-async def _streamed(desk: Desk, caller: Caller, at: HTTPConnection, request: Request, name: str) -> StreamingResponse:
-    """The file as it is made; of one person one at a time, since some are made in memory as a whole."""
+async def _streamed(desk: Desk, caller: Caller, at: Asked, request: Request, name: str) -> StreamingResponse:
+    return await streamed(caller, at, _pieces(desk, caller, request), _TYPES[request.end], name)
+
+
+async def streamed(
+    caller: Caller, at: Asked, file: AsyncGenerator[bytes, None], media_type: str, name: str
+) -> StreamingResponse:
+    """A file as it is made; of one person one at a time, since some are made in memory as a whole. Raises `Conflict`,
+    and what is raised before there is anything of it."""
     under_way = _under_way(at)
     if caller.person.id in under_way:
         raise Conflict("I am making another export for you already: try again once that is done.")
     under_way.add(caller.person.id)
-    pieces = _pieces(desk, caller, request, under_way)
-    first = await anext(pieces, b"")  # what is wrong is told before anything is sent
+    pieces = _counted(file, caller, under_way)
+    first = await _first(at, pieces)  # what is wrong is told before anything is sent
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
         "Cache-Control": "no-store",
     }
-    return StreamingResponse(_whole(first, pieces), media_type=_TYPES[request.end], headers=headers)
+    return StreamingResponse(_whole(first, pieces), media_type=media_type, headers=headers)
 
 
-async def _pieces(desk: Desk, caller: Caller, request: Request, under_way: set[str]) -> AsyncGenerator[bytes, None]:
+async def _first(at: Asked, pieces: AsyncGenerator[bytes, None]) -> bytes:
+    """The first of it. Raises `Conflict` where nobody waits for it any more."""
+    coming: asyncio.Future[bytes] = asyncio.ensure_future(anext(pieces, b""))
     try:
-        export = await export_of(request, desk.store, desk.blobs, desk.settings.name, desk.now(), within=caller.keys)
-        async with aclosing(made(request, export)) as pieces:
-            async for piece in pieces:
+        while not (await asyncio.wait((coming,), timeout=_LOOK))[0]:
+            if await at.is_disconnected():
+                raise Conflict("Nobody waits for this export any more.")
+        return coming.result()
+    finally:
+        if not coming.done():
+            coming.cancel()
+            await asyncio.wait((coming,))
+
+
+async def _counted(
+    file: AsyncGenerator[bytes, None], caller: Caller, under_way: set[str]
+) -> AsyncGenerator[bytes, None]:
+    try:
+        async with aclosing(file):
+            async for piece in file:
                 yield piece
     finally:
         under_way.discard(caller.person.id)
+
+
+async def _pieces(desk: Desk, caller: Caller, request: Request) -> AsyncGenerator[bytes, None]:
+    export = await export_of(request, desk.store, desk.blobs, desk.settings.name, desk.now(), within=caller.keys)
+    async with aclosing(made(request, export)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 async def _whole(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
@@ -159,7 +191,7 @@ async def _whole(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncIter
             yield piece
 
 
-def _under_way(at: HTTPConnection) -> set[str]:
+def _under_way(at: Asked) -> set[str]:
     """The ids of those for whom an export is being made."""
     state = at.app.state
     if not hasattr(state, "exporting"):

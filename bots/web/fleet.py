@@ -30,6 +30,12 @@ class Fleet:
         """What every bot of the fleet says of itself, by name."""
         return {each.bot: each for each in await asyncio.to_thread(self._statuses)}
 
+    async def owner(self, root: Path) -> str | None:
+        """The bot that keeps what it keeps in a folder, or in one inside it, or is to."""
+        await asyncio.to_thread(self._statuses)
+        bots = self._known[1].bots if self._known else ()
+        return next((bot.name for bot in bots if root in (bot.root.absolute(), *bot.root.absolute().parents)), None)
+
     def _statuses(self) -> Sequence[BotStatus]:
         found = stamp(self._folder)
         if self._known is None or self._known[0] != found:

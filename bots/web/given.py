@@ -1,4 +1,4 @@
-"""What callers give: ids, cursors and words, bounded and fit to be kept; and which talk they mean."""
+"""What callers give: ids, cursors and words, bounded and fit to be kept; which talk they mean, and which persona."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from storage.model import Channel, storable
 from storage.sought import Sought
 
 from .. import seeking
+from ..errors import TroupeError
+from ..settings import PersonaSettings
 from ..titles import JOINERS, on_one_line
 from .callers import Caller
 from .desk import Desk
@@ -27,12 +29,13 @@ Short = Annotated[str, Field(max_length=200), AfterValidator(storable)]
 
 
 def _one_line(text: str) -> str:
-    return on_one_line(storable(text))
+    """Empty where there is nothing that could be seen."""
+    kept = on_one_line(storable(text))
+    return kept if kept.strip(JOINERS) else ""
 
 
 def _seen(text: str) -> str:
-    kept = _one_line(text)
-    if not kept.strip(JOINERS):
+    if not (kept := _one_line(text)):
         raise ValueError("there is nothing in it that could be seen")
     return kept
 
@@ -96,6 +99,22 @@ class Filters(BaseModel):
         if not own:
             return found.within(())
         return found.within((caller.channel.key,) if self.mine else caller.keys)
+
+
+def personas(desk: Desk, caller: Caller) -> list[PersonaSettings]:
+    """Those whom the caller may ask."""
+    allowed = desk.bot.admission.access.grant(caller.channel, caller.person, ()).personas
+    return [each for each in desk.settings.personas if allowed is None or each.name in allowed]
+
+
+def persona_named(desk: Desk, caller: Caller, name: str) -> PersonaSettings:
+    """The persona meant, by any of its names, of those whom the caller may ask. Raises `TroupeError`."""
+    known, wanted = personas(desk, caller), name.strip().casefold()
+    for each in known:
+        if wanted in (each.name, each.display.casefold(), *(alias.casefold() for alias in each.aliases)):
+            return each
+    names = ", ".join(each.display for each in known) or "nobody"
+    raise TroupeError(f"Nobody here is called {name[:80]!r}. You can ask for {names}.")
 
 
 def is_named(channel: Channel, name: str) -> bool:

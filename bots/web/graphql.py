@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response, WebSocket
-from pydantic import BaseModel, Field, JsonValue
 
 from storage.durable import in_thread
 
-from .auditing import changes_nothing
-from .callers import Caller, Reader
+from .auditing import acted
+from .callers import Reader
 from .desk import At
+from .graphql_asked import Answered, Asked
 from .problems import problem
 
 if TYPE_CHECKING:
-    from .graphql_schema import View
+    from .graphql_view import View
 
 router = APIRouter(prefix="/api", tags=["graphql"])
-
-_NOT_SIGNED_IN = 4001
-
-
-class Asked(BaseModel):
-    """A GraphQL request."""
-
-    query: Annotated[str, Field(min_length=1, max_length=50_000)]
-    variables: dict[str, JsonValue] | None = None
-    operationName: Annotated[str, Field(max_length=200)] | None = None
-
-
-class Answered(BaseModel):
-    """A GraphQL answer."""
-
-    data: dict[str, JsonValue] | None = None
-    errors: list[dict[str, JsonValue]] | None = None
-    extensions: dict[str, JsonValue] | None = None
 
 
 @router.post("/graphql", response_model=Answered)
@@ -52,22 +34,17 @@ async def graphql(asked: Asked, desk: At, caller: Reader, request: Request) -> R
         response: Response = await (await _view()).run(request, asking)
     except HTTPException as error:
         return problem(error.status_code, f"{error.reason.rstrip('.')}.")
-    if not asking.changed:
-        changes_nothing(request)
+    acted(request, *asking.acts.values())
     return response
 
 
 @router.websocket("/graphql")
 async def subscribe(socket: WebSocket) -> None:
     """Subscriptions and queries."""
-    caller: Caller | None = socket.scope.get("caller")
-    if caller is None:
-        await socket.close(_NOT_SIGNED_IN, "Sign in first.")
-        return
-    view = await _view()
+    view, state = await _view(), socket.app.state
     from .graphql_types import Asking
 
-    await view.run(socket, Asking(socket.app.state.desk, caller, socket.app.state.talking, by_socket=True))
+    await view.run(socket, Asking(state.desk, socket.scope["caller"], state.talking, by_socket=True))
 
 
 async def _view() -> View:
@@ -76,6 +53,6 @@ async def _view() -> View:
 
 @cache
 def _built() -> View:
-    from .graphql_schema import View
+    from .graphql_view import View
 
     return View()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import strawberry
 import structlog
 from graphql import GraphQLError
 from pydantic import ValidationError
-from strawberry.asgi import GraphQL
 from strawberry.extensions import MaskErrors
 from strawberry.schema.config import StrawberryConfig
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from storage.backend import NotACursor
 from storage.errors import StorageError
@@ -47,9 +45,6 @@ _ROOM = 2_000
 _SESSIONS = 500
 _LONGEST = 100_000
 """Characters of a line."""
-_GREETED_WITHIN = timedelta(seconds=10)
-_SUBSCRIPTIONS = 20
-"""Of one client at once."""
 
 
 @strawberry.type
@@ -171,7 +166,7 @@ class Mutation:
     async def begin_session(
         self, info: Info, title: str = "", persona: str = "", tags: list[str] | None = None
     ) -> SessionNode:
-        info.context.changes()
+        info.context.changes(info)
         given = sessions.Begin(title=title, persona=persona, tags=tags or [])
         return SessionNode.of(await sessions.begin_session(info.context.desk, info.context.caller, given))
 
@@ -186,19 +181,19 @@ class Mutation:
         archived: bool | None = None,
         persona: str | None = None,
     ) -> SessionNode:
-        info.context.changes()
+        info.context.changes(info, f"session:{_id(id)}")
         given = sessions.Change(title=title, tags=tags, starred=starred, archived=archived, persona=persona)
         return SessionNode.of(await sessions.change_session(info.context.desk, info.context.caller, _id(id), given))
 
     @strawberry.mutation
     async def delete_session(self, info: Info, id: strawberry.ID, hard: bool = False) -> bool:
-        info.context.changes()
+        info.context.changes(info, f"session:{_id(id)}")
         await sessions.delete_session(info.context.desk, info.context.caller, _id(id), hard)
         return True
 
     @strawberry.mutation
     async def restore_session(self, info: Info, id: strawberry.ID) -> SessionNode:
-        info.context.changes()
+        info.context.changes(info, f"session:{_id(id)}")
         return SessionNode.of(await sessions.restore_session(info.context.desk, info.context.caller, _id(id)))
 
     @strawberry.mutation
@@ -212,7 +207,7 @@ class Mutation:
         wait: bool = True,
     ) -> Heard:
         """Says something, in a new session where none is named, and has it answered."""
-        info.context.changes()
+        info.context.changes(info, f"session:{_id(session)}" if session else "web")
         if not text.strip() or len(text) > _LONGEST:
             raise WebError(f"Say something, in at most {_LONGEST:,} characters.")
         asking = info.context
@@ -236,25 +231,25 @@ class Mutation:
     @strawberry.mutation
     async def stop(self, info: Info, session: strawberry.ID) -> bool:
         """Ends at once what is being said in a session; whether there was anything."""
-        info.context.changes()
+        info.context.changes(info, f"session:{_id(session)}")
         found = await info.context.caller.session(info.context.desk, _id(session))
         return await info.context.talking.stop(found.id)
 
     @strawberry.mutation
     async def reword_message(self, info: Info, id: strawberry.ID, text: str) -> MessageNode:
-        info.context.changes()
+        info.context.changes(info, f"message:{_id(id)}")
         given = messages.Reworded(text=text)
         return MessageNode.of(await messages.reword_message(info.context.desk, info.context.caller, _id(id), given))
 
     @strawberry.mutation
     async def delete_message(self, info: Info, id: strawberry.ID) -> bool:
-        info.context.changes()
+        info.context.changes(info, f"message:{_id(id)}")
         await messages.delete_message(info.context.desk, info.context.caller, _id(id))
         return True
 
     @strawberry.mutation
     async def react(self, info: Info, id: strawberry.ID, emoji: str, take_back: bool = False) -> MessageNode:
-        info.context.changes()
+        info.context.changes(info, f"message:{_id(id)}")
         if not 1 <= len(emoji) <= 64:
             raise WebError("An emoji has between 1 and 64 characters.")
         done = messages.take_reaction_back if take_back else messages.react
@@ -263,19 +258,19 @@ class Mutation:
     @strawberry.mutation
     async def remember(self, info: Info, text: str, everywhere: bool = False) -> MemoryNode:
         """For you alone with the bot, or with `everywhere` wherever it answers you."""
-        info.context.changes()
+        info.context.changes(info)
         wanted = memories.Remembered(text=text, scope="me" if everywhere else "here")
         return MemoryNode.of(await memories.remember(info.context.desk, info.context.caller, wanted))
 
     @strawberry.mutation
     async def correct_memory(self, info: Info, id: strawberry.ID, text: str) -> MemoryNode:
-        info.context.changes()
+        info.context.changes(info, f"memory:{_id(id)}")
         wanted = memories.Corrected(text=text)
         return MemoryNode.of(await memories.correct(info.context.desk, info.context.caller, _id(id), wanted))
 
     @strawberry.mutation
     async def forget_memory(self, info: Info, id: strawberry.ID) -> bool:
-        info.context.changes()
+        info.context.changes(info, f"memory:{_id(id)}")
         await memories.forget(info.context.desk, info.context.caller, _id(id))
         return True
 
@@ -346,7 +341,10 @@ class Schema(strawberry.Schema):
 
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         for each in errors:
-            if each.original_error is not None and _refusal(each.original_error)[0] == 500:
+            status = _refusal(each.original_error)[0]
+            if execution_context is not None:
+                execution_context.context.failed(each.path or (), status)
+            if each.original_error is not None and status == 500:
                 log.error("web.graphql_failed", path=each.path, exc_info=each.original_error)
 
 
@@ -357,21 +355,3 @@ schema = Schema(
     extensions=[*limits(), _Sentences],
     config=StrawberryConfig(scalar_map={Long: strawberry.scalar(name="Long", serialize=int, parse_value=int)}),
 )
-
-
-class View(GraphQL[Any, None]):
-    """Speaks it over HTTP and WebSocket."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            schema,
-            graphql_ide=None,
-            allow_queries_via_get=False,
-            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-            connection_init_wait_timeout=_GREETED_WITHIN,
-            max_subscriptions_per_connection=_SUBSCRIPTIONS,
-        )
-
-    def is_websocket_origin_allowed(self, request: Any, origin: str) -> bool:
-        """The guard has looked already, and knows the address at which people reach the bot."""
-        return True

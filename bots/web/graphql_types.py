@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NewType
 
 import strawberry
 
-from storage.durable import in_thread
-from storage.model import Sender, Usage
+from storage.model import Sender, Usage, storable
 
 from ..events import Anew, Began, Changed, Ended, Event, More, Said, SessionChanged
+from .auditing import Act
 from .callers import Caller
 from .desk import Desk
 from .memories import MemoryShown
 from .messages import messages
 from .problems import Forbidden, WebError
+from .rendering import html_of
 from .sessions import shown
-from .shapes import MessageShown, SessionShown, messages_shown, session_shown
+from .shapes import MessageShown, SessionShown, messages_shown, session_shown, shown_now
 from .talking import Talking
 from .tokens import Scope
 
@@ -36,20 +38,25 @@ class Asking:
     caller: Caller
     talking: Talking
     by_socket: bool = False
-    changed: bool = False
-    """Whether anything was to be changed."""
+    acts: dict[str | int, Act] = field(default_factory=dict)
+    """What was to be changed, by the name that the answer has for it."""
 
     def may(self, scope: Scope) -> None:
         """Raises `Forbidden` where the caller may not."""
         if not self.caller.may(scope):
             raise Forbidden(f"This takes the scope '{scope}', and yours is '{self.caller.scope}'.")
 
-    def changes(self) -> None:
-        """Told before anything is changed. Raises `WebError` where it may not be."""
-        self.may("chat")
+    def changes(self, info: Info, target: str = "web") -> None:
+        """Told before anything is changed, for the audit. Raises `WebError` where it may not be."""
         if self.by_socket:
             raise WebError("Send what changes something by POST: there it is noted in the audit.")
-        self.changed = True
+        self.acts[info.path.key] = Act(200, info.field_name, storable(target))
+        self.may("chat")
+
+    def failed(self, path: Sequence[str | int], status: int) -> None:
+        """Told what did not come about of what was to be changed."""
+        if len(path) == 1 and path[0] in self.acts:
+            self.acts[path[0]] = replace(self.acts[path[0]], status=status)
 
 
 Info = strawberry.Info[Asking, None]
@@ -146,11 +153,9 @@ class MessageNode:
     """How often it was worded anew."""
 
     @strawberry.field
-    async def html(self) -> str:
-        """Its words as HTML that can do nothing."""
-        from .rendered import rendered  # what colours code takes a moment to load
-
-        return await in_thread(rendered, self.text)
+    async def html(self, info: Info) -> str | None:
+        """Its words as HTML that can do nothing; null of too much at once."""
+        return await html_of(info.context.caller.person.id, self.text)
 
     @strawberry.field
     async def session(self, info: Info) -> SessionNode:
@@ -292,12 +297,15 @@ class Happening:
         """As the caller hears it; None for what is told elsewhere."""
         if not isinstance(event, Said | Changed | Began | More | Anew | Ended | SessionChanged):
             return None
-        session = SessionNode.of(session_shown(event.session, asking.caller))
-        told = Happening(kind=_KINDS[type(event)], session=session)
+        if isinstance(event, More):  # there are many, and nothing of the session changes with them
+            now = session_shown(event.session, asking.caller)
+        else:
+            now = await shown_now(asking.desk, event.session, asking.caller)
+        told = Happening(kind=_KINDS[type(event)], session=SessionNode.of(now))
         match event:
             case Said(message=message) | Changed(message=message):
-                (now,) = await messages_shown(asking.desk, [message], asking.caller)
-                told.message = MessageNode.of(now)
+                (shown_message,) = await messages_shown(asking.desk, [message], asking.caller)
+                told.message = MessageNode.of(shown_message)
             case SessionChanged(gone=gone):
                 told.gone = gone
             case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from storage.durable import in_thread
+
 from ..errors import TroupeError
 from ..here import whoever_is_here
 from ..settings import BotSettings
@@ -23,8 +26,10 @@ from .counts import Counts
 from .desk import Desk
 from .headers import dressed, guarded, preflight
 from .limits import Body, Rates, room_for
+from .openai_wire import refusal
 from .origins import READS, Origin, foreign, origin_of
 from .problems import Forbidden, TooLarge, TooMany, Unknown, WebError, problem
+from .sockets import REFUSED, Socket
 from .tokens import MARK, Tokens
 
 log = structlog.get_logger()
@@ -45,18 +50,26 @@ _WEBSOCKET = "WEBSOCKET"
 _AT_ONCE = 64
 """Requests and sockets that one person, or one address without a token, may have open; admins as many as they like."""
 _LOOKS_EVERY = 5.0
-"""Seconds after which a socket looks again whether its token is still good."""
-_CLOSED = 3600
-"""Added to a status it is the code that a socket is closed with: 4001, 4003, 4029."""
+"""Seconds after which it is looked again whether who has a socket open, or a long answer, is still let in."""
+_CLOSE = {"connection": "close"}
+_LAST: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 class Guard:
     """Lets nobody in whom it does not know, nothing that a foreign page sends, and not too much of anything. What
     comes through has its caller in the scope, None for a stranger who may only sign in."""
 
-    def __init__(self, app: ASGIApp, *, patience: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        patience: float = 30.0,
+        looks_every: float = _LOOKS_EVERY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`patience` is how many seconds of silence are borne within a request; `clock` counts seconds."""
         self._app = app
+        self._looks_every = looks_every
         self._patience = patience
         self._clock = clock
         self._rates = Rates(clock)
@@ -76,12 +89,12 @@ class Guard:
         try:
             scope["origin"] = origin = origin_of(scope, headers, settings)
             sending = dressed(send, origin, scope["path"], settings)
-            scope["caller"] = self._let_in(scope, headers, origin, desk)
+            scope["caller"] = await self._let_in(scope, headers, origin, desk)
             if scope["type"] == "http":
                 _short_enough(headers, room_for(scope["path"], settings))
-        except TroupeError as refusal:
-            self._counts.refused(type(refusal).__name__)
-            await _refuse(refusal, scope, receive, sending)
+        except TroupeError as error:
+            self._counts.refused(type(error).__name__)
+            await _refuse(error, scope, receive, sending)
             return
         whose = _whose(scope["caller"], origin)
         self._under_way[whose] += 1
@@ -89,7 +102,8 @@ class Guard:
             if _asks_for_leave(scope, headers):
                 await _wordless(scope, receive, sending, preflight(headers))
             elif scope["type"] == "websocket":
-                await self._app(scope, receive, self._while_known(send, scope, desk))
+                socket = Socket(receive, send, lambda said: self._look(scope, desk, said=said))
+                await socket.run(self._app, scope, self._looks_every)
             else:
                 await self._answer(scope, receive, sending, desk)
         finally:
@@ -97,12 +111,12 @@ class Guard:
             if not self._under_way[whose]:
                 del self._under_way[whose]
 
-    def _let_in(self, scope: Scope, headers: Headers, origin: Origin, desk: Desk) -> Caller | None:
+    async def _let_in(self, scope: Scope, headers: Headers, origin: Origin, desk: Desk) -> Caller | None:
         """Who asks. Raises `WebError` where it goes no further."""
         settings, per_minute = desk.settings, desk.settings.web.requests
         method = _WEBSOCKET if scope["type"] == "websocket" else scope["method"]
         try:
-            caller = _known(headers, origin, desk, scope["tokens"])
+            caller = await _known(headers, origin, desk, scope["tokens"])
         except Unknown:
             self._count(_whose(None, origin), per_minute)
             raise
@@ -120,43 +134,53 @@ class Guard:
         if wait := self._rates.wait(caller, per_minute):
             raise _Busy(f"You have asked {per_minute:,} times within a minute: ask again in {wait} s.", wait)
 
-    def _while_known(self, send: Send, scope: Scope, desk: Desk) -> Send:
-        """Closes a socket once its token has been taken back."""
+    def _look(self, scope: Scope, desk: Desk, *, said: bool) -> None:
+        """Raises `WebError` where whoever was let in is not any more, or may do otherwise by now, or says too much."""
         caller: Caller = scope["caller"]
-        tokens: Tokens = scope["tokens"]
-        looked, closed = self._clock(), False
-
-        async def sending(message: Message) -> None:
-            nonlocal looked, closed
-            if self._clock() - looked > _LOOKS_EVERY:
-                looked = self._clock()
-                if not closed and not tokens.good(caller.token, desk.now()):
-                    closed = True
-                    await send({"type": "websocket.close", "code": _CLOSED + 401, "reason": "Not signed in any more"})
-            if not closed:
-                await send(message)
-
-        return sending if caller.token else send
+        if caller.by == "here":
+            still = not desk.settings.web.guarded
+        else:
+            token = scope["tokens"].good(caller.token, desk.now())
+            still = token is not None and scope_of(token, desk.settings) == caller.scope
+        if not still:
+            raise Unknown("You are not signed in any more, or not as you were.")
+        if said:
+            self._count(_whose(caller, scope["origin"]), desk.settings.web.requests)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, desk: Desk) -> None:
-        began, status = self._clock(), 0
+        began = looked = self._clock()
+        status, endless = 0, False
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, endless, looked
             if message["type"] == "http.response.start":
                 status = message["status"]
+                endless = scope["caller"] is not None and "content-length" not in Headers(raw=message["headers"])
                 await auditing.audit(desk, scope, status)
+            elif endless and message.get("more_body") and self._clock() - looked > self._looks_every:
+                looked = self._clock()
+                try:
+                    self._look(scope, desk, said=False)
+                except WebError:
+                    await send(_LAST)
+                    raise ClientDisconnect from None
             await send(message)
 
         try:
             await self._app(scope, Body(receive, room_for(scope["path"], desk.settings), self._patience), sending)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:  # the server goes, and waits no longer: nobody else waits for this task
+            if not status:
+                leaving = _refusal(scope["path"], 503, "I am being stopped: ask again in a moment.", _CLOSE)
+                await leaving(scope, receive, send)
+            elif endless:
+                await send(_LAST)
         except Exception as error:
             if status:
                 raise
             log.error("web.failed", route=auditing.template(scope), exc_info=error)
-            failed = problem(500, "Something went wrong on my side; my log says what.")
+            failed = _refusal(scope["path"], 500, "Something went wrong on my side; my log says what.")
             await failed(scope, receive, sending)
         finally:
             self._counts.answered(scope["method"], auditing.template(scope) or "", status, self._clock() - began)
@@ -173,29 +197,30 @@ class _Busy(TooMany):
         self.wait = wait
 
 
-def _known(headers: Headers, origin: Origin, desk: Desk, tokens: Tokens) -> Caller | None:
+async def _known(headers: Headers, origin: Origin, desk: Desk, tokens: Tokens) -> Caller | None:
     """Whoever asks. Raises `Unknown` where somebody says who they are, and is not."""
     sent = headers.get("authorization", "").partition(" ")
     # On an open console a program may send whatever it has for a key: clients of OpenAI's cannot do without one.
     if sent[0].casefold() == "bearer" and (not origin.open or sent[2].strip().startswith(MARK)):
-        found = _of(sent[2].strip(), "token", desk, tokens)
+        found = await _of(sent[2].strip(), "token", desk, tokens)
         if found is None:
             raise Unknown("This token is not known here, or is not good any more: `troupe token create` makes one.")
         return found
     kept = cookie(headers, cookie_name(desk.settings, origin))
-    found = _of(kept, "cookie", desk, tokens) if kept else None
+    found = await _of(kept, "cookie", desk, tokens) if kept else None
     return Caller(whoever_is_here(), "admin", "here") if found is None and origin.open else found
 
 
-def _of(token: str, by: Literal["token", "cookie"], desk: Desk, tokens: Tokens) -> Caller | None:
+async def _of(token: str, by: Literal["token", "cookie"], desk: Desk, tokens: Tokens) -> Caller | None:
     """Whose it is: what is in a cookie is good there alone, and the other way round."""
     now = desk.now()
     found = tokens.find(token, now)
     scope = scope_of(found, desk.settings) if found else None
     if found is None or scope is None or bool(found.sign_in) != (by == "cookie"):
         return None
-    with suppress(TroupeError):  # a disk that is full locks nobody out
-        tokens.used(found, now.date())
+    if found.used != now.date():
+        with suppress(TroupeError):  # a disk that is full locks nobody out
+            await in_thread(tokens.used, found, now.date())
     return Caller(found.person, scope, by, found.id)
 
 
@@ -234,17 +259,22 @@ async def _wordless(scope: Scope, receive: Receive, send: Send, headers: dict[st
     await Response(status_code=204, headers=headers)(scope, receive, send)
 
 
-async def _refuse(refusal: TroupeError, scope: Scope, receive: Receive, send: Send) -> None:
-    status = refusal.status if isinstance(refusal, WebError) else 503
+async def _refuse(error: TroupeError, scope: Scope, receive: Receive, send: Send) -> None:
+    status = error.status if isinstance(error, WebError) else 503
     if scope["type"] == "websocket":
         # Browsers tell a page why only after the handshake; nothing else is sent, and nothing read.
         await receive()
         await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close", "code": _CLOSED + status, "reason": str(refusal)[:100]})
+        await send({"type": "websocket.close", "code": REFUSED + status, "reason": str(error)[:100]})
         return
     headers = {"www-authenticate": "Bearer"} if status == 401 else {}
-    if isinstance(refusal, _Busy):
-        headers["retry-after"] = str(refusal.wait)
+    if isinstance(error, _Busy):
+        headers["retry-after"] = str(error.wait)
     if scope["method"] not in READS:
-        headers["connection"] = "close"  # what is still being sent is not waited for
-    await problem(status, str(refusal), headers)(scope, receive, send)
+        headers |= _CLOSE  # what is still being sent is not waited for
+    await _refusal(scope["path"], status, str(error), headers)(scope, receive, send)
+
+
+def _refusal(path: str, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    """In the form that whoever asks there reads."""
+    return (refusal if path.startswith("/v1/") else problem)(status, sentence, headers)

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Send
 
 from ..settings import BotSettings
-from .origins import Origin, friends
+from .origins import Origin, friend, friends
 
 _POLICY = (
     "default-src 'self'; connect-src 'self'{friends}; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -39,7 +39,7 @@ def dressed(send: Send, origin: Origin | None, path: str, settings: BotSettings)
             message = {**message, "headers": [*given, *(pair for pair in told if pair[0] not in present)]}
             headers = MutableHeaders(scope=message)
             headers.add_vary_header("Origin")
-            if origin is not None and origin.page is not None and origin.page in friends(settings):
+            if origin is not None and origin.page is not None and friend(origin.page, settings):
                 headers["access-control-allow-origin"] = origin.page
                 headers["access-control-allow-credentials"] = "true"
                 headers["access-control-expose-headers"] = "content-disposition, retry-after"

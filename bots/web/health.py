@@ -72,7 +72,7 @@ async def metrics(request: Request, desk: At, caller: Reader) -> Response:
 async def _held(request: Request, desk: Desk) -> Kept:
     """What storage holds, counted at most every few seconds, however often it is asked."""
     now, state = time.monotonic(), request.app.state
-    known: tuple[float, Kept] | None = getattr(state, "held", None)
+    known: tuple[float, Kept] | None = state.held
     if known is None or now - known[0] > _COUNTED:
         state.held = known = (now, await desk.store.counts())
     return known[1]

@@ -1,4 +1,7 @@
-"""The live socket: everything that happens in the bot and that the caller may see, as it happens."""
+"""The live socket: everything that happens in the bot and that the caller may see, as it happens.
+
+Who is here and who is writing is told of the consoles alone: what Discord knows of that, and that the bot shows itself
+writing there, does not come here. That the bot is about to say something is told by `began`."""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ from .problems import NotThere
 
 router = APIRouter()
 
-TOO_SLOW, NOT_SIGNED_IN, TOO_LARGE = 4008, 4001, 1009
-"""The codes with which a socket is closed."""
+TOO_SLOW, TOO_LARGE = 4008, 1009
+"""The codes with which a socket is closed; those of the guard beside."""
 _ROOM = 2_000
 """Events that may wait for one client."""
 _SENT_WITHIN = 15.0
@@ -72,16 +75,23 @@ _WISHES: TypeAdapter[Watch | Writes | Ping] = TypeAdapter(
 @router.websocket("/api/live")
 async def live(socket: WebSocket) -> None:
     """Tells what happens until the client leaves, or is too slow."""
-    caller: Caller | None = socket.scope.get("caller")
+    caller: Caller = socket.scope["caller"]
     await socket.accept()
-    if caller is None:
-        await socket.close(NOT_SIGNED_IN, "Sign in first.")
-        return
     desk: Desk = socket.app.state.desk
-    async with _present(socket, desk, caller) as here:
+    here: Here = socket.app.state.live
+    async with _present(here, desk, caller):
         with desk.events.listen(room=_ROOM, at=caller.keys) as listening:
             listening.wanted = _Seen(caller)
             await _Live(socket, desk, caller, listening, here.telling).run()
+
+
+@dataclass
+class Here:
+    """All clients of one bot."""
+
+    telling: Telling
+    clients: Counter[str] = field(default_factory=Counter)
+    """How many each person has open, by id."""
 
 
 class _Seen:
@@ -196,34 +206,16 @@ class _Live:
 
 
 @asynccontextmanager
-async def _present(socket: WebSocket, desk: Desk, caller: Caller) -> AsyncIterator[_Here]:
+async def _present(here: Here, desk: Desk, caller: Caller) -> AsyncIterator[None]:
     """Tells that somebody is at the console, from their first client to their last."""
-    here = _here(socket, desk)
     key, person, clients = caller.channel.key, caller.person, here.clients
     clients[person.id] += 1
     if clients[person.id] == 1:
         desk.events.tell(Presence(key, person, "here", desk.now()))
     try:
-        yield here
+        yield
     finally:
         clients[person.id] -= 1
         if not clients[person.id]:
             del clients[person.id]
             desk.events.tell(Presence(key, person, "gone", desk.now()))
-
-
-@dataclass
-class _Here:
-    """All clients of one bot."""
-
-    telling: Telling
-    clients: Counter[str] = field(default_factory=Counter)
-    """How many each person has open, by id."""
-
-
-def _here(socket: WebSocket, desk: Desk) -> _Here:
-    state = socket.app.state
-    if not hasattr(state, "live"):
-        state.live = _Here(Telling(desk))
-    here: _Here = state.live
-    return here

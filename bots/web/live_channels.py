@@ -11,11 +11,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from storage.model import Session, storable
 
 from ..errors import TroupeError
-from ..titles import titled
 from .callers import Admin, Caller
 from .desk import At, Desk
 from .problems import Conflict, NotThere
-from .shapes import ChannelShown, MessageShown, PageShown, SessionShown, channel_shown, messages_shown, session_shown
+from .shapes import ChannelShown, MessageShown, PageShown, SessionShown, channel_shown, messages_shown, shown_now
 
 router = APIRouter(prefix="/api/live/channels", tags=["live"])
 
@@ -157,7 +156,7 @@ async def _last(desk: Desk, key: str) -> Session:
 
 
 async def _shown(desk: Desk, session: Session, caller: Caller) -> LiveChannel:
-    key, now = session.channel.key, desk.bot.sessions.latest(session)
+    key = session.channel.key
     under_way = [
         AnswerUnderWay(
             answer_id=each.answer_id,
@@ -171,10 +170,9 @@ async def _shown(desk: Desk, session: Session, caller: Caller) -> LiveChannel:
         for each in desk.bot.under_way
         if each.session.channel.key == key
     ]
-    counted = now.model_copy(update={"message_count": session.message_count})
     return LiveChannel(
         channel=channel_shown(session.channel),
-        session=session_shown(await titled(desk.store, counted), caller),
+        session=await shown_now(desk, session, caller),
         under_way=under_way,
         quiet_until=desk.bot.quiet.until(session.channel),
     )

@@ -24,10 +24,9 @@ from ..events import (
     Standing,
     Typing,
 )
-from ..titles import titled
 from .callers import Caller
 from .desk import Desk
-from .shapes import messages_shown, session_shown
+from .shapes import messages_shown, shown_now
 
 Told = dict[str, Any]
 _AT_HAND = 64
@@ -137,6 +136,4 @@ def _place(session: Session) -> Told:
 
 
 async def _session(desk: Desk, session: Session, caller: Caller) -> Told:
-    kept = await desk.store.session(session.id)  # which alone counts the messages
-    counted = session.model_copy(update={"message_count": kept.message_count}) if kept is not None else session
-    return session_shown(await titled(desk.store, counted), caller).model_dump(mode="json")
+    return (await shown_now(desk, session, caller)).model_dump(mode="json")

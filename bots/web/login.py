@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from importlib import metadata
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.requests import HTTPConnection
 from pydantic import BaseModel, Field
 
+from storage.durable import in_thread
 from storage.model import Sender
 
 from .callers import Caller
@@ -25,7 +27,7 @@ STAYS = timedelta(days=30)
 """How long a browser stays signed in."""
 
 
-class PersonaShown(BaseModel):
+class PersonaNamed(BaseModel):
     """A voice that the bot can take."""
 
     name: str
@@ -33,7 +35,7 @@ class PersonaShown(BaseModel):
     description: str
 
 
-class NeighbourShown(BaseModel):
+class NeighbourNamed(BaseModel):
     """Another bot of the fleet, and where its console is."""
 
     name: str
@@ -59,7 +61,7 @@ class SignIn(BaseModel):
     """Where to go to sign in with Discord; null where that is not set up."""
 
 
-class BotShown(BaseModel):
+class BotNamed(BaseModel):
     """The bot of this console."""
 
     name: str
@@ -78,9 +80,9 @@ class Me(BaseModel):
     """How they are known; only who came by a cookie can sign out."""
     channel: str | None
     """The key of the channel that their own talk is in."""
-    bot: BotShown
-    personas: list[PersonaShown]
-    neighbours: list[NeighbourShown]
+    bot: BotNamed
+    personas: list[PersonaNamed]
+    neighbours: list[NeighbourNamed]
     limits: Bounds
     sign_in: SignIn
 
@@ -127,7 +129,8 @@ async def log_in(given: Credentials, request: Request, desk: At, kept: Kept, ori
         raise Unknown("This token is not known here, or is not good any more: `troupe token create` makes one.")
     until = min(now + STAYS, found.expires or now + STAYS)
     token = new_token()
-    made = kept.keep(token, found.label, found.scope, found.person, now, expires=until, sign_in="token", of=found.id)
+    keep = partial(kept.keep, expires=until, sign_in="token", of=found.id)
+    made = await in_thread(keep, token, found.label, found.scope, found.person, now)
     stay(response, desk, origin, token, until - now)
     request.scope["caller"] = caller = Caller(made.person, made.scope, "cookie", made.id)  # who the audit says it was
     return _me(desk, caller)
@@ -137,7 +140,7 @@ async def log_in(given: Credentials, request: Request, desk: At, kept: Kept, ori
 async def log_out(desk: At, caller: Somebody, kept: Kept, origin: From, response: Response) -> None:
     """Signs a browser out, for good: its cookie is worth nothing from then on."""
     if caller is not None and caller.by == "cookie":
-        kept.revoke(caller.token)
+        await in_thread(kept.revoke, caller.token)
     name = cookie_name(desk.settings, origin)
     response.delete_cookie(name, path="/", secure=origin.secure, httponly=True, samesite="strict")
 
@@ -163,19 +166,19 @@ def _me(desk: Desk, caller: Caller | None) -> Me:
         scope=caller.scope if caller else None,
         by=caller.by if caller else None,
         channel=caller.channel.key if caller else None,
-        bot=BotShown(
+        bot=BotNamed(
             name=settings.name,
             display=settings.display,
             description=settings.description if known else "",
             version=metadata.version("troupe") if known else "",
         ),
         personas=[
-            PersonaShown(name=each.name, display=each.display, description=each.description)
+            PersonaNamed(name=each.name, display=each.display, description=each.description)
             for each in settings.personas
             if known
         ],
         neighbours=[
-            NeighbourShown(name=each.name, display=each.display, url=each.url) for each in settings.neighbours if known
+            NeighbourNamed(name=each.name, display=each.display, url=each.url) for each in settings.neighbours if known
         ],
         limits=Bounds(upload=settings.web.upload_limit, requests=settings.web.requests),
         sign_in=SignIn(discord="/api/login/discord" if login and login.client_secret else None),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from ..known_names import MemoryNames
 from ..memories import LONGEST, Scope
 from .callers import Admin, Caller, Chatter, Reader
 from .desk import At, Desk
+from .given import Cursor
 from .problems import Forbidden, NotThere, WebError
 
 router = APIRouter(prefix="/api/memories", tags=["memories"])
@@ -64,6 +66,8 @@ class MemoriesShown(BaseModel):
     items: list[MemoryShown]
     more: bool
     """Whether there are more than were asked for."""
+    older: str | None = None
+    """With `all`, the cursor that goes on to what was before."""
 
 
 @router.get("")
@@ -75,30 +79,22 @@ async def memories(
     audience: Annotated[str, Query(max_length=200)] = "",
     history: bool = False,
     all: bool = False,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> MemoriesShown:
     """What is remembered of whoever asks; with `all`, which takes the scope `admin`, of everybody: `person` narrows it
     to whom it is about, `audience` to who may be told, and `history` has what was replaced as well."""
     if all and not caller.may("admin"):
         raise Forbidden("What I remember of others is shown to nobody but them and whoever runs me.")
-    wanted = storable(q).strip().casefold()
-    kept = desk.bot.memory.memories
     if all:
-        given = {
-            "text": storable(q),
-            "person": storable(person),
-            "history": history,
-            "limit": 1_000 if audience else limit,
-        }
-        told: Any = await desk.memory.do("list", given)
-        records = [await desk.store.record(Memory, each["id"]) for each in told["memories"]]
-        found = [each for each in records if each is not None and audience in ("", each.audience)]
-        more = bool(told["more"]) or len(found) > limit
-    else:
-        own = await kept.list(caller.person.id, caller.channel)
-        found = [each for each in own if wanted in each.text.casefold()]
-        more = len(found) > limit
-    return MemoriesShown(items=await _shown(desk, caller, found[:limit]), more=more)
+        found, older = await desk.memory.seek(
+            text=storable(q), person=storable(person), audience=audience, history=history, cursor=cursor, limit=limit
+        )
+        return MemoriesShown(items=await _shown(desk, caller, found), more=older is not None, older=older)
+    wanted = storable(q).strip().casefold()
+    own = await desk.bot.memory.memories.list(caller.person.id, caller.channel)
+    found = [each for each in own if wanted in each.text.casefold()]
+    return MemoriesShown(items=await _shown(desk, caller, found[:limit]), more=len(found) > limit)
 
 
 class Remembered(BaseModel):
@@ -161,6 +157,8 @@ async def pause(desk: At, caller: Chatter, wanted: PauseWanted) -> PauseShown:
 
 def _whose(caller: Caller, person: str | None) -> str:
     whose = storable(person or "").strip() or caller.person.id
+    if not whose.isprintable() or "\ufffd" in whose:
+        raise WebError("That is nobody's id.")
     if whose != caller.person.id and not caller.may("admin"):
         raise Forbidden("That is for them to say, and for whoever runs me.")
     return whose
@@ -245,6 +243,7 @@ async def _one(desk: Desk, caller: Caller, memory: Memory) -> MemoryShown:
 
 async def _shown(desk: Desk, caller: Caller, memories: list[Memory]) -> list[MemoryShown]:
     names = await MemoryNames.of(desk.store, memories, caller.person)
+    sources = await _sources(desk, caller, {each.source for each in memories if each.source})
     plain = {"id", "at", "type", "audience", "subject", "text", "importance", "superseded_by", "superseded_at"}
     return [
         MemoryShown(
@@ -253,7 +252,7 @@ async def _shown(desk: Desk, caller: Caller, memories: list[Memory]) -> list[Mem
             subject_name=names.subject(each),
             recalled=each.access_count,
             recalled_at=each.touched_at,
-            source=await _source(desk, caller, each),
+            source=sources.get(each.source or ""),
             told=each.metadata.get("by") == "person",
             mine=caller.person.id in (each.subject.removeprefix("user:"), *each.people),
         )
@@ -261,14 +260,23 @@ async def _shown(desk: Desk, caller: Caller, memories: list[Memory]) -> list[Mem
     ]
 
 
-async def _source(desk: Desk, caller: Caller, memory: Memory) -> SourceShown | None:
-    """The line or the session that it comes from."""
-    if memory.source is None:
-        return None
-    message = await desk.store.message(memory.source)
+async def _sources(desk: Desk, caller: Caller, ids: Collection[str]) -> dict[str, SourceShown]:
+    """The lines and sessions of these ids, as far as the caller may see them; each is read once."""
+    messages = dict(zip(ids, await asyncio.gather(*map(desk.store.message, ids)), strict=True))
+    of = {id: message.session_id if message else id for id, message in messages.items()}
+    asked = set(of.values())
+    seen = dict(zip(asked, await asyncio.gather(*(_may_see(desk, caller, id) for id in asked)), strict=True))
+    standing = {id for id, message in messages.items() if message is not None and message.deleted_at is None}
+    return {
+        id: SourceShown(session_id=session_id, message_id=id if id in standing else None)
+        for id, session_id in of.items()
+        if seen[session_id]
+    }
+
+
+async def _may_see(desk: Desk, caller: Caller, session_id: str) -> bool:
     try:
-        session = await caller.session(desk, message.session_id if message else memory.source)
+        await caller.session(desk, session_id)
     except NotThere:
-        return None
-    gone = message is None or message.deleted_at is not None
-    return SourceShown(session_id=session.id, message_id=None if gone or message is None else message.id)
+        return False
+    return True

@@ -78,7 +78,7 @@ async def messages(
 @router.get("/messages/{id}")
 async def message(desk: At, caller: Reader, id: Id, html: Html = False) -> MessageShown:
     """One message."""
-    found, _ = await _seen(desk, caller, id)
+    found, _ = await caller.message(desk, id)
     return await _shown(desk, caller, found, html=html)
 
 
@@ -86,7 +86,7 @@ async def message(desk: At, caller: Reader, id: Id, html: Html = False) -> Messa
 async def reword_message(desk: At, caller: Chatter, id: Id, given: Reworded, html: Html = False) -> MessageShown:
     """Words a message anew: one's own, or an answer in one's own place. The earlier wording stays known, copies in
     other sessions follow, and an answer to it that is under way is asked anew."""
-    found, session = await _seen(desk, caller, id)
+    found, session = await caller.message(desk, id)
     answered_here = session.channel.key == caller.channel.key and found.role == "assistant"
     if not (is_theirs(found.sender, caller.person.id) or answered_here):
         raise Forbidden("Only who said that can word it anew; a branch from here says something else instead.")
@@ -97,7 +97,7 @@ async def reword_message(desk: At, caller: Chatter, id: Id, given: Reworded, htm
 @router.delete("/messages/{id}", status_code=204)
 async def delete_message(desk: At, caller: Chatter, id: Id) -> None:
     """Takes a message out of sight, and its copies in other sessions; what was learned from it goes as well."""
-    found, session = await _seen(desk, caller, id)
+    found, session = await caller.message(desk, id)
     own = session.channel.key == caller.channel.key or is_theirs(found.sender, caller.person.id)
     if not (own or caller.may("admin")):
         raise Forbidden("Only who said that can take it away.")
@@ -107,7 +107,7 @@ async def delete_message(desk: At, caller: Chatter, id: Id) -> None:
 @router.put("/messages/{id}/reactions/{emoji}")
 async def react(desk: At, caller: Chatter, id: Id, emoji: Emoji) -> MessageShown:
     """Puts an emoji on a message; each of one person counts once."""
-    found, _ = await _seen(desk, caller, id)
+    found, _ = await caller.message(desk, id)
     if not emoji.strip() or not emoji.isprintable() or "\ufffd" in emoji:
         raise TroupeError("That is no emoji: send a character that can be seen.")
     if len(found.reactions) >= _MARKS:
@@ -119,7 +119,7 @@ async def react(desk: At, caller: Chatter, id: Id, emoji: Emoji) -> MessageShown
 @router.delete("/messages/{id}/reactions/{emoji}")
 async def take_reaction_back(desk: At, caller: Chatter, id: Id, emoji: Emoji) -> MessageShown:
     """Takes the caller's own emoji off a message."""
-    found, _ = await _seen(desk, caller, id)
+    found, _ = await caller.message(desk, id)
     changed = await desk.bot.afterwards.unreact(found.id, emoji, caller.person.id)
     return await _shown(desk, caller, _still(changed, id))
 
@@ -127,7 +127,7 @@ async def take_reaction_back(desk: At, caller: Chatter, id: Id, emoji: Emoji) ->
 @router.post("/messages/{id}/annotations", status_code=201)
 async def annotate(desk: At, caller: Chatter, id: Id, given: Note) -> MessageShown:
     """Notes something on a message."""
-    found, _ = await _seen(desk, caller, id)
+    found, _ = await caller.message(desk, id)
     if given.kind == "thumb" and given.text not in ("up", "down"):
         raise TroupeError("A thumb is `up` or `down`.")
     if len(found.annotations) >= _MARKS:
@@ -143,7 +143,7 @@ async def take_annotation_back(
     desk: At, caller: Chatter, id: Id, annotation_id: Annotated[str, Path(min_length=1, max_length=200)]
 ) -> MessageShown:
     """Takes a note off a message: one's own, or with the scope `admin` anybody's."""
-    found, _ = await _seen(desk, caller, id)
+    found, _ = await caller.message(desk, id)
     note = next((each for each in found.annotations if each.id == annotation_id), None)
     if note is None:
         raise NotThere("There is no such note on that message.")
@@ -156,7 +156,7 @@ async def take_annotation_back(
 @router.get("/messages/{id}/why")
 async def why(desk: At, caller: Reader, id: Id) -> WhyShown:
     """Why an answer came from whom it did, with what in mind; or why a line is in the session that it is in."""
-    found, _ = await _seen(desk, caller, id)
+    found, _ = await caller.message(desk, id)
     if found.role == "assistant":
         told = desk.bot.explaining
         facts = {name: fact for name, fact in (await told.facts(found)).items() if name != "message"}
@@ -170,20 +170,10 @@ async def _around(desk: Desk, session: Session, message_id: str, limit: int) -> 
     found = await desk.store.message(storable(message_id))
     if found is None or found.session_id != session.id:
         raise WebError("That message is not part of the session: leave `around` out, or name another one.")
-    after = await desk.store.read(session.id, cursor=await desk.store.after(found.id), limit=limit // 2)
-    before = await desk.store.read(session.id, cursor=after.older, limit=limit - len(after.items))
-    return Page((*before.items, *after.items), before.older, after.newer if after.items else before.newer)
-
-
-async def _seen(desk: Desk, caller: Caller, id: str) -> tuple[Message, Session]:
-    """A message that the caller may see, and its session. Raises `NotThere`."""
-    found = await desk.store.message(id)
-    if found is not None and found.deleted_at is None:
-        try:
-            return found, await caller.session(desk, found.session_id)
-        except NotThere:
-            pass  # told in the same words as where there is none
-    raise NotThere(f"There is no message '{short(id, 60)}' that you may see.")
+    after = await desk.store.read(session.id, cursor=await desk.store.after(found.id), limit=max(1, limit // 2))
+    behind = after.items if limit > 1 else ()
+    before = await desk.store.read(session.id, cursor=after.older, limit=limit - len(behind))
+    return Page((*before.items, *behind), before.older, after.newer if behind else before.newer)
 
 
 def _still(changed: Message | None, id: str) -> Message:

@@ -9,6 +9,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ..errors import TroupeError
 
+_PARTS = 20
+_BESIDE = 65_536
+"""Bytes of a form that are not the file's."""
+
 
 class Malformed(TroupeError):
     """What was sent is not a form with one file."""
@@ -33,6 +37,7 @@ class Body:
         self._headers: dict[bytes, bytes] = {}
         self._in_file = False
         self._over = False
+        self._parts = self._beside = 0
         self._parser = MultipartParser(
             boundary,
             {
@@ -74,6 +79,8 @@ class Body:
 
     def _begin_part(self) -> None:
         self._headers, self._in_file = {}, False
+        self._parts += 1
+        self._count(0)
 
     def _add(self, which: int, data: bytes) -> None:
         self._header[which] += data
@@ -95,6 +102,14 @@ class Body:
     def _take(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:
             self._ready.append(data[start:end])
+        else:
+            self._count(end - start)
+
+    def _count(self, more: int) -> None:
+        """Refuses a form that is much work for nothing."""
+        self._beside += more
+        if self._parts > _PARTS or self._beside > _BESIDE:
+            raise Malformed("There is too much else in the form: send only the file.")
 
     def _end(self) -> None:
         self._over = True

@@ -7,15 +7,28 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue
 
 from storage.model import Message, Usage, storable
 
+from .answering import Step
 from .callers import Chatter, Reader
 from .desk import At
-from .given import Id, IdGiven
-from .openai_talk import WHOEVER_FITS, Asked, Exchange, Line, exchange, persona_of, personas
-from .openai_wire import REFUSALS, OpenAIRoute, Refusal, Spoken, begun, error_told, event, streamed, there_is_one, whole
+from .given import Id, IdGiven, personas
+from .openai_talk import WHOEVER_FITS, Asked, Exchange, Line, exchange, persona_of
+from .openai_wire import (
+    REFUSALS,
+    SESSION_TOLD,
+    OpenAIRoute,
+    Refusal,
+    Spoken,
+    begun,
+    error_told,
+    event,
+    streamed,
+    there_is_one,
+    whole,
+)
 from .talking import Talking
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute, responses=REFUSALS)
@@ -23,6 +36,14 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute, respo
 Words = Annotated[str, Field(max_length=400_000), AfterValidator(storable)]
 SessionId = Annotated[
     str | None, Header(alias="X-Troupe-Session", max_length=200, description="The session in which it is said.")
+]
+Stop = Annotated[str, Field(max_length=200)]
+Stops = Annotated[
+    list[Stop],
+    Field(max_length=20),
+    BeforeValidator(
+        lambda given: [given] if isinstance(given, str) else given, json_schema_input_type=Stop | list[Stop]
+    ),
 ]
 Metadata = dict[
     Annotated[str, Field(max_length=64), AfterValidator(storable)],
@@ -32,7 +53,7 @@ _AT = 0
 """Since when a persona is there: OpenAI's clients want a number."""
 
 
-class ModelShown(BaseModel):
+class ModelOffered(BaseModel):
     """A persona, as a model."""
 
     id: str
@@ -45,7 +66,7 @@ class ModelsShown(BaseModel):
     """Whom one may ask."""
 
     object: Literal["list"] = "list"
-    data: list[ModelShown]
+    data: list[ModelOffered]
 
 
 class ImageAddress(BaseModel):
@@ -86,15 +107,16 @@ class Completing(BaseModel):
     metadata: Metadata | None = None
     """`session`: the id of the session in which it is said."""
     n: int | None = None
-    tools: JsonValue = None
-    functions: JsonValue = None
+    tool_choice: JsonValue = None
+    function_call: JsonValue = None
     logprobs: bool | None = None
     modalities: list[str] | None = None
     audio: JsonValue = None
     prediction: JsonValue = None
     web_search_options: JsonValue = None
     response_format: JsonValue = None
-    stop: JsonValue = None
+    stop: Stops | None = None
+    """Words before which the answer ends."""
 
 
 class AnswerSaid(BaseModel):
@@ -121,7 +143,7 @@ class PromptDetails(BaseModel):
     cached_tokens: int
 
 
-class UsageShown(BaseModel):
+class CompletionUsage(BaseModel):
     """What it took."""
 
     prompt_tokens: int
@@ -138,7 +160,7 @@ class Completion(BaseModel):
     created: int
     model: str
     choices: list[Choice]
-    usage: UsageShown
+    usage: CompletionUsage
 
 
 @router.get("/models")
@@ -146,15 +168,15 @@ async def models(desk: At, caller: Reader) -> ModelsShown:
     """The personas that one may ask, and `auto`, which is whoever fits."""
     names = [each.name for each in personas(desk, caller)]
     return ModelsShown(
-        data=[ModelShown(id=name, owned_by=desk.settings.name) for name in dict.fromkeys((*names, WHOEVER_FITS))]
+        data=[ModelOffered(id=name, owned_by=desk.settings.name) for name in dict.fromkeys((*names, WHOEVER_FITS))]
     )
 
 
 @router.get("/models/{id}")
-async def model(id: Id, desk: At, caller: Reader) -> ModelShown:
+async def model(id: Id, desk: At, caller: Reader) -> ModelOffered:
     """One of them."""
     found = persona_of(desk, caller, id)
-    return ModelShown(id=found.name if found else WHOEVER_FITS, owned_by=desk.settings.name)
+    return ModelOffered(id=found.name if found else WHOEVER_FITS, owned_by=desk.settings.name)
 
 
 @router.post(
@@ -164,6 +186,7 @@ async def model(id: Id, desk: At, caller: Reader) -> ModelShown:
         200: {
             "description": "The answer; with `stream`, its chunks as they come.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "headers": SESSION_TOLD,
         }
     },
 )
@@ -172,7 +195,8 @@ async def complete(
 ) -> Response:
     """Has a persona answer the last message. Where no session is named, it goes on with the one that holds the messages
     before it, or with a new one; `X-Troupe-Session` tells which."""
-    refuse(wanted, ("tools", "functions", "logprobs", "audio", "prediction", "web_search_options", "stop"))
+    refuse(wanted, ("logprobs", "audio", "prediction", "web_search_options"))
+    obliged_to_nothing(wanted, ("tool_choice", "function_call"))
     if wanted.n not in (None, 1):
         raise Refusal("There is one answer: leave out 'n', or send 1.", "n", "unsupported_value")
     if set(wanted.modalities or ()) - {"text"}:
@@ -183,20 +207,23 @@ async def complete(
     rules = "\n\n".join(_line(each).text for each in wanted.messages if each.role in ("system", "developer"))
     lines = tuple(_line(each) for each in wanted.messages if each.role not in ("system", "developer"))
     session = named or (wanted.metadata or {}).get("session")
+    stops = [each for each in wanted.stop or () if each]
     said = await exchange(desk, talking, caller, Asked(wanted.model, lines, rules, session))
+    spoken = Spoken(stops)
     if wanted.stream:
         await begun(said.answering)
         usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
-        return streamed(_chunks(said, usage=usage), said.session_id)
+        return streamed(_chunks(said, spoken, usage=usage), said.session_id)
     await whole(said.answering)
     answer = said.answering.message
     assert answer is not None
-    await said.told(answer.text)
+    spoken.hear(Step(0, "done"), said.answering)
+    await _noted(said, spoken)
     told = Completion(
         id=f"chatcmpl-{answer.id}",
         created=int(answer.at.timestamp()),
         model=said.answering.persona,
-        choices=[Choice(message=AnswerSaid(content=answer.text), finish_reason=_finish(answer))],
+        choices=[Choice(message=AnswerSaid(content=spoken.text), finish_reason=_finish(answer, spoken))],
         usage=_usage(answer.usage),
     )
     return JSONResponse(told.model_dump(), headers={"X-Troupe-Session": said.session_id})
@@ -213,6 +240,13 @@ def refuse(wanted: BaseModel, names: Iterable[str]) -> None:
     for name in names:
         if getattr(wanted, name):
             raise Refusal(f"'{name}' is not supported here: leave it out.", name, "unsupported_parameter")
+
+
+def obliged_to_nothing(wanted: BaseModel, names: Iterable[str]) -> None:
+    """Raises `Refusal` where a tool has to be called: offered ones are left aside."""
+    for name in names:
+        if getattr(wanted, name) not in (None, "auto", "none"):
+            raise Refusal("Personas call no tools: they answer in words.", name, "unsupported_value")
 
 
 def _line(said: MessageSaid) -> Line:
@@ -232,13 +266,19 @@ def _line(said: MessageSaid) -> Line:
     return Line(role, "\n".join(words), tuple(pictures))
 
 
-def _finish(answer: Message) -> Literal["stop", "length"]:
-    return "length" if answer.outcome == "cut" else "stop"
+async def _noted(said: Exchange, spoken: Spoken) -> None:
+    """A client that has heard only a part goes on in a session that holds only that."""
+    if not spoken.cut:
+        await said.told(spoken.text)
 
 
-def _usage(usage: Usage | None) -> UsageShown:
+def _finish(answer: Message, spoken: Spoken) -> Literal["stop", "length"]:
+    return "length" if answer.outcome == "cut" and not spoken.cut else "stop"
+
+
+def _usage(usage: Usage | None) -> CompletionUsage:
     read, written = (usage.tokens_in, usage.tokens_out) if usage else (0, 0)
-    return UsageShown(
+    return CompletionUsage(
         prompt_tokens=read,
         completion_tokens=written,
         total_tokens=read + written,
@@ -246,8 +286,8 @@ def _usage(usage: Usage | None) -> UsageShown:
     )
 
 
-async def _chunks(said: Exchange, *, usage: bool) -> AsyncGenerator[bytes, None]:
-    answering, spoken = said.answering, Spoken()
+async def _chunks(said: Exchange, spoken: Spoken, *, usage: bool) -> AsyncGenerator[bytes, None]:
+    answering = said.answering
     common = {
         "id": f"chatcmpl-{answering.id}",
         "object": "chat.completion.chunk",
@@ -269,8 +309,8 @@ async def _chunks(said: Exchange, *, usage: bool) -> AsyncGenerator[bytes, None]
         yield event(error_told(error))
         return
     assert answering.message is not None
-    await said.told(spoken.text)
-    yield chunk({}, _finish(answering.message))
+    await _noted(said, spoken)
+    yield chunk({}, _finish(answering.message, spoken))
     if usage:
         yield event({**common, "choices": [], "usage": _usage(answering.message.usage).model_dump()})
     yield b"data: [DONE]\n\n"

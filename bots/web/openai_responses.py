@@ -12,12 +12,24 @@ from pydantic import BaseModel, Field, JsonValue
 
 from storage.model import Message, Usage
 
-from .callers import Caller, Chatter, Reader
-from .desk import At, Desk
+from .callers import Chatter, Reader
+from .desk import At
 from .given import Id, IdGiven
-from .openai_compat import Metadata, SessionId, Words, refuse
+from .openai_compat import Metadata, SessionId, Words, obliged_to_nothing, refuse
 from .openai_talk import Asked, Exchange, Line, answer_of, exchange
-from .openai_wire import REFUSALS, OpenAIRoute, Refusal, Spoken, begun, error_told, event, streamed, there_is_one, whole
+from .openai_wire import (
+    REFUSALS,
+    SESSION_TOLD,
+    OpenAIRoute,
+    Refusal,
+    Spoken,
+    begun,
+    error_told,
+    event,
+    streamed,
+    there_is_one,
+    whole,
+)
 from .talking import Talking
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=OpenAIRoute, responses=REFUSALS)
@@ -61,7 +73,7 @@ class Responding(BaseModel):
     metadata: Metadata | None = None
     """`session`: the id of the session in which it is said."""
     stream: bool | None = None
-    tools: JsonValue = None
+    tool_choice: JsonValue = None
     prompt: JsonValue = None
     background: bool | None = None
     text: JsonValue = None
@@ -142,20 +154,24 @@ class ResponseShown(BaseModel):
         200: {
             "description": "The answer; with `stream`, its events as they come.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "headers": SESSION_TOLD,
         }
     },
 )
 async def respond(wanted: Responding, desk: At, caller: Chatter, request: Request, named: SessionId = None) -> Response:
     """Has a persona answer the last message, in the session that is named, that of an earlier answer, the one that
     holds the messages before it, or a new one."""
-    refuse(wanted, ("tools", "prompt", "background"))
+    refuse(wanted, ("prompt", "background"))
+    obliged_to_nothing(wanted, ("tool_choice",))
     form = wanted.text.get("format") if isinstance(wanted.text, dict) else None
     if form not in (None, {"type": "text"}):
         raise Refusal("Personas answer in words, in no other format.", "text.format", "unsupported_value")
     talking: Talking = request.app.state.talking
     rules, lines = _read(wanted)
-    session = named or await _session(desk, caller, wanted)
-    said = await exchange(desk, talking, caller, Asked(wanted.model, lines, rules, session))
+    after = wanted.previous_response_id
+    session = named or _session(wanted)
+    asked = Asked(wanted.model, lines, rules, session, after.removeprefix(_PREFIX) if after else None)
+    said = await exchange(desk, talking, caller, asked)
     if wanted.stream:
         await begun(said.answering)
         return streamed(_events(said, wanted), said.session_id)
@@ -174,20 +190,13 @@ async def response(id: Id, desk: At, caller: Reader) -> ResponseShown:
     return _shown(answer, answer.persona or "")
 
 
-async def _session(desk: Desk, caller: Caller, wanted: Responding) -> str | None:
-    """The session that is meant. An answer that is not the last of its session is gone on with in a branch."""
-    if wanted.conversation is not None:
-        if wanted.previous_response_id:
-            raise Refusal("IdGiven a conversation or an earlier response, not both.", "previous_response_id")
-        return wanted.conversation if isinstance(wanted.conversation, str) else wanted.conversation.id
-    if wanted.previous_response_id is None:
-        return (wanted.metadata or {}).get("session")
-    earlier = await answer_of(desk, caller, wanted.previous_response_id.removeprefix(_PREFIX))
-    newest = await desk.store.messages(earlier.session_id, limit=1)
-    if newest and newest[-1].id != earlier.id:
-        branch = await desk.bot.conversations.branch(earlier.session_id, earlier.id, caller.channel)
-        return branch.id
-    return earlier.session_id
+def _session(wanted: Responding) -> str | None:
+    """The session that is named."""
+    if wanted.conversation is None:
+        return None if wanted.previous_response_id else (wanted.metadata or {}).get("session")
+    if wanted.previous_response_id:
+        raise Refusal("Name a conversation or an earlier response, not both.", "previous_response_id")
+    return wanted.conversation if isinstance(wanted.conversation, str) else wanted.conversation.id
 
 
 def _read(wanted: Responding) -> tuple[str, tuple[Line, ...]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from itertools import accumulate
 from typing import Any
 
 from fastapi import Request, Response
@@ -19,11 +20,9 @@ from storage.errors import StorageError
 from storage.model import storable
 
 from ..errors import TroupeError
-from .answering import Answering, Step
-from .problems import WebError
+from .answering import Answering, Step, alive
+from .problems import AGAIN, WebError
 
-_KEPT_ALIVE = 15.0
-"""Seconds of silence after which a stream says that it is still there."""
 _KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -42,6 +41,8 @@ class ErrorShown(BaseModel):
     error: ErrorTold
 
 
+SESSION_TOLD = {"X-Troupe-Session": {"description": "The session in which it was said.", "schema": {"type": "string"}}}
+"""The header of an answer, as OpenAPI tells of it."""
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorShown} for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)
 }
@@ -68,9 +69,9 @@ async def _said(_request: Request, error: Exception) -> Response:
         case RequestValidationError():
             first = error.errors()[0]
             where = ".".join(str(each) for each in first["loc"][1:])
-            return _refusal(400, f"{where}: {first['msg']}.".removeprefix(": "), where or None, None)
+            return refusal(400, f"{where}: {first['msg']}.".removeprefix(": "), param=where or None)
         case HTTPException():
-            return _refusal(error.status_code, f"{error.detail}.", None, None)
+            return refusal(error.status_code, f"{error.detail}.", error.headers)
     return refused(error)
 
 
@@ -80,11 +81,11 @@ _TOLD = dict.fromkeys((TroupeError, StorageError, RequestValidationError, HTTPEx
 def refused(error: Exception) -> JSONResponse:
     """The answer to a request that is refused."""
     if isinstance(error, StorageError):
-        return _refusal(503, str(error), None, "storage")
+        return refusal(503, str(error), code="storage")
     # The SDKs ask again after a 409, which changes nothing here.
     status = error.status if isinstance(error, WebError) and error.status != 409 else 400
     param, code = (error.param, error.code) if isinstance(error, Refusal) else (None, None)
-    return _refusal(status, str(error), param, code)
+    return refusal(status, str(error), param=param, code=code)
 
 
 def error_told(error: Exception) -> dict[str, Any]:
@@ -93,18 +94,30 @@ def error_told(error: Exception) -> dict[str, Any]:
     return told
 
 
-def _refusal(status: int, message: str, param: str | None, code: str | None) -> JSONResponse:
+def refusal(
+    status: int,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    param: str | None = None,
+    code: str | None = None,
+) -> JSONResponse:
+    """A refusal in OpenAI's form."""
     kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
     told = ErrorShown(error=ErrorTold(message=storable(message), type=kind, param=param and storable(param), code=code))
-    return JSONResponse(told.model_dump(), status)
+    return JSONResponse(told.model_dump(), status, {**(AGAIN if status == 503 else {}), **(headers or {})})
 
 
 class Spoken:
     """The words of an answer as somebody hears them who cannot unhear any."""
 
-    def __init__(self) -> None:
+    def __init__(self, stops: Sequence[str] = ()) -> None:
+        """`stops` are words before which it ends."""
         self.text = ""
         """All that was told."""
+        self.cut = False
+        """Whether it ended before one of the stops."""
+        self._stops = stops
         self._before = ""
         """What was told and is not meant any more."""
         self._now = ""
@@ -117,27 +130,35 @@ class Spoken:
             self._now += step.text
         elif step.kind == "done" and answering.message is not None:
             self._now = answering.message.text
-        meant = self._before + self._now
+        last = step.kind == "done"
+        meant = self._fit(self._before + self._now, last=last)
         if self.text.startswith(meant):
             return ""
         if not meant.startswith(self.text):
             self._before = f"{self.text}\n\n"
-            meant = self._before + self._now
+            meant = self._fit(self._before + self._now, last=last)
         more, self.text = meant[len(self.text) :], meant
         return more
+
+    def _fit(self, words: str, *, last: bool) -> str:
+        """What of words can be told: all before a stop; unless they are the last, not what may be the head of one."""
+        found = [at for stop in self._stops if (at := words.find(stop)) >= 0]
+        self.cut = bool(found)
+        if found:
+            return words[: min(found)]
+        heads = (len(head) for stop in self._stops for head in accumulate(stop[:-1]) if words.endswith(head))
+        return words if last else words[: len(words) - max(heads, default=0)]
 
 
 async def whole(answering: Answering) -> None:
     """Waits for the end of an answer. Raises `Refusal` where there is none."""
-    while not answering.done:
-        await answering.changed()
+    await answering.over()
     there_is_one(answering)
 
 
 async def begun(answering: Answering) -> None:
     """Waits until an answer begins. Raises `Refusal` where none does."""
-    while not answering.id and not answering.done:
-        await answering.changed()
+    await answering.begun()
     if answering.done:
         there_is_one(answering)
 
@@ -162,18 +183,7 @@ def event(told: dict[str, Any], name: str = "") -> bytes:
     return f"{head}data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
 
 
-async def _alive(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    coming: asyncio.Future[bytes] = asyncio.ensure_future(anext(events))
-    try:
-        while True:
-            await asyncio.wait((coming,), timeout=_KEPT_ALIVE)
-            if not coming.done():
-                yield b": still here\n\n"
-                continue
-            try:
-                yield coming.result()
-            except StopAsyncIteration:
-                return
-            coming = asyncio.ensure_future(anext(events))
-    finally:
-        coming.cancel()
+async def _alive(events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(alive(events)) as coming:
+        async for each in coming:
+            yield each or b": still here\n\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, JsonValue
@@ -27,10 +27,23 @@ from .problems import Conflict, NotThere, WebError
 from .shapes import PageShown
 from .works import Result, WorkShown
 
+if TYPE_CHECKING:
+    from ..checkup import Check
+
 router = APIRouter(prefix="/api", tags=["operate"])
 
 _SAID = {"version", "state", "since", "started", "pid", "restarts", "memory_bytes", "live_sessions", "discord"}
 _SAID |= {"embedder", "memory", "last_backup"}
+_ALARMS = {
+    "last_error": "process",
+    "job_trouble": "jobs",
+    "config_trouble": "configuration",
+    "backup_alarm": "backups",
+    "model_trouble": "models",
+    "transfer_trouble": "storage",
+    "left_behind": "storage",
+}
+"""What the troubles of a status are about."""
 
 
 class CheckShown(BaseModel):
@@ -125,7 +138,14 @@ def _model(state: ModelState) -> ModelShown:
 def _quick_checks(desk: Desk, said: BotStatus) -> list[CheckShown]:
     from ..checkup import place, process  # what it needs takes memory, and operators come now and then
 
-    return [CheckShown(**asdict(each)) for each in (*process(desk.settings, said), *place(desk.settings))]
+    told = (replace(each, what=_about(each, said)) for each in process(desk.settings, said))
+    return [CheckShown(**asdict(each)) for each in (*told, *place(desk.settings))]
+
+
+def _about(check: Check, said: BotStatus) -> str:
+    """What a check is about: a trouble of the status is about what it is a trouble of."""
+    troubles = ((str(getattr(said, field)), what) for field, what in _ALARMS.items() if check.what == "status")
+    return next((what for trouble, what in troubles if trouble and trouble in check.sentence), check.what)
 
 
 @router.post("/bot/checkup", status_code=202)

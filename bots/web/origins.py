@@ -12,7 +12,8 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..settings import BotSettings
-from ..web_settings import LOOPBACK
+from ..status import at_root
+from ..web_settings import LOOPBACK, Neighbour
 from .problems import Forbidden
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}))(?::(?P<port>[0-9]{1,5}))?")
@@ -68,8 +69,21 @@ def origin_of(scope: Scope, headers: Headers, settings: BotSettings) -> Origin:
 
 
 def friends(settings: BotSettings) -> frozenset[str]:
-    """The origins of the consoles whose pages may ask this one: those of the fleet's other bots."""
+    """The origins of the fleet's other consoles."""
     return _origins(tuple(each.url for each in settings.neighbours))
+
+
+def friend(page: str, settings: BotSettings) -> bool:
+    """Whether it is the origin of a console of the fleet whose pages may ask this one. Only of one that is open now:
+    while it is not, its port is for whoever takes it."""
+    return any(page in _origins((each.url,)) and _open(each) for each in settings.neighbours)
+
+
+def _open(console: Neighbour) -> bool:
+    if console.root is None:
+        return False
+    said = at_root(console.root, console.name)
+    return said.running and said.web == console.url
 
 
 def foreign(origin: Origin, headers: Headers, method: str, settings: BotSettings) -> bool:
@@ -77,10 +91,10 @@ def foreign(origin: Origin, headers: Headers, method: str, settings: BotSettings
     to a page of this console, nothing is foreign: the page that has the link does not get to see it."""
     if origin.page is not None:
         public = urlsplit(settings.web.public_url) if settings.web.public_url else None
-        known = {origin.own} | friends(settings)
+        known = {origin.own}
         if public is not None:
             known.add(f"{public.scheme}://{public.netloc}".casefold())
-        return origin.page not in known
+        return origin.page not in known and not friend(origin.page, settings)
     site = headers.get("sec-fetch-site", "none")
     if site in ("same-origin", "none"):
         return False

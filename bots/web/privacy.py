@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ from storage.model import Sender
 from .auditing import changes_nothing
 from .callers import Chatter, Reader
 from .desk import At
+from .exporting import streamed
 from .office import In
 
 router = APIRouter(prefix="/api/privacy", tags=["privacy"])
@@ -56,13 +57,10 @@ async def about(desk: At, caller: Reader) -> AboutShown:
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-async def export(desk: At, caller: Reader, files: bool = True) -> StreamingResponse:
+async def export(desk: At, caller: Reader, at: Request, files: bool = True) -> StreamingResponse:
     """Everything that is kept about whoever asks, as a zip; without `files`, attachments are left out."""
-    return StreamingResponse(
-        desk.bot.privacy.export(caller.person.id, files=files),
-        media_type="application/zip",
-        headers={"Content-Disposition": 'attachment; filename="privacy.zip"'},
-    )
+    pieces = desk.bot.privacy.export(caller.person.id, files=files)
+    return await streamed(caller, at, pieces, "application/zip", "privacy.zip")
 
 
 class Forget(BaseModel):

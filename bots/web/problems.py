@@ -68,6 +68,16 @@ class TooMany(WebError):
     status = 429
 
 
+AGAIN = {"Retry-After": "5"}
+"""The header that says when, in seconds, storage may take again what it did not."""
+
+
+class NoRoom(WebError):
+    """The disk is almost full."""
+
+    status = 507
+
+
 PROBLEM = "application/problem+json"
 """The media type of a refusal."""
 TITLES = {
@@ -83,6 +93,7 @@ TITLES = {
     429: "Too many requests",
     500: "Something went wrong",
     503: "Storage does not take it",
+    507: "No room",
 }
 
 
@@ -101,7 +112,7 @@ def tell_problems(app: FastAPI) -> None:
 
     @app.exception_handler(StorageError)
     async def unkept(_request: Request, error: StorageError) -> JSONResponse:
-        return problem(503, str(error))
+        return problem(503, str(error), AGAIN)
 
     @app.exception_handler(NotACursor)
     async def no_cursor(_request: Request, error: NotACursor) -> JSONResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import escape, unescape
+from itertools import islice
 from xml.etree.ElementTree import Element
 
 from storage.exports.html_words import words
@@ -19,14 +20,16 @@ _FIRST = 0xF0000
 _STAND_IN = re.compile("[\U000f0000-\U000f0fff]")
 _ENCODED = re.compile(r"%F3%B0(?:%[89AB][0-9A-F]){2}")
 _MATHS = re.compile(
-    r"(?P<code>^[ \t>]*~{3,}[^\n]*\n.*?(?:^[ \t>]*~{3,}|\Z)|(?<!`)(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`))"
+    # What may be begun a hundred thousand times is read no further than to where it begins once more.
+    r"(?P<code>^[ \t>]*~{3,}+[^\n]*+\n.*?(?:^[ \t>]*~{3,}|\Z))|(?P<ticks>`++)"
     r"|\\\\|\\\$"
-    r"|\$\$(?P<block>(?:[^$\\]|\\.)+?)\$\$"
-    r"|\\\[(?P<bracket>.{1,2000}?)\\\]"
-    r"|\\\((?P<paren>[^\n]{1,500}?)\\\)"
+    r"|\$\$(?P<block>(?:[^$\\]|\\.)++)\$\$"
+    r"|\\\[(?P<bracket>(?:[^\\]|\\[^\[\]])++)\\\]"
+    r"|\\\((?P<paren>(?:[^\\\n]|\\[^()\n])++)\\\)"
     r"|(?<![\w$])\$(?P<dollar>(?![\s$])(?:[^$\\\n]|\\[^\n])+)(?<!\s)\$(?![\w$])",
     re.DOTALL | re.MULTILINE,
 )
+_TICKS = re.compile("`++")
 _MACROS = re.compile(r"\\(?:re)?newcommand|\\def\b|\\let\b|\\providecommand")
 _PIECES = re.compile(r'(?P<tag><(?P<close>/?)(?P<name>[a-z0-9]+)[^>"]*(?:"[^"]*"[^>"]*)*>)|(?P<words>[^<]+)')
 _TAGS = frozenset(
@@ -47,16 +50,33 @@ def rendered(text: str) -> str:
     shown as it was written. Takes time, up to some hundred milliseconds for the longest: call it in a thread."""
     if ("$" not in text and "\\" not in text) or len(text) > _WHOLE or _STAND_IN.search(text):
         return words(text, code_language="", load_images=False)
-    found: list[re.Match[str]] = []
-
-    def kept(match: re.Match[str]) -> str:
-        if match["code"] or match[0] in ("\\\\", "\\$") or len(found) >= _FORMULAS or len(match[0]) > _LONGEST:
-            return match[0]
-        found.append(match)
-        return chr(_FIRST + len(found) - 1)
-
-    html = words(_MATHS.sub(kept, text), code_language="", load_images=False)
+    found = list(islice(_formulas(text), _FORMULAS))
+    pieces, at = list[str](), 0
+    for number, formula in enumerate(found):
+        pieces += (text[at : formula.start()], chr(_FIRST + number))
+        at = formula.end()
+    html = words("".join(pieces) + text[at:], code_language="", load_images=False)
     return "".join(_put_back(html, found)) if found else html
+
+
+def _formulas(text: str) -> Iterator[re.Match[str]]:
+    """What stands between the signs of a formula, and not in code."""
+    ends, at = _code_ends(text), 0
+    while match := _MATHS.search(text, at):
+        at = ends.get(match.start(), match.end()) if match["ticks"] else match.end()
+        if any(match.group("block", "bracket", "paren", "dollar")) and len(match[0]) <= _LONGEST:
+            yield match
+
+
+def _code_ends(text: str) -> dict[int, int]:
+    """Where the code ends that begins at each run of ticks; a run that none of its length follows is absent."""
+    ends, next_of = dict[int, int](), dict[int, int]()
+    for run in reversed(list(_TICKS.finditer(text))):
+        length = len(run[0])
+        if length in next_of:
+            ends[run.start()] = next_of[length]
+        next_of[length] = run.end()
+    return ends
 
 
 def _put_back(html: str, found: list[re.Match[str]]) -> Iterator[str]:

@@ -51,7 +51,6 @@ async def serve(desk: Desk, report: Report) -> None:
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=_SEEN_OFF,
-        ws="websockets-sansio",
         **connections.options(),
     )
     server = _Server(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -10,14 +11,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from storage.model import Session, storable
 from storage.records import Template
 
-from ..errors import TroupeError
 from ..leaving_sight import brought_back, removed, taken_away
 from ..session_marks import CLEARED
 from ..sessions import short
+from ..surgery import TAGS, archived
 from ..titles import titled
 from .callers import Caller, Chatter, Reader
 from .desk import At, Desk
-from .given import Cursor, Filters, Id, IdGiven, Short, Tag, Title
+from .given import Cursor, Filters, Id, IdGiven, Short, Tag, Title, persona_named
 from .problems import NotThere
 from .shapes import PageShown, SessionShown, session_shown
 
@@ -43,7 +44,7 @@ class Begin(BaseModel):
     """Left out, it is called by its first words."""
     persona: Short = ""
     """The persona that speaks there; left out, whoever fits."""
-    tags: Annotated[list[Tag], Field(max_length=20)] = []
+    tags: Annotated[list[Tag], Field(max_length=TAGS)] = []
     template: IdGiven | None = None
     """The id or the name of a template that it begins with."""
 
@@ -63,7 +64,7 @@ class Change(BaseModel):
     model_config = ConfigDict(extra="forbid")
     title: Title | None = None
     """Empty, it is called by its first words again."""
-    tags: Annotated[list[Tag], Field(max_length=20)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=TAGS)] | None = None
     """All that it is to have."""
     starred: bool | None = None
     archived: bool | None = None
@@ -107,7 +108,7 @@ async def sessions(
 @router.post("", status_code=201)
 async def begin_session(desk: At, caller: Chatter, given: Begin) -> SessionShown:
     """Begins a session in the caller's own place; the others there go on."""
-    persona, bot = _persona(desk, given.persona), desk.bot
+    persona, bot = _persona(desk, caller, given.persona), desk.bot
     async with bot.doors.of(caller.channel.key):
         channel = await bot.places.know(caller.channel)
         template = await _template(desk, caller, given.template) if given.template else None
@@ -115,7 +116,7 @@ async def begin_session(desk: At, caller: Chatter, given: Begin) -> SessionShown
             session = await bot.conversations.templates.begin(desk.settings, channel, template)
         else:
             session = await bot.sessions.begin(channel, desk.now(), carry_over=False)
-    tags = tuple({tag.casefold(): tag for tag in (*session.tags, *given.tags)}.values())[:20]
+    tags = _each_once((*session.tags, *given.tags))[:TAGS]
     wanted = {"title": given.title or session.title, "tags": tags, "persona": persona or session.persona}
     await bot.sessions.change(session.id, lambda now: now.model_copy(update=wanted))
     return await shown(desk, caller, session.id)
@@ -130,28 +131,22 @@ async def session(desk: At, caller: Reader, id: Id) -> SessionShown:
 @router.put("/{id}")
 async def change_session(desk: At, caller: Chatter, id: Id, given: Change) -> SessionShown:
     """Names, tags, stars, archives a session, or says what it is about."""
-    found, talk = await caller.session(desk, id), desk.bot.conversations
-    persona = _persona(desk, given.persona) if given.persona is not None else found.persona
+    found, at = await caller.session(desk, id), desk.now()
+    wanted: dict[str, object] = given.model_dump(include={"title", "starred"}, exclude_none=True)
     if given.tags is not None:
-        known = {tag.casefold() for tag in given.tags}
-        await talk.tag(found.id, remove=[tag for tag in found.tags if tag.casefold() not in known])
-        await talk.tag(found.id, add=given.tags)
-    if given.title:
-        await talk.rename(found.id, given.title)
-    if given.starred is not None:
-        await talk.star(found.id, given.starred)
-    if given.archived is not None and given.archived != found.archived:
-        async with desk.bot.doors.of(found.channel.key):
-            await talk.archive(found.id, given.archived)
+        wanted["tags"] = _each_once(given.tags)
+    if given.persona is not None:
+        wanted["persona"] = _persona(desk, caller, given.persona)
     told = given.context.model_dump(exclude_none=True) if given.context else {}
 
     def changed(now: Session) -> Session:
+        if given.archived is not None and given.archived != now.archived:
+            now = archived(now, given.archived, at)
         context = now.context.model_copy(update={name: tuple(words) for name, words in told.items()})
-        title = "" if given.title == "" else now.title
-        chosen = persona if given.persona is not None else now.persona
-        return now.model_copy(update={"context": context, "title": title, "persona": chosen})
+        return now.model_copy(update={**wanted, "context": context})
 
-    await desk.bot.sessions.change(found.id, changed)
+    async with desk.bot.doors.of(found.channel.key):
+        await desk.bot.sessions.change(found.id, changed)
     return await shown(desk, caller, found.id)
 
 
@@ -162,7 +157,7 @@ async def delete_session(
     """Takes a session out of sight, to be brought back until retention removes it; or removes it for good."""
     found = await kept(desk, caller, id)
     if hard:
-        await removed(desk.bot, desk.blobs, found, desk.now())
+        await removed(desk.bot, found, desk.now())
     else:
         await taken_away(desk.bot, found, desk.now())
 
@@ -202,12 +197,10 @@ async def _template(desk: Desk, caller: Caller, named: str) -> Template:
     return by_id or await desk.bot.conversations.templates.named(desk.settings, caller.channel, named)
 
 
-def _persona(desk: Desk, named: str) -> str | None:
-    """The name of a persona that there is; None where none is named."""
-    if not named.strip():
-        return None
-    found = desk.settings.persona(named.strip())
-    if found is None:
-        names = ", ".join(each.name for each in desk.settings.personas)
-        raise TroupeError(f"There is no persona '{short(named, 40)}'; there are: {names}.")
-    return found.name
+def _persona(desk: Desk, caller: Caller, named: str) -> str | None:
+    """The name of a persona that the caller may ask; None where none is named."""
+    return persona_named(desk, caller, named).name if named.strip() else None
+
+
+def _each_once(tags: Iterable[str]) -> tuple[str, ...]:
+    return tuple({tag.casefold(): tag for tag in tags}.values())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue
 
-from storage.durable import in_thread
 from storage.model import (
     Attachment,
     Channel,
@@ -32,8 +32,10 @@ from storage.model import (
 from ..afterwards import DROPPED
 from ..incoming import UNSEEN
 from ..session_marks import MERGED
-from .callers import Caller
+from ..titles import titled
+from .callers import Caller, latest
 from .desk import Desk
+from .rendering import html_of
 
 Shown = TypeVar("Shown")
 _PLAIN = ("why", "placed", "lines", "said_by")
@@ -154,7 +156,7 @@ class MessageShown(BaseModel):
     persona: str | None = None
     text: str
     html: str | None = None
-    """Its words as HTML that can do nothing, where that was asked for."""
+    """Its words as HTML that can do nothing, where that was asked for, and not of too much at once."""
     parts: list[PartShown]
     at: AwareDatetime
     reply_to: str | None = None
@@ -174,7 +176,7 @@ class MessageShown(BaseModel):
 
 
 def session_shown(session: Session, caller: Caller, *, context: bool = False) -> SessionShown:
-    """A session as a caller sees it."""
+    """A session that was just read as a caller sees it; any other `shown_now` tells."""
     known = session.model_dump(exclude={"channel", "context", "metadata", "participants", "tags"})
     return SessionShown(
         **known,
@@ -185,6 +187,13 @@ def session_shown(session: Session, caller: Caller, *, context: bool = False) ->
         context=session.context if context else None,
         mine=session.channel.key == caller.channel.key,
     )
+
+
+async def shown_now(desk: Desk, session: Session, caller: Caller) -> SessionShown:
+    """A session that was not just read, as a caller sees it now: with its messages counted, and with a title."""
+    kept = await desk.store.session(session.id)
+    now = latest(desk, kept) if kept is not None else session
+    return session_shown(await titled(desk.store, now), caller)
 
 
 def channel_shown(channel: Channel) -> ChannelShown:
@@ -201,10 +210,11 @@ async def messages_shown(
         if each.origin:
             ids[each.origin] = each.id
         ids.update({receipt.origin: each.id for receipt in each.receipts})
-    for origin in {m.reply_to for m in told if m.reply_to and m.role != "assistant"} - ids.keys():
-        found = await desk.store.find(origin)
+    elsewhere = list({m.reply_to for m in told if m.reply_to and m.role != "assistant"} - ids.keys())
+    for origin, found in zip(elsewhere, await asyncio.gather(*map(desk.store.find, elsewhere)), strict=True):
         ids[origin] = found.id if found is not None else ""
-    written = await in_thread(_written, [each.text for each in told]) if html else [None] * len(told)
+    me = caller.person.id
+    written = await asyncio.gather(*(html_of(me, m.text) for m in told)) if html else [None] * len(told)
     return [
         message_shown(each, caller, replied=ids.get(each.reply_to or "") or None, html=words)
         for each, words in zip(told, written, strict=True)
@@ -215,15 +225,19 @@ def message_shown(
     message: Message, caller: Caller, *, replied: str | None = None, html: str | None = None
 ) -> MessageShown:
     """A message as a caller sees it; `replied` is the id of what a person's line replies to."""
-    known = message.model_dump(include={"id", "session_id", "role", "persona", "at", "outcome", "pinned", "deleted_at"})
     me = caller.person.id
     return MessageShown(
-        **known,
+        id=message.id,
+        session_id=message.session_id,
+        role=message.role,
         sender=message.sender,
+        persona=message.persona,
         text=message.text,
         html=html,
         parts=[_part(part, message.id) for part in message.parts],
+        at=message.at,
         reply_to=message.reply_to if message.role == "assistant" else replied,
+        outcome=message.outcome,
         usage=message.usage,
         edits=[EditShown(text=_words(edit.parts), at=edit.at) for edit in message.edits],
         reactions=_reactions(message, me),
@@ -232,7 +246,9 @@ def message_shown(
             for each in message.annotations
             if each.kind != DROPPED
         ],
+        pinned=message.pinned,
         seen=not message.metadata.keys() >= UNSEEN.keys(),
+        deleted_at=message.deleted_at,
         metadata=_metadata(message),
     )
 
@@ -252,12 +268,6 @@ def _part(part: object, message_id: str) -> PartShown:
 
 def _words(parts: Sequence[object]) -> str:
     return "".join(part.text for part in parts if isinstance(part, Text | Note))
-
-
-def _written(texts: Sequence[str]) -> list[str]:
-    from .rendered import rendered  # what colours code takes a moment to load, and is seldom asked for
-
-    return [rendered(text) for text in texts]
 
 
 def _reactions(message: Message, me: str) -> list[ReactionShown]:
@@ -289,8 +299,10 @@ def _metadata(message: Message) -> dict[str, JsonValue]:
 
 
 def _read(message: Message, name: str) -> JsonValue:
+    if name not in message.metadata:
+        return None
     try:
-        found: JsonValue = json.loads(message.metadata.get(name) or "null")
+        found: JsonValue = json.loads(message.metadata[name])
     except ValueError:
         return None
     return found

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field, JsonValue
 
-from storage.durable import in_thread
-from storage.model import Message, Session, storable
+from storage.model import Message, storable
 
-from .answering import Answering, Step
-from .attachments import Hash, beside
+from .answering import Answering, Step, alive
+from .attachments import Hash, beside, uploads_of
 from .auditing import changes_nothing
 from .callers import Caller, Chatter, Reader
 from .desk import At, Desk
-from .problems import WebError
-from .shapes import MessageShown, SessionShown, messages_shown, session_shown
+from .given import Html, Id
+from .problems import TooMany, WebError
+from .rendering import html_of
+from .shapes import MessageShown, SessionShown, messages_shown, shown_now
 from .talking import Talking
 
 router = APIRouter(prefix="/api/chat", tags=["chat"])
 
-_KEPT_ALIVE = 15.0
-"""Seconds of silence after which a stream says that it is still there."""
 _LONGEST = 100_000
 """Characters of a line."""
 _EVENTS = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-Id = Annotated[str, Path(min_length=1, max_length=200)]
-Html = Annotated[bool, Query(description="Tell words as HTML, too.")]
 Accepts = Annotated[str, Header(alias="Accept", max_length=1_000, include_in_schema=False)]
 
 
@@ -51,9 +47,11 @@ class Line(BaseModel):
     """Whether an answer is wanted."""
     wait: bool = True
     """Whether to wait until the answer is whole."""
+    key: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.-]+$")] | None = None
+    """The caller's own id for the line: sent again with the same one, it is kept and answered once."""
 
 
-class Reworded(BaseModel):
+class WordedAnew(BaseModel):
     """A line in other words."""
 
     text: Annotated[str, Field(min_length=1, max_length=_LONGEST)]
@@ -120,8 +118,10 @@ async def say(
         raise WebError("Say something, or send a file.")
     files = await beside(request, desk, caller, line.attachments)
     answering = await talking(request).say(
-        caller, id, line.text, files, line.reply_to, line.persona, answer=line.answer
+        caller, id, line.text, files, line.reply_to, line.persona, answer=line.answer, key=line.key
     )
+    if answering.line is not None:
+        uploads_of(request).said(caller.person.id, line.attachments)
     return await _told(desk, caller, answering, _Wish(accept, wait=line.wait, html=html))
 
 
@@ -140,9 +140,11 @@ async def stream(
     answer_id, number = _heard(last)
     talk = talking(request)
     found = talk.find(answer_id) if answer_id else None
-    if found is not None and found.session.id == session.id and not found.left:
+    kept = await desk.store.message(answer_id) if answer_id else None
+    gone = kept is not None and kept.deleted_at is not None
+    if found is not None and found.session.id == session.id and not found.left and not gone:
         return _streamed(desk, caller, found, html=html, after=number)
-    if answer_id and (kept := await desk.store.message(answer_id)) and kept.session_id == session.id:
+    if kept is not None and kept.session_id == session.id and not gone:
         return StreamingResponse(_once(desk, caller, kept, html), media_type=_EVENTS, headers=_HEADERS)
     under_way = talk.under_way(session.id)
     if under_way is None:
@@ -179,7 +181,7 @@ async def go_on(
 @router.post("/messages/{id}/edit-and-branch", response_model=Heard, responses=_STREAMED)
 async def edit_and_branch(
     id: Id,
-    reworded: Reworded,
+    reworded: WordedAnew,
     desk: At,
     caller: Chatter,
     request: Request,
@@ -194,11 +196,13 @@ async def edit_and_branch(
 
 
 @router.post("/rendered", dependencies=[Depends(changes_nothing)])
-async def render(written: Written, _caller: Reader) -> Rendered:
-    """Markdown as HTML that is safe to show: no script, no style, nothing from elsewhere."""
-    from .rendered import rendered  # what colours code takes a moment to load
-
-    return Rendered(html=await in_thread(rendered, storable(written.text)))
+async def render(written: Written, caller: Reader) -> Rendered:
+    """Markdown as HTML that is safe to show: no script, no style, nothing from elsewhere. A very long text is shown as
+    it was written."""
+    html = await html_of(caller.person.id, storable(written.text))
+    if html is None:
+        raise TooMany("I am rendering much for you already: try again once that is done.")
+    return Rendered(html=html)
 
 
 class _Wish:
@@ -213,8 +217,8 @@ async def _told(desk: Desk, caller: Caller, answering: Answering, wish: _Wish) -
     if wish.streamed:
         return _streamed(desk, caller, answering, html=wish.html, line=answering.line)
     line = answering.line  # what others say meanwhile is theirs
-    while wish.wait and not answering.done:
-        await answering.changed()
+    if wish.wait:
+        await answering.over()
     shown = (await messages_shown(desk, [line], caller, html=wish.html))[0] if line else None
     message = answering.message if answering.done else None
     heard = Heard(
@@ -222,14 +226,10 @@ async def _told(desk: Desk, caller: Caller, answering: Answering, wish: _Wish) -
         answer=(await messages_shown(desk, [message], caller, html=wish.html))[0] if message else None,
         answer_id=answering.id or None,
         refused=answering.refused or None,
-        session=await _session(desk, caller, answering.session) if wish.session else None,
+        session=await shown_now(desk, answering.session, caller) if wish.session else None,
     )
     whole = answering.done and not answering.left  # the bot goes over to another store, and answers from there
     return Response(heard.model_dump_json(), 200 if whole else 202, media_type="application/json")
-
-
-async def _session(desk: Desk, caller: Caller, session: Session) -> SessionShown:
-    return session_shown(await caller.session(desk, session.id), caller)
 
 
 def _streamed(
@@ -249,10 +249,10 @@ async def _events(
     desk: Desk, caller: Caller, answering: Answering, *, html: bool, after: int | None, line: Message | None
 ) -> AsyncGenerator[bytes, None]:
     if line is not None:
-        session = await _session(desk, caller, answering.session)
+        session = await shown_now(desk, answering.session, caller)
         said = (await messages_shown(desk, [line], caller, html=html))[0]
         yield _event("said", {"message": said.model_dump(mode="json"), "session": session.model_dump(mode="json")})
-    async for step in _alive(answering.events(after)):
+    async for step in alive(answering.events(after)):
         if step is None:
             yield b": still here\n\n"
             continue
@@ -283,24 +283,6 @@ async def _once(desk: Desk, caller: Caller, message: Message, html: bool) -> Asy
     """An answer that was given long ago, to somebody who has not heard its end."""
     shown = (await messages_shown(desk, [message], caller, html=html))[0]
     yield _event("done", {"message": shown.model_dump(mode="json")}, f"{message.id}:0")
-
-
-async def _alive(steps: AsyncIterator[Step]) -> AsyncGenerator[Step | None, None]:
-    """The steps, and None whenever there was none for a while."""
-    coming: asyncio.Future[Step] = asyncio.ensure_future(anext(steps))
-    try:
-        while True:
-            await asyncio.wait((coming,), timeout=_KEPT_ALIVE)
-            if not coming.done():
-                yield None
-                continue
-            try:
-                yield coming.result()
-            except StopAsyncIteration:
-                return
-            coming = asyncio.ensure_future(anext(steps))
-    finally:
-        coming.cancel()
 
 
 def _event(name: str, told: dict[str, JsonValue], id: str | None = None) -> bytes:

@@ -53,7 +53,7 @@ class MergeShown(BaseModel):
     """The ids of those that are put out of the way."""
 
 
-class RowShown(BaseModel):
+class ComparedShown(BaseModel):
     """One line of each, beside each other."""
 
     side: Literal["both", "left", "right", "apart"]
@@ -73,7 +73,7 @@ class CompareShown(BaseModel):
     only_right: int
     cut: bool
     """Whether one has more lines than are compared."""
-    rows: list[RowShown]
+    rows: list[ComparedShown]
     total: int
     """How many rows there are in all."""
 
@@ -165,7 +165,7 @@ def _compared(found: Comparison, caller: Caller, skip: int, limit: int) -> Compa
         only_right=only_right,
         cut=found.cut,
         rows=[
-            RowShown(
+            ComparedShown(
                 side=row.side,
                 left=message_shown(row.left, caller) if row.left else None,
                 right=message_shown(row.right, caller) if row.right else None,

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -15,14 +16,15 @@ from storage.model import Attachment, Channel, Message, Receipt, Sender, Session
 
 from ..afterwards import asked_by
 from ..carrying import lines_of, said
-from ..errors import TroupeError
-from ..events import Said
+from ..errors import NotYours, TroupeError
+from ..events import Event, Said
 from ..incoming import GO_ON, Incoming, is_stop
 from ..lanes import Turn
 from ..pieces import Delta, Done, Left, Opened, Piece, Reset
 from .answering import Answering
 from .callers import Caller
 from .desk import Desk
+from .given import persona_named
 from .problems import Conflict, NotThere
 
 log = structlog.get_logger()
@@ -51,6 +53,8 @@ class Talking:
         self._answers: OrderedDict[str, Answering] = OrderedDict()
         """By the origins of the lines, or what stands for one."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._once: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By the origins of lines that are being said."""
 
     async def say(
         self,
@@ -63,15 +67,19 @@ class Talking:
         *,
         answer: bool = True,
         seen: bool = True,
+        key: str | None = None,
     ) -> Answering:
         """Says a line in a session of the caller's own, or in a new one, and has it answered. Returns once the line is
-        kept, with the answer under way, or over where there is none. Raises `StorageError` when it cannot be kept."""
+        kept, with the answer under way, or over where there is none. A line with a `key` that the caller has used is
+        the line of then. Raises `StorageError` when it cannot be kept, and `NotThere` where the session is removed
+        meanwhile."""
         channel, session = await self._place(caller, session_id)
+        origin = f"{channel.key}:key:{key}" if key else f"{channel.key}:{self._bot.new_id()}"
         if persona is not None:
-            persona = self.named(channel, caller.person, persona)
+            persona = persona_named(self._desk, caller, persona).name
         stops = is_stop(text)
         incoming = Incoming(
-            origin=f"{channel.key}:{self._bot.new_id()}",
+            origin=origin,
             channel=channel,
             sender=caller.person,
             text=storable(text),
@@ -83,9 +91,13 @@ class Talking:
             seen=seen,
             persona=persona,
             session=session.id,
+            said_again=True,
         )
-        answering = Answering(session, incoming.origin, caller.person)
-        await self._heard(answering, incoming)
+        answering = Answering(session, origin, caller.person)
+        async with self._once.setdefault(origin, asyncio.Lock()):
+            if key and (known := await self._repeated(answering, wanted=incoming.answer)) is not None:
+                return known
+            await self._heard(answering, incoming)
         if answering.failure is not None:
             raise answering.failure
         if stops:
@@ -94,9 +106,11 @@ class Talking:
 
     async def redo(self, caller: Caller, message_id: str) -> Answering:
         """Gives an answer anew; or answers a line that has no answer. Raises `TroupeError`."""
-        message = await self._message(caller, message_id)
+        message, _ = await caller.message(self._desk, message_id)
         session = await self.own(caller, message.session_id)
         if message.role == "user":
+            if self._bot.at_work(message.id):
+                raise Conflict("I am answering that already: wait for its end, or stop it.")
             message = await self._bot.afterwards.answer_to(message) or message
         if message.role == "user":
             pieces = self._bot.again([message], caller.person, faces=True)
@@ -108,12 +122,14 @@ class Talking:
         origin = (line.origin if line and message.role == "user" else None) or f"again {self._bot.new_id()}"
         answering = Answering(session, origin, caller.person, line=line, admitted=True)
         self._start(answering, pieces)
-        await self._begun(answering)
+        await answering.begun()
+        if answering.refused and not answering.id:
+            raise Conflict(answering.refused)
         return answering
 
     async def go_on(self, caller: Caller, message_id: str) -> Answering:
         """Has the persona of an answer say more."""
-        message = await self._message(caller, message_id)
+        message, _ = await caller.message(self._desk, message_id)
         if message.role != "assistant" or not message.words.strip():
             raise Conflict("Only an answer with words can be gone on with.")
         return await self.say(
@@ -122,12 +138,12 @@ class Talking:
 
     async def reword(self, caller: Caller, message_id: str, text: str, persona: str | None = None) -> Answering:
         """Says a line in other words in a new session that knows what was said before it. Raises `TroupeError`."""
-        message = await self._message(caller, message_id)
+        message, _ = await caller.message(self._desk, message_id)
         session = await self.own(caller, message.session_id)
         if message.role != "user":
             raise Conflict("Only what people said can be said in other words.")
         if persona is not None:
-            self.named(session.channel, caller.person, persona)  # before anything is made
+            persona_named(self._desk, caller, persona)  # before anything is made
         before = await self._before(message)
         branched = await self._branched(session, before)
         files = [file for file in message.attachments if file.blob]
@@ -219,34 +235,12 @@ class Talking:
             )
         return session
 
-    async def _message(self, caller: Caller, message_id: str) -> Message:
-        """A message that the caller may see. Raises `NotThere`."""
-        message = await self._desk.store.message(storable(message_id))
-        if message is None or message.deleted_at is not None:
-            raise NotThere(f"There is no message '{message_id[:60]}' that you may see.")
-        try:
-            await caller.session(self._desk, message.session_id)
-        except NotThere:
-            raise NotThere(f"There is no message '{message_id[:60]}' that you may see.") from None
-        return message
-
     async def _origin_of(self, caller: Caller, message_id: str) -> str | None:
         """Where a message stands that a line replies to; of a copy where that stands which it was copied from."""
-        message = await self._message(caller, message_id)
+        message, _ = await caller.message(self._desk, message_id)
         first = await self._desk.store.message(said(message)) or message
         receipts = first.receipts[-1:]
         return first.origin or (receipts[0].origin if receipts else None)
-
-    def named(self, channel: Channel, person: Sender, name: str) -> str:
-        """The persona meant, by any of its names. Raises `TroupeError`."""
-        allowed = self._bot.admission.access.grant(channel, person, ()).personas
-        known = [each for each in self._bot.settings.personas if allowed is None or each.name in allowed]
-        wanted = name.strip().casefold()
-        for each in known:
-            if wanted in (each.name, each.display.casefold(), *(alias.casefold() for alias in each.aliases)):
-                return each.name
-        names = ", ".join(each.display for each in known) or "nobody"
-        raise TroupeError(f"Nobody here is called {name[:80]!r}. You can ask for {names}.")
 
     def _why_not(self, answering: Answering) -> str:
         line = answering.line
@@ -273,6 +267,9 @@ class Talking:
                 answering.refused = self._why_not(answering) or _UNANSWERED
         except StorageError as error:
             answering.failure = error if answering.line is None else None
+            answering.refused = str(error)
+        except NotYours as error:
+            answering.failure = NotThere(str(error))
             answering.refused = str(error)
         except TroupeError as error:
             answering.refused = str(error)
@@ -311,25 +308,56 @@ class Talking:
 
     async def _heard(self, answering: Answering, incoming: Incoming) -> None:
         """Has a line answered, and returns once it is kept, or cannot be."""
-        with self._desk.events.listen(lambda e: isinstance(e, Said) and e.message.origin == incoming.origin) as kept:
+
+        def is_it(event: Event) -> bool:
+            return isinstance(event, Said) and event.message.origin == incoming.origin
+
+        with self._desk.events.listen(is_it, at=(incoming.channel.key,)) as kept:
             self._start(answering, self._bot.receive(incoming), wanted=incoming.answer)
-            hearing = asyncio.ensure_future(anext(aiter(kept), None))
-            while not answering.done and not hearing.done():
-                changing = asyncio.ensure_future(answering.changed())
-                await asyncio.wait((changing, hearing), return_when=asyncio.FIRST_COMPLETED)
-                changing.cancel()
-            if hearing.done() and isinstance(told := hearing.result(), Said):
-                answering.line = told.message
-            hearing.cancel()
+            hearing, over = asyncio.ensure_future(kept.some()), asyncio.ensure_future(answering.over())
+            try:
+                await asyncio.wait((hearing, over), return_when=asyncio.FIRST_COMPLETED)
+                told = hearing.result() if hearing.done() else []
+            finally:
+                hearing.cancel()
+                over.cancel()
+        answering.line = next((each.message for each in told if isinstance(each, Said)), None)
         answering.line = answering.line or await self._desk.store.find(incoming.origin)
+
+    async def _repeated(self, answering: Answering, *, wanted: bool) -> Answering | None:
+        """What became of a line that was said before; None where it is new. Raises `Conflict` where it was said in
+        another session, and `StorageError`."""
+        line = answering.line = await self._desk.store.find(answering.origin)
+        if line is None:
+            return None
+        if line.session_id != answering.session.id:
+            raise Conflict("A line with this `key` was said in another session: give each line one of its own.")
+        async with self._bot.doors.of(answering.session.channel.key):
+            turn = self._turn_of(answering)
+        known = self._answers.get((turn.lines[0].origin if turn is not None else None) or answering.origin)
+        if known is not None and known.failure is None:
+            known.line = line
+            return known
+        answer = await self._bot.afterwards.answer_to(line)
+        if answer is None and wanted and line.at > self._desk.now() - _OWED:
+            answering.admitted = True
+            self._start(answering, self._bot.again([line], line.sender, faces=True))
+            return answering
+        if answer is not None:
+            answering.id, answering.persona, answering.message = answer.id, answer.persona or "", answer
+            answering.speaker = answer.sender.name
+            answering.tell("began")
+            answering.tell("done")
+        answering.done = True
+        return answering
 
     async def _joined(self, answering: Answering) -> Answering:
         """The answer that a line has become part of, be it its own; once that is decided."""
         async with self._bot.doors.of(answering.session.channel.key):
             turn = self._turn_of(answering)
         answering.admitted |= turn is not None and turn.lines[0].origin == answering.origin
-        while turn is None and not answering.id and not answering.done:
-            await answering.changed()
+        if turn is None:
+            await answering.begun()
         other = self._answers.get(turn.lines[0].origin or "") if turn is not None else None
         if other is None or other is answering:
             return answering
@@ -341,13 +369,6 @@ class Talking:
         """The turn under way that answers a line."""
         turns = self._bot.turns_in(answering.session.id)
         return next((each for each in turns if any(line.origin == answering.origin for line in each.lines)), None)
-
-    async def _begun(self, answering: Answering) -> None:
-        """Waits until an answer has begun, or will not. Raises `TroupeError` when it will not."""
-        while not answering.id and not answering.done:
-            await answering.changed()
-        if answering.refused and not answering.id:
-            raise Conflict(answering.refused)
 
     async def _anew(self, answer: Message, asker: Sender) -> AsyncGenerator[Piece, None]:
         async with aclosing(self._bot.redo(answer.id, asker, faces=True)) as pieces:  # type: ignore[type-var]

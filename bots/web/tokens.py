@@ -67,13 +67,14 @@ class _File(BaseModel):
 
 class Tokens:
     """The tokens of one bot, read again whenever the file has changed. Small, and on the bot's own disk: it is read
-    and written where it is asked for."""
+    where it is asked for. What changes it waits for the disk, and may be called in any thread."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / FILE
         self._seen: tuple[int, int, int] | None = None
         self._known: dict[str, Token] = {}
         self._trouble = ""
+        self._noted: dict[str, date] = {}
 
     def find(self, token: str, now: datetime) -> Token | None:
         """Whose token it is; None where nobody's, or not any more. Found by its hash, so that how long it takes tells
@@ -86,11 +87,11 @@ class Tokens:
             return None
         return found
 
-    def good(self, id: str, now: datetime) -> bool:
-        """Whether the token of that id is still accepted."""
+    def good(self, id: str, now: datetime) -> Token | None:
+        """The token of that id, as long as it is accepted."""
         self._look()
         found = next((each for each in self._known.values() if each.id == id), None)
-        return found is not None and (found.expires is None or found.expires > now)
+        return None if found is None or (found.expires is not None and found.expires <= now) else found
 
     def all(self) -> list[Token]:
         """All of them, the oldest first. Raises `TroupeError`."""
@@ -142,9 +143,11 @@ class Tokens:
         return gone
 
     def used(self, token: Token, day: date) -> None:
-        """Notes the day on which it was used last. Raises `TroupeError`."""
-        if token.used == day:
+        """Notes the day on which it was used last; where that cannot be kept, it is not tried again that day. Raises
+        `TroupeError`."""
+        if day in (token.used, self._noted.get(token.id)):
             return
+        self._noted[token.id] = day
         with self._changing() as kept:
             kept[:] = [each.model_copy(update={"used": day}) if each.id == token.id else each for each in kept]
 
@@ -178,8 +181,7 @@ class Tokens:
             raise TroupeError(f"{self._path} cannot be written: {error.strerror}.") from error
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
-            self._seen = None
-            kept = self.all()
+            kept = Tokens(self._path.parent).all()
             yield kept
             self._write(_File(tokens=tuple(kept)).model_dump_json(indent=1).encode())
             os.fsync(folder)

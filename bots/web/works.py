@@ -101,10 +101,9 @@ class Works:
         self._now, self._chance = now, chance
         self._works: dict[str, Work] = {}
 
-    def begin(self, what: What, title: str, work: Callable[[Tell], Awaitable[Result]], *, alone: bool = True) -> Work:
-        """Begins work that goes on by itself. Raises `Conflict` where such work is under way, unless it need not be
-        `alone`."""
-        if alone and any(each.what == what and each.state == "running" for each in self._works.values()):
+    def begin(self, what: What, title: str, work: Callable[[Tell], Awaitable[Result]]) -> Work:
+        """Begins work that goes on by itself. Raises `Conflict` where such work is under way."""
+        if any(each.what == what and each.state == "running" for each in self._works.values()):
             raise Conflict(f"{title}: the same is being done already, or something like it; wait until it is done.")
         self._tidy()
         at = self._now()

@@ -64,6 +64,7 @@ async def names(place: Place, prefix: str = "", after: str = "") -> list[str]:
 async def test_a_file_comes_back_as_it_was(place: Place) -> None:
     assert await place.put("a/b.txt", pieces(b"one", b"", b"two")) == 6
     assert await got(place, "a/b.txt") == b"onetwo"
+    assert b"".join([chunk async for chunk in place.get("a/b.txt", first=4)]) == b"wo"
     assert await place.size("a/b.txt") == 6
 
 

@@ -46,10 +46,11 @@ async function asked(method, path, { query, body, signal, headers = {} } = {}) {
   return response;
 }
 
-async function refused(response) {
-  if (response.status === 401) signedOut.dispatchEvent(new Event("out"));
-  const told = await response.json().catch(() => ({}));
-  return new Problem(response.status, told.detail ?? told.error?.message ?? `The bot answered ${response.status}.`);
+const refused = async (response) => problem(response.status, await response.json().catch(() => null));
+
+function problem(status, told) {
+  if (status === 401) signedOut.dispatchEvent(new Event("out"));
+  return new Problem(status, told?.detail ?? told?.error?.message ?? `The bot answered ${status}.`);
 }
 
 async function json(response) {
@@ -78,7 +79,7 @@ export function upload(path, file, { progress = () => {}, signal } = {}) {
     request.onload = () =>
       request.status < 300
         ? resolve(request.response)
-        : reject(new Problem(request.status, request.response?.detail ?? `The bot answered ${request.status}.`));
+        : reject(problem(request.status, request.response));
     request.onerror = () => reject(new Problem(0, AWAY));
     request.onabort = () => reject(new DOMException("Given up.", "AbortError"));
     signal?.addEventListener("abort", () => request.abort());
@@ -88,9 +89,12 @@ export function upload(path, file, { progress = () => {}, signal } = {}) {
   });
 }
 
-/** Reads server-sent events from a response: {id, event, data}, data from JSON. */
-export async function* sse(response) {
+/** Reads server-sent events from a response, until `signal`: {id, event, data}, data from JSON. */
+async function* sse(response, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const stop = () => reader.cancel().catch(() => {});
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
   let rest = "",
     told = { event: "message", data: [] },
     id;
@@ -115,7 +119,8 @@ export async function* sse(response) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {});
+    signal?.removeEventListener("abort", stop);
+    stop();
   }
 }
 
@@ -126,17 +131,22 @@ const rest = (ms, signal) =>
   });
 
 /** The events of one answer to its end, taken up again by itself where the connection broke: `first()` makes the first
- *  request, `again(id)` the later ones, after the event with that id. */
+ *  request, `again(id)` the later ones, after the event with that id. `signal` ends the listening, never what is asked
+ *  for: a line that is on its way goes on. */
 export async function* resumed(first, again, { signal, ends = ["done", "refused"] } = {}) {
   let id = null,
     response = await first(),
     failures = 0;
-  while (!signal?.aborted) {
+  for (;;) {
+    if (signal?.aborted) {
+      response?.body?.cancel().catch(() => {});
+      return;
+    }
     let broken = false;
     if (response) {
       if (response.status === 204 || !(response.headers.get("content-type") ?? "").includes("event-stream")) return;
       try {
-        for await (const event of sse(response)) {
+        for await (const event of sse(response, signal)) {
           failures = 0;
           id = event.id ?? id;
           yield event;
@@ -149,8 +159,10 @@ export async function* resumed(first, again, { signal, ends = ["done", "refused"
       }
       if (!broken && id === null) return;
     }
+    if (signal?.aborted) return;
     await rest(Math.min(8_000, 400 * 2 ** failures++), signal);
-    if (failures > 8 || signal?.aborted) throw new Problem(0, AWAY);
+    if (signal?.aborted) return;
+    if (failures > 8) throw new Problem(0, AWAY);
     response = await again(id).catch((error) => {
       if (error.status) throw error;
       return null;

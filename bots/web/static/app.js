@@ -20,11 +20,6 @@ let leave = null,
   shown = "",
   turn = 0;
 
-/** Adds a page, or another one under a known name: `mount(root, params)`. */
-export function route(name, mount, about = {}) {
-  PAGES[name] = { label: name, hidden: true, ...PAGES[name], ...about, load: async () => ({ mount }) };
-}
-
 /** Goes to an address such as `chat/abc`. */
 export const go = (address) => {
   location.hash = `#/${address}`;
@@ -58,39 +53,52 @@ async function show() {
     if (link.dataset.page === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const params = { rest, query };
+  const params = { rest, query },
+    { label, scope, load } = PAGES[name];
   if (shown === name && leave?.moved) {
     leave.moved(params);
     return;
   }
   try {
-    const { mount } = await PAGES[name].load();
+    const { mount } = await load();
     if (own !== turn) return;
-    leave?.();
-    leave = null;
-    shown = name;
-    titled(name === "chat" ? "" : PAGES[name].label);
-    fill(page);
-    leave = (await mount(page, params)) ?? (() => {});
+    left();
+    titled(name === "chat" ? "" : label);
+    if (me.by && !may(scope ?? "read")) {
+      instead("This page is for those who run the bot", "What is yours is on the other pages.");
+      return;
+    }
+    const room = el("div", { class: "turn" });
+    fill(page, room);
+    const late = (await mount(room, params)) ?? (() => {});
+    if (own !== turn) late();
+    else [leave, shown] = [late, name];
   } catch (error) {
     console.error(error);
     if (own === turn) failed(error);
   }
 }
 
-function failed(error) {
+/** Has the page that stands here end what it does. */
+function left() {
+  leave?.();
   leave = null;
   shown = "";
+}
+
+const failed = (error, again = show) => {
+  left();
+  instead(
+    "This page did not open",
+    error.message,
+    el("button", { class: "btn", type: "button", onclick: again }, "Try again"),
+  );
+};
+
+function instead(title, words, ...more) {
   fill(
     page,
-    el(
-      "div",
-      { class: "empty page", role: "alert" },
-      icon("warn"),
-      el("h2", {}, "This page did not open"),
-      el("p", {}, error.message),
-      el("button", { class: "btn", type: "button", onclick: show }, "Try again"),
-    ),
+    el("div", { class: "empty page", role: "alert" }, icon("warn"), el("h2", {}, title), el("p", {}, words), more),
   );
 }
 
@@ -178,8 +186,7 @@ async function start() {
     Object.assign(me, await api.get("/api/me"));
   } catch (error) {
     if (error.status !== 401) {
-      failed(error);
-      page.querySelector(".btn").onclick = () => location.reload();
+      failed(error, () => location.reload());
       return;
     }
   }
@@ -197,5 +204,3 @@ async function start() {
 }
 
 start();
-
-export * from "./ui.js";

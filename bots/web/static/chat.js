@@ -5,7 +5,7 @@ import { go, titled } from "./app.js";
 import { Sidebar } from "./chat_sidebar.js";
 import { Talk } from "./chat_talk.js";
 import { named } from "./chat_titles.js";
-import { attempt, el, fill, iconButton } from "./ui.js";
+import { attempt, el, fill, iconButton, toast } from "./ui.js";
 
 const MOST_TABS = 8;
 let commands = null;
@@ -51,10 +51,11 @@ class Chat {
     if (localStorage.getItem("side") === "no") this.element.classList.add("alone");
     this.#off = live.on(["session", "said"], (event) => {
       if (event.session) {
-        this.side.change(event.session, event.gone, event.message);
+        this.side.change(event.session, event.gone, event.message?.seen === false ? null : event.message);
         if (event.is === "session") this.#changed(event.session, true);
       }
     });
+    live.addEventListener("state", this.#again);
     addEventListener("keydown", this.#keys);
     this.element.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.element.classList.contains("with-side")) {
@@ -70,6 +71,8 @@ class Chat {
   close() {
     this.#off();
     this.talk?.close();
+    this.talk = null;
+    live.removeEventListener("state", this.#again);
     removeEventListener("keydown", this.#keys);
   }
 
@@ -82,15 +85,17 @@ class Chat {
       return;
     }
     this.talk?.close();
-    this.talk = new Talk(id, this.commands, {
-      adopted: (session) => this.#adopted(session),
-      open: (other, at) => go(`chat/${encodeURIComponent(other)}${at ? `?at=${at}` : ""}`),
-      begin: () => this.begin(),
+    const talk = (this.talk = new Talk(id, this.commands, {
+      adopted: (session) => this.#adopted(talk, session),
+      open: (other, at, words = "") => {
+        if (talk === this.talk) go(`chat/${encodeURIComponent(other)}${at ? `?at=${encodeURIComponent(at)}` : ""}`);
+        if (words) toast(words);
+      },
+      begin: () => talk === this.talk && this.begin(),
       more: (session, anchor) => this.side.more(session, anchor),
       side: () => this.#side(true),
       exported: (session) => this.#export(session),
-    });
-    const talk = this.talk;
+    }));
     fill(this.room, talk.element);
     this.side.mark(id);
     this.#tabs();
@@ -117,9 +122,14 @@ class Chat {
     this.show({ rest: [], query: new URLSearchParams() });
   }
 
-  /** A session has begun, or is otherwise now. */
-  #adopted(session) {
-    this.talk.adopt({ ...this.talk.session, ...session });
+  /** The session of a conversation has begun, or is otherwise now; one may have gone on to another meanwhile. */
+  #adopted(talk, session) {
+    talk.adopt({ ...talk.session, ...session });
+    if (talk !== this.talk) {
+      this.side.change(session);
+      this.#changed(session);
+      return;
+    }
     if (location.hash !== `#/chat/${encodeURIComponent(session.id)}`)
       history.replaceState(null, "", `#/chat/${encodeURIComponent(session.id)}`);
     this.side.change(session);
@@ -236,7 +246,7 @@ class Chat {
     const narrow = matchMedia("(max-width: 60rem)").matches;
     if (narrow) {
       this.element.classList.toggle("with-side", open);
-      if (open) this.side.element.querySelector(".new").focus();
+      if (open) (this.side.element.querySelector(".new") ?? this.side.search).focus();
       return;
     }
     if (!moves) return;
@@ -244,6 +254,8 @@ class Chat {
     localStorage.setItem("side", open ? "yes" : "no");
     (open ? this.side.search : this.opener).focus();
   }
+
+  #again = ({ detail }) => detail.again && this.side.load();
 
   async #export(session) {
     await attempt(async () => (await import("./export.js")).exportDialog([session]));

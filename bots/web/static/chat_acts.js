@@ -1,7 +1,7 @@
 // What can be done in a conversation: with each of its messages, and by a line that begins with a slash.
 
 import { api, may, me } from "./api.js";
-import { why } from "./chat_message.js";
+import { why, worded } from "./chat_message.js";
 import { ask, attempt, button, confirm, dialog, el, field, iconButton, menu, toast } from "./ui.js";
 
 /** How an answer is asked for as it comes. */
@@ -26,8 +26,8 @@ export class Acts {
 
   more(message, anchor) {
     const persona = message.role === "assistant",
-      mine = message.role === "user" && message.sender.id === me.person.id,
-      ours = this.talk.session?.mine && may("chat");
+      ours = this.talk.writes,
+      mine = message.role === "user" && message.sender.id === me.person.id;
     menu(
       anchor,
       [
@@ -37,11 +37,7 @@ export class Acts {
           ours && {
             label: "Continue",
             icon: "play",
-            run: () =>
-              this.talk.follow(
-                () => api.raw("POST", of(message, "/continue"), { ...EVENTS, signal: this.talk.signal }),
-                { asks: true },
-              ),
+            run: () => this.talk.asking(() => api.raw("POST", of(message, "/continue"), EVENTS)),
           },
         mine && ours && { label: "Edit…", icon: "edit", run: () => this.edit(message) },
         may("chat") && {
@@ -50,8 +46,7 @@ export class Acts {
           run: () =>
             attempt(async () => {
               const session = await api.post(at(this.talk.id, "/branch"), { after: message.id });
-              this.talk.does.open(session.id);
-              toast("A branch: what you say here leaves the other as it is.");
+              this.talk.does.open(session.id, null, "A branch: what you say here leaves the other as it is.");
             }),
         },
         may("chat") && {
@@ -75,9 +70,8 @@ export class Acts {
                 this.took(await api.del(of(message, `/annotations/${encodeURIComponent(each.id)}`)), message),
               ),
           })),
-        may("chat") && ours && null,
-        may("chat") &&
-          ours && {
+        ours && null,
+        ours && {
             label: "Delete",
             icon: "trash",
             danger: true,
@@ -107,11 +101,7 @@ export class Acts {
   }
 
   again(message) {
-    this.talk.notice(null);
-    this.talk.follow(() => api.raw("POST", of(message, "/regenerate"), { ...EVENTS, signal: this.talk.signal }), {
-      asks: true,
-      instead: message,
-    });
+    this.talk.asking(() => api.raw("POST", of(message, "/regenerate"), EVENTS), { instead: message });
   }
 
   async why(message) {
@@ -135,17 +125,11 @@ export class Acts {
     if (!how || !words.value.trim()) return;
     if (how === "here")
       attempt(async () =>
-        this.talk.list.change(await this.talk.worded(await api.put(of(message), { text: words.value }))),
+        this.talk.list.change(await worded(await api.put(of(message), { text: words.value }), message)),
       );
     else
-      this.talk.follow(
-        () =>
-          api.raw("POST", of(message, "/edit-and-branch"), {
-            ...EVENTS,
-            body: { text: words.value },
-            signal: this.talk.signal,
-          }),
-        { asks: true },
+      this.talk.asking(() =>
+        api.raw("POST", of(message, "/edit-and-branch"), { ...EVENTS, body: { text: words.value } }),
       );
   }
 
@@ -161,22 +145,14 @@ export class Acts {
       return false;
     }
     const told = await attempt(async () => {
-      if (!this.talk.id) {
-        const session = await api.post("/api/chat/sessions", {});
-        this.talk.id = session.id;
-        this.talk.list.path = at(session.id, "/messages");
-        this.talk.composer.session = session.id;
-        this.talk.adopt(session);
-        this.talk.does.adopted(session);
-      }
+      await this.talk.begun();
       return api.post(at(this.talk.id, "/command"), { line });
     });
     if (told === undefined) return false;
     const { text, session, export: form } = told;
     if (form) this.talk.does.exported(this.talk.session);
     if (session && session.id !== this.talk.id) {
-      this.talk.does.open(session.id);
-      toast(text);
+      this.talk.does.open(session.id, null, text);
       return true;
     }
     if (text) {

@@ -1,14 +1,17 @@
 // Where one writes: words, files, whom to ask, what one replies to, and a draft of it all that outlives the page.
 
 import { api, live, may, me, upload } from "./api.js";
+import { whom } from "./chat_cast.js";
+import { drafts, flying, fresh, late, store, stored } from "./chat_drafts.js";
+import { entry, free, shown, told } from "./chat_files.js";
 import { Slash } from "./chat_slash.js";
-import { bytes, el, face, fill, icon, iconButton, menu, toast } from "./ui.js";
+import { bytes, el, face, fill, icon, iconButton, toast } from "./ui.js";
 
 const HIGHEST = 240;
 
 export class Composer {
   /** `session` is the id that drafts belong to ("new" before there is one); `does` is {send(line), stop(), command(line),
-   *  editLast()}: `send` and `command` resolve to true once what was written was taken. */
+   *  last()}: `send` and `command` resolve to true once what was written was taken. */
   constructor(session, commands, does) {
     this.session = session;
     this.commands = commands;
@@ -23,8 +26,8 @@ export class Composer {
       "aria-autocomplete": "list",
       "aria-expanded": "false",
       "aria-controls": "slash",
-      oninput: () => this.#changed(),
-      onkeydown: (event) => this.#key(event),
+      oninput: () => this.#edited(),
+      onkeydown: (event) => this.#pressed(event),
       onpaste: (event) => this.#pasted(event),
       onblur: () => setTimeout(() => this.slash.offer(""), 150),
     });
@@ -32,7 +35,7 @@ export class Composer {
       type: "button",
       class: "btn ghost little who-answers",
       "aria-haspopup": "menu",
-      onclick: () => this.#pick(),
+      onclick: () => whom(this.picker, this.persona, (name) => this.choose(name)),
     });
     this.sending = iconButton("send", "Send", () => this.#press(), { class: "icon-btn send" });
     this.input = el("input", {
@@ -47,7 +50,7 @@ export class Composer {
       },
     });
     this.beside = el("div", { class: "beside" });
-    this.slash = new Slash(this.words, commands, { changed: () => this.#changed(), press: () => this.#press() });
+    this.slash = new Slash(this.words, commands, { changed: () => this.#edited(), press: () => this.#press() });
     this.element = el(
       "form",
       {
@@ -67,7 +70,7 @@ export class Composer {
         el(
           "div",
           { class: "feet", onmousedown: (event) => event.target.closest("button") && event.preventDefault() },
-          may("chat") && iconButton("clip", "Attach files", () => this.input.click()),
+          (this.clip = iconButton("clip", "Attach files", () => this.input.click())),
           this.input,
           this.picker,
           el("span", { class: "grow" }),
@@ -83,19 +86,47 @@ export class Composer {
         ),
       ),
     );
-    if (!may("chat")) {
-      this.words.disabled = this.sending.disabled = true;
-      this.words.placeholder = "You may read here, not write.";
-    }
     this.#recall();
+    drafts.addEventListener("changed", this.#another);
+    if (!may("chat")) this.shut("You may read here, not write.");
   }
 
   persona = null;
   reply = null;
   busy = false;
   #files = [];
-  #at = 0;
   #typed = 0;
+  #closed = false;
+  /** What the line is known by when it is sent again; null once it is written otherwise. */
+  #key = null;
+
+  /** Takes no words, and says why. */
+  shut(why) {
+    this.words.disabled = this.sending.disabled = true;
+    this.words.placeholder = why;
+    this.clip.hidden = this.picker.hidden = true;
+  }
+
+  /** Nobody writes here any more: what still comes goes into the draft. */
+  close() {
+    this.#closed = true;
+    drafts.removeEventListener("changed", this.#another);
+    this.#files.forEach(free);
+  }
+
+  /** What was left behind elsewhere has joined the draft. */
+  #another = ({ detail }) => {
+    if (detail === this.session && this.#files.every((each) => each.hash)) this.#recall();
+  };
+
+  /** What was written belongs to another session from now on. */
+  moved(session) {
+    for (const kind of this.#closed ? ["sending"] : ["draft", "sending"]) {
+      store(kind, session, stored(kind, this.session));
+      store(kind, this.session, null);
+    }
+    this.session = session;
+  }
 
   focus() {
     if (!matchMedia("(hover: none)").matches || !this.words.value) this.words.focus({ preventScroll: true });
@@ -112,7 +143,7 @@ export class Composer {
 
   say(words) {
     this.words.value = words;
-    this.#changed();
+    this.#edited();
     this.words.focus();
   }
 
@@ -124,33 +155,29 @@ export class Composer {
 
   /** Takes files from wherever they come: they are sent at once, and only named when the line is. */
   attach(files) {
+    if (this.words.disabled) return;
+    this.#key = null;
     for (const file of [...files].slice(0, 20)) {
       if (me.limits?.upload && file.size > me.limits.upload) {
         toast(`“${file.name}” has ${bytes(file.size)}; at most ${bytes(me.limits.upload)} are taken.`, { bad: true });
         continue;
       }
-      const entry = {
-        name: file.name || "pasted",
-        size: file.size,
-        gone: 0,
-        hash: null,
-        stop: new AbortController(),
-        picture: /^image\/(png|jpeg|gif|webp|avif)$/.test(file.type) ? URL.createObjectURL(file) : null,
-      };
-      this.#files.push(entry);
-      entry.sent = upload("/api/chat/attachments", file, {
-        signal: entry.stop.signal,
+      const made = entry(file);
+      this.#files.push(made);
+      made.sent = upload("/api/chat/attachments", file, {
+        signal: made.stop.signal,
         progress: (part) => {
-          entry.gone = part;
-          entry.bar?.style.setProperty("--part", part);
+          made.gone = part;
+          made.bar?.style.setProperty("--part", part);
         },
       })
         .then((taken) => {
-          Object.assign(entry, { hash: taken.hash, name: taken.name, type: taken.type });
+          Object.assign(made, { hash: taken.hash, name: taken.name, type: taken.type });
+          if (this.#closed) late(this.session, told(made));
         })
         .catch((error) => {
           if (error.name !== "AbortError") toast(error.message, { bad: true });
-          this.#files = this.#files.filter((each) => each !== entry);
+          this.#without(made);
         })
         .finally(() => {
           this.#draw();
@@ -191,18 +218,39 @@ export class Composer {
         persona: this.persona,
       };
       if (!line.text && !line.attachments.length) return;
-      const kept = { words: this.words.value, files: this.#files, reply: this.reply };
+      line.key = this.#key ?? fresh();
+      const kept = { files: this.#files, key: line.key, draft: { ...this.#draft(), key: line.key } };
+      store("sending", this.session, kept.draft);
+      flying.add(line.key);
       this.clear();
-      if (!(await this.does.send(line)) && this.empty) {
-        this.words.value = kept.words;
-        this.#files = kept.files;
-        this.reply = kept.reply;
-        this.#draw();
-        this.#changed();
-      }
+      const taken = await this.does.send(line);
+      flying.delete(line.key);
+      store("sending", this.session, null);
+      if (taken) kept.files.forEach(free);
+      else this.#back(kept);
     } finally {
       this.taking = false;
     }
+  }
+
+  /** Puts back what was not taken, unless something else is written by now. */
+  #back({ files, key, draft }) {
+    if (this.#closed) {
+      files.forEach(free);
+      if (!stored("draft", this.session)) store("draft", this.session, draft, true);
+      toast("What you wrote was not sent; it waits where you wrote it.", { bad: true });
+    } else if (this.empty) {
+      this.words.value = draft.text;
+      this.#files = files;
+      this.reply = draft.reply;
+      this.#draw();
+      this.#edited(key);
+    }
+  }
+
+  #without(entry) {
+    free(entry);
+    this.#files = this.#files.filter((each) => each !== entry);
   }
 
   clear() {
@@ -210,7 +258,7 @@ export class Composer {
     this.#files = [];
     this.reply = null;
     this.#draw();
-    this.#changed();
+    this.#edited();
   }
 
   #known(text) {
@@ -218,7 +266,8 @@ export class Composer {
     return this.commands.some((each) => each.name === name);
   }
 
-  #changed() {
+  #edited(key = null) {
+    this.#key = key;
     this.words.style.height = "auto";
     this.words.style.height = `${Math.min(HIGHEST, this.words.scrollHeight)}px`;
     this.#button();
@@ -231,16 +280,13 @@ export class Composer {
     }
   }
 
-  #key(event) {
+  #pressed(event) {
     if (event.isComposing) return;
     if (this.slash.key(event)) return;
     if (event.key === "Enter" && !event.shiftKey && !(matchMedia("(hover: none)").matches && !event.ctrlKey)) {
       event.preventDefault();
       this.#press();
-    } else if (event.key === "Escape" && this.busy) {
-      event.preventDefault();
-      this.does.stop();
-    } else if (event.key === "Escape" && this.reply) {
+    } else if (event.key === "Escape" && this.reply && !this.busy) {
       this.reply = null;
       this.#draw();
       this.#keep();
@@ -258,28 +304,6 @@ export class Composer {
     }
   }
 
-  #pick() {
-    menu(
-      this.picker,
-      [
-        {
-          label: "Whoever fits",
-          hint: "The bot picks by what you write",
-          checked: this.persona === null,
-          run: () => this.choose(null),
-        },
-        ...me.personas.map((each) => ({
-          label: each.display,
-          hint: each.description,
-          face: face(each.display, { persona: true, little: true }),
-          checked: this.persona === each.name,
-          run: () => this.choose(each.name),
-        })),
-      ],
-      { label: "Who should answer" },
-    );
-  }
-
   /** Who should answer from now on; null is whoever fits. */
   choose(name) {
     this.persona = name;
@@ -290,7 +314,7 @@ export class Composer {
 
   #draw() {
     const asked = me.personas.find((each) => each.name === this.persona);
-    this.picker.hidden = me.personas.length < 2;
+    this.picker.hidden = this.words.disabled || me.personas.length < 2;
     fill(
       this.picker,
       asked ? face(asked.display, { persona: true, little: true }) : icon("person"),
@@ -322,65 +346,53 @@ export class Composer {
         el(
           "ul",
           { class: "sent", "aria-label": "Files to send" },
-          this.#files.map((each) => {
-            each.bar = each.hash ? null : el("span", { class: "part", style: { "--part": each.gone } });
-            return el(
-              "li",
-              { class: each.hash ? "" : "going" },
-              each.picture ? el("img", { src: each.picture, alt: "" }) : icon("file"),
-              el("bdi", { class: "clip" }, each.name),
-              el("small", {}, each.hash ? bytes(each.size) : "sending…"),
-              each.bar,
-              iconButton(
-                "close",
-                `Take away ${each.name}`,
-                () => {
-                  each.stop.abort();
-                  this.#files = this.#files.filter((other) => other !== each);
-                  this.#draw();
-                  this.#keep();
-                },
-                { class: "icon-btn little" },
-              ),
-            );
-          }),
+          this.#files.map((each) =>
+            shown(each, () => {
+              each.stop.abort();
+              this.#without(each);
+              this.#draw();
+              this.#keep();
+            }),
+          ),
         ),
     );
     this.#button();
   }
 
-  #keep() {
-    const draft = {
+  #draft() {
+    return {
       text: this.words.value,
       persona: this.persona,
       reply: this.reply,
-      files: this.#files.filter((each) => each.hash).map(({ name, size, hash }) => ({ name, size, hash })),
+      files: this.#files.filter((each) => each.hash).map(told),
+      key: this.#key,
     };
-    try {
-      if (draft.text || draft.persona || draft.reply || draft.files.length)
-        localStorage.setItem(`draft:${this.session}`, JSON.stringify(draft));
-      else localStorage.removeItem(`draft:${this.session}`);
-    } catch {
-      /* storage is full: the draft lives as long as the page */
-    }
   }
 
+  #keep() {
+    if (this.#closed) return;
+    const draft = this.#draft(),
+      any = draft.text || draft.persona || draft.reply || draft.files.length;
+    store("draft", this.session, any ? draft : null);
+  }
+
+  /** What was written here before; or what was sent, where nobody knows whether it was taken. */
   #recall() {
-    let draft = {};
-    try {
-      draft = JSON.parse(localStorage.getItem(`draft:${this.session}`) ?? "{}");
-    } catch {
-      /* not one of ours */
-    }
+    const sent = stored("sending", this.session),
+      lost = sent && !flying.has(sent.key);
+    const draft = stored("draft", this.session) ?? (lost ? sent : {});
+    if (lost) store("sending", this.session, null);
     this.words.value = draft.text ?? "";
     this.persona = me.personas.some((each) => each.name === draft.persona) ? draft.persona : null;
     this.reply = draft.reply ?? null;
+    this.#key = draft.key ?? null;
     this.#files = (draft.files ?? []).map((each) => ({
       ...each,
       sent: Promise.resolve(),
       stop: new AbortController(),
     }));
     this.#draw();
+    this.#keep();
     requestAnimationFrame(() => {
       this.words.style.height = `${Math.min(HIGHEST, this.words.scrollHeight)}px`;
     });

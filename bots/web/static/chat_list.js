@@ -1,36 +1,40 @@
 // The messages of one session, of which only those near what is looked at are in the page, however many there are.
 
-import { api } from "./api.js";
+import { api, live } from "./api.js";
 import { drawn, redrawn } from "./chat_message.js";
-import { el, fill, iconButton, toast } from "./ui.js";
+import { el, fill, icon, iconButton, toast } from "./ui.js";
 
 const PAGE = 60,
   MOST = 240,
   NEAR = 1_400;
 
 export class Messages {
-  /** `path` is where its messages are asked for; `does` as in `chat_message.js`; `empty()` gives what stands there
-   *  while nothing was said. */
+  /** `path` is where its messages are asked for; `does` as in `chat_message.js`, and {elsewhere(session id, message id)};
+   *  `empty()` gives what stands there while nothing was said. */
   constructor(path, does, empty = () => null) {
     this.path = path;
-    this.does = { ...does, jump: (id) => this.jump(id), quoted: (id) => this.#known.get(id) };
+    this.does = { ...does, jump: (id) => this.jump(id), quoted: (id) => this.get(id) };
     this.empty = empty;
     this.inside = el("div", { class: "talk", role: "log", "aria-live": "off", "aria-label": "Conversation" });
     this.tail = el("div", { class: "tail" });
+    this.edges = { start: el("div", { class: "edge" }), end: el("div", { class: "edge" }) };
     this.down = iconButton("down", "To the newest", () => this.newest(), { class: "icon-btn to-newest", hidden: true });
     this.scroller = el(
       "div",
       { class: "scroller", tabIndex: 0, role: "region", "aria-label": "Messages", onscroll: () => this.#scrolled() },
-      el("div", { class: "sheet" }, this.inside, this.tail),
+      el("div", { class: "sheet" }, this.edges.start, this.inside, this.edges.end, this.tail),
     );
     this.element = el("div", { class: "messages" }, this.scroller, this.down);
     this.inside.addEventListener("keydown", (event) => this.#keys(event));
     this.#watch = new ResizeObserver(() => this.#held && this.#toEnd());
     this.#watch.observe(this.scroller.firstChild);
     this.#watch.observe(this.scroller);
+    live.addEventListener("state", this.#onceMore);
+    addEventListener("online", this.#onceMore);
   }
 
   #pages = [];
+  /** The elements of the messages in the page, by their ids. */
   #known = new Map();
   #held = true;
   #busy = null;
@@ -40,6 +44,8 @@ export class Messages {
   close() {
     this.#gone.abort();
     this.#watch.disconnect();
+    live.removeEventListener("state", this.#onceMore);
+    removeEventListener("online", this.#onceMore);
   }
 
   /** Whether the newest message is in the page. */
@@ -50,7 +56,7 @@ export class Messages {
     return this.#nodes().at(-1)?.message ?? null;
   }
   get(id) {
-    return this.#known.get(id) ?? null;
+    return this.#known.get(id)?.message ?? null;
   }
 
   /** Loads the newest, or those around one message. */
@@ -59,8 +65,9 @@ export class Messages {
     this.#pages = [];
     this.#known.clear();
     fill(this.inside);
+    for (const edge of Object.values(this.edges)) fill(edge);
     this.#put(page, "end");
-    if (!page.items.length) fill(this.inside, this.empty());
+    this.#orEmpty();
     this.#held = !around;
     if (around) {
       await this.#fillUp();
@@ -77,22 +84,63 @@ export class Messages {
     this.#toEnd();
   }
 
-  /** A message that was just said. */
+  /** Reads again what is in the page, after events were missed: what was said, edited and deleted meanwhile. */
+  async refresh() {
+    const all = this.#nodes();
+    if (!this.atEnd) {
+      const near = await this.#load({ around: (this.#inSight() ?? all.at(-1))?.message.id });
+      this.#renew(near.items);
+      return;
+    }
+    const found = [];
+    let cursor = null;
+    do {
+      const page = await this.#load({ cursor });
+      found.unshift(...page.items);
+      cursor = page.older;
+    } while (cursor && found.length < MOST && all.length && found[0]?.id > all[0].message.id);
+    if (all.length && !found.some((each) => this.#known.has(each.id))) await this.open();
+    else this.#renew(found);
+  }
+
+  /** Takes a stretch of messages for what stands between its first and its last now. */
+  #renew(items) {
+    const now = new Set(items.map((each) => each.id));
+    for (const { message } of this.#nodes())
+      if (!now.has(message.id) && message.id > items[0]?.id && (this.atEnd || message.id < items.at(-1).id))
+        this.remove(message.id);
+    for (const each of items) {
+      const known = this.get(each.id);
+      if (known && JSON.stringify(known) !== JSON.stringify(each)) this.change(each);
+      else if (!known) this.add(each);
+    }
+  }
+
+  /** A message that was just said; it goes where it stands in time, which may be before what came here first. */
   add(message) {
     if (this.#known.has(message.id)) {
       this.change(message);
       return;
     }
-    if (!this.atEnd) return;
-    if (!this.#nodes().length) {
+    if (!this.atEnd || message.seen === false) return;
+    const all = this.#nodes();
+    let n = all.length;
+    while (n && all[n - 1].message.id > message.id) n--;
+    if (!n && this.#pages[0]?.older) return;
+    if (!all.length) {
       fill(this.inside);
       this.#pages = this.#pages.slice(0, 1);
     }
     if (!this.#pages.length) this.#pages.push({ older: null, newer: null, nodes: [] });
-    const node = drawn(message, this.last, this.does);
-    this.#known.set(message.id, message);
-    this.#pages.at(-1).nodes.push(node);
-    this.inside.append(node);
+    const [before, after] = [all[n - 1], all[n]],
+      node = drawn(message, before?.message, this.does);
+    this.#known.set(message.id, node);
+    const page = before ? this.#pages.findLast((each) => each.nodes.includes(before)) : this.#pages[0];
+    page.nodes.splice(before ? page.nodes.indexOf(before) + 1 : 0, 0, node);
+    if (after) {
+      after.before(node);
+      redrawn(after, after.message, message, this.does);
+    } else this.inside.append(node);
     this.#trim("start");
     this.#equip();
     this.stick();
@@ -100,15 +148,14 @@ export class Messages {
 
   /** A message that is otherwise now. */
   change(message) {
-    const node = document.getElementById(`m-${message.id}`);
+    const node = this.#known.get(message.id);
     if (message.deleted_at) {
       this.remove(message.id);
       return;
     }
-    if (!node || !this.#known.has(message.id)) return;
+    if (!node) return;
     if (message.html === null || message.html === undefined)
       message = { ...message, html: message.text === node.message.text ? node.message.html : null };
-    this.#known.set(message.id, message);
     const held = node.contains(document.activeElement);
     redrawn(node, message, node.previousElementSibling?.message, this.does);
     this.#equip();
@@ -117,7 +164,7 @@ export class Messages {
   }
 
   remove(id) {
-    const node = this.#known.has(id) && document.getElementById(`m-${id}`);
+    const node = this.#known.get(id);
     if (!node) return;
     const after = node.nextElementSibling;
     for (const page of this.#pages) page.nodes = page.nodes.filter((each) => each !== node);
@@ -125,6 +172,10 @@ export class Messages {
     node.remove();
     if (after?.message) redrawn(after, after.message, after.previousElementSibling?.message, this.does);
     this.#equip();
+    this.#orEmpty();
+  }
+
+  #orEmpty() {
     if (!this.#nodes().length && this.atEnd && !this.#pages[0]?.older) fill(this.inside, this.empty());
   }
 
@@ -139,13 +190,20 @@ export class Messages {
       if (!this.#known.has(id)) await this.open(id);
       this.#show(id);
     } catch (error) {
-      if (error.name !== "AbortError")
-        toast(error.status === 404 ? "That message is not in this conversation." : error.message, { bad: true });
+      if (error.name !== "AbortError" && !(await this.#elsewhere(id))) toast(error.message, { bad: true });
     }
   }
 
+  /** What a branch replies to may stand where that came from. */
+  async #elsewhere(id) {
+    const message = await api.get(`/api/chat/messages/${encodeURIComponent(id)}`).catch(() => null);
+    if (!message || this.path.includes(`/${encodeURIComponent(message.session_id)}/`)) return false;
+    this.does.elsewhere(message.session_id, id);
+    return true;
+  }
+
   #show(id) {
-    const node = document.getElementById(`m-${id}`);
+    const node = this.#known.get(id);
     if (!node) return;
     this.#held = false;
     node.scrollIntoView({ block: "center" });
@@ -170,9 +228,9 @@ export class Messages {
     const nodes = [];
     let before = where === "end" ? this.last : null;
     for (const message of page.items) {
-      if (this.#known.has(message.id)) continue;
+      if (this.#known.has(message.id) || message.seen === false) continue;
       const node = drawn(message, before, this.does);
-      this.#known.set(message.id, message);
+      this.#known.set(message.id, node);
       nodes.push(node);
       before = message;
     }
@@ -220,8 +278,8 @@ export class Messages {
       const { scrollTop, scrollHeight, clientHeight } = this.scroller;
       const first = this.#pages[0],
         last = this.#pages.at(-1);
-      if (first?.older && scrollTop < NEAR) await this.#more({ cursor: first.older }, "start");
-      else if (last?.newer && scrollHeight - scrollTop - clientHeight < NEAR)
+      if (first?.older && scrollTop < NEAR && !this.edges.start.firstChild) await this.#more({ cursor: first.older }, "start");
+      else if (last?.newer && scrollHeight - scrollTop - clientHeight < NEAR && !this.edges.end.firstChild)
         await this.#more({ cursor: last.newer }, "end");
       else return;
     }
@@ -233,8 +291,8 @@ export class Messages {
     let page;
     try {
       page = await this.#load(query);
-    } catch {
-      edge[way] = null;
+    } catch (error) {
+      if (error.name !== "AbortError") this.#failed(where, error);
       return;
     }
     if (edge !== (where === "start" ? this.#pages[0] : this.#pages.at(-1))) return;
@@ -246,6 +304,26 @@ export class Messages {
     if (fixed?.isConnected && !this.#held) this.scroller.scrollTop += fixed.getBoundingClientRect().top - at;
     else if (this.#held) this.#toEnd();
   }
+
+  #failed(where, error) {
+    fill(
+      this.edges[where],
+      el(
+        "div",
+        { class: "notice warn", role: "alert" },
+        icon("warn"),
+        el("span", { class: "grow" }, error.message),
+        el("button", { type: "button", class: "btn little", onclick: () => this.#onceMore() }, "Try again"),
+      ),
+    );
+  }
+
+  /** Asks again for what could not be loaded. */
+  #onceMore = (event) => {
+    if (event?.detail && event.detail.state !== "open") return;
+    for (const edge of Object.values(this.edges)) fill(edge);
+    this.#fillUp();
+  };
 
   /** The first message that is in sight: what must not move while others come and go. */
   #inSight() {

@@ -1,6 +1,6 @@
 // One thing said, as the chat shows it: who, when, its words, its files, and what can be done with it.
 
-import { api } from "./api.js";
+import { api, may } from "./api.js";
 import { bytes, day, el, face, fill, icon, iconButton, money, number, time, toast, when } from "./ui.js";
 
 const EMOJI = ["👍", "👎", "❤️", "😄", "🎉", "🤔", "👀", "🚀"];
@@ -59,7 +59,8 @@ export async function copy(words, anchor = null) {
   }, 1_500);
 }
 
-/** A message as an article. `does` is what can be done: {act(message, node), react(message, emoji), jump(id), quoted(id)}. */
+/** A message as an article. `does` is what can be done: {react(message, emoji, mine), reply(message), emoji(message,
+ *  anchor), more(message, node, anchor), why(message), again(message), writes(), jump(id), quoted(id)}. */
 export function drawn(message, before, does) {
   const node = el("article", { class: "m", tabIndex: -1, id: `m-${message.id}` });
   node.addEventListener("pointerenter", () => node.equip());
@@ -100,6 +101,7 @@ export function redrawn(node, message, before, does) {
           { class: goesOn ? "by away" : "by" },
           el("bdi", { class: "who" }, name),
           message.sender.type === "bot" && el("span", { class: "badge" }, "bot"),
+          message.metadata.said_by && el("bdi", { class: "badge" }, `by ${message.metadata.said_by}`),
           el("time", { class: "at", dateTime: message.at, title: when(message.at) }, time(message.at)),
           message.edits?.length > 0 &&
             el("span", { class: "at", title: `Said before: ${message.edits.at(-1).text.slice(0, 300)}` }, "edited"),
@@ -196,14 +198,15 @@ function marks(message, does) {
           "li",
           {},
           el(
-            "button",
+            may("chat") ? "button" : "span",
             {
-              type: "button",
+              type: may("chat") ? "button" : null,
+              role: may("chat") ? null : "img",
               class: "chip",
-              "aria-pressed": String(each.mine),
+              "aria-pressed": may("chat") ? String(each.mine) : null,
               title: each.names.join(", "),
               "aria-label": `${each.emoji} from ${each.names.join(", ")}`,
-              onclick: () => does.react(message, each.emoji, each.mine),
+              onclick: () => may("chat") && does.react(message, each.emoji, each.mine),
             },
             each.emoji,
             " ",
@@ -250,14 +253,23 @@ function tools(message, node, does) {
     fill(
       made,
       small("copy", "Copy", (event) => copy(message.text, event.currentTarget)),
-      persona && small("again", "Regenerate", () => does.again(message), "newest"),
+      persona && does.writes() && small("again", "Regenerate", () => does.again(message), "newest"),
       persona && small("why", `Why ${message.sender.name}?`, () => does.why(message), "newest"),
-      small("reply", "Reply", () => does.reply(message)),
-      small("smile", "React", (event) => does.emoji(message, event.currentTarget), "", { "aria-haspopup": "menu" }),
-      small("more", "More", (event) => does.more(message, node, event.currentTarget), "", { "aria-haspopup": "menu" }),
+      does.writes() && small("reply", "Reply", () => does.reply(message)),
+      may("chat") &&
+        small("smile", "React", (event) => does.emoji(message, event.currentTarget), "", { "aria-haspopup": "menu" }),
+      (persona || may("chat")) &&
+        small("more", "More", (event) => does.more(message, node, event.currentTarget), "", { "aria-haspopup": "menu" }),
     );
   if (TOUCH.matches) node.equip();
   return made;
+}
+
+/** A message with its words as HTML, unless they are what is `known` already. */
+export async function worded(message, known) {
+  if (message.html || message.deleted_at || known?.text === message.text) return message;
+  const told = await api.post("/api/chat/rendered", { text: message.text }).catch(() => null);
+  return told ? { ...message, html: told.html } : message;
 }
 
 /** Why this persona answered, what it went by, and what it took. */

@@ -1,6 +1,6 @@
 // The sessions one has: found by words, filtered, starred, archived, named and removed.
 
-import { api, me } from "./api.js";
+import { api, may, me } from "./api.js";
 import { sessionMenu } from "./chat_session_menu.js";
 import { called, named } from "./chat_titles.js";
 import { attempt, button, day, el, fill, icon, iconButton } from "./ui.js";
@@ -29,7 +29,8 @@ export class Sidebar {
       el(
         "div",
         { class: "side-top" },
-        el(
+        may("chat") &&
+          el(
           "a",
           {
             href: "#/chat",

@@ -4,15 +4,15 @@ import { Answer } from "./chat_answer.js";
 import { Composer } from "./chat_composer.js";
 import { Messages } from "./chat_list.js";
 import { Acts, EVENTS, at } from "./chat_acts.js";
-import { EMOJI } from "./chat_message.js";
+import { EMOJI, worded } from "./chat_message.js";
 import { called, named } from "./chat_titles.js";
 import { welcome } from "./chat_welcome.js";
 import { api, live, may, me, resumed } from "./api.js";
 import { attempt, button, el, fill, icon, iconButton, menu } from "./ui.js";
 
 export class Talk {
-  /** `id` is null for a conversation that nobody has begun. `does` is {adopted(session), open(id, message id), begin(),
-   *  more(session, anchor), side(), exported(session)}. */
+  /** `id` is null for a conversation that nobody has begun. `does` is {adopted(session), open(id, message id, words to
+   *  say with it), begin(), more(session, anchor), side(), exported(session)}. */
   constructor(id, commands, does) {
     this.id = id;
     this.does = does;
@@ -40,6 +40,9 @@ export class Talk {
         more: (message, node, anchor) => this.acts.more(message, anchor),
         why: (message) => this.acts.why(message),
         again: (message) => this.acts.again(message),
+        writes: () => this.writes,
+        elsewhere: (session, message) =>
+          this.does.open(session, message, "It is in the conversation that this one was branched from."),
       },
       () => welcome(this.composer),
     );
@@ -93,7 +96,7 @@ export class Talk {
         this.title,
         this.star,
         this.options,
-        iconButton("plus", "New chat", () => this.does.begin(), { class: "icon-btn new-here" }),
+        may("chat") && iconButton("plus", "New chat", () => this.does.begin(), { class: "icon-btn new-here" }),
       ),
       this.list.element,
       this.told,
@@ -109,12 +112,7 @@ export class Talk {
         this.stop();
     });
     this.#off = [live.on(["said", "began", "changed", "session", "typing"], (event) => this.#heard(event))];
-    const again = ({ detail }) => {
-      if (detail.again && this.id) {
-        if (this.list.atEnd) attempt(() => this.#fresh());
-        this.#join();
-      }
-    };
+    const again = ({ detail }) => detail.again && this.id && this.#lookAgain();
     live.addEventListener("state", again);
     this.#off.push(() => live.removeEventListener("state", again));
   }
@@ -124,6 +122,10 @@ export class Talk {
   #off;
   #gone = new AbortController();
   #answers = new Map();
+  /** Lines that are on their way, whether they are to be stopped once they are there, and a stop that is on its own. */
+  #sending = 0;
+  #stops = false;
+  #stopping = null;
 
   /** Shows it; `message` is the id of one to go to. */
   async open(message = null) {
@@ -162,9 +164,15 @@ export class Talk {
     return this.#gone.signal;
   }
 
+  /** Whether one may speak here. */
+  get writes() {
+    return may("chat") && (this.session?.mine ?? true);
+  }
+
   close() {
     this.#gone.abort();
     this.list.close();
+    this.composer.close();
     for (const off of this.#off) off();
   }
 
@@ -176,20 +184,29 @@ export class Talk {
     fill(this.star, icon("star", { full: session.starred }));
     this.star.title = session.starred ? "Take the star away" : "Star";
     this.star.setAttribute("aria-label", "Star");
-    if (!session.mine && !this.composer.words.disabled) {
-      this.composer.words.disabled = true;
-      this.composer.words.placeholder = `This is from ${session.channel.name || session.channel.front}; speak there from the Live page.`;
-    }
+    if (!session.mine)
+      this.composer.shut(
+        `This is from ${session.channel.name || session.channel.front}; speak there from the Live page.`,
+      );
   }
 
+  /** Ends what is being said; of a line that is still on its way, its answer once it is there. */
   async stop() {
-    await attempt(() => api.post(at(this.id, "/stop")));
+    if (this.#sending) this.#stops = true;
+    else
+      await (this.#stopping ??= attempt(() => api.post(at(this.id, "/stop"))).finally(() => {
+        this.#stopping = null;
+      }));
   }
 
-  /** Reads what was said meanwhile. */
-  async #fresh() {
-    const page = await api.get(at(this.id, "/messages"), { limit: 30, html: "true" });
-    for (const message of page.items) this.list.add(message);
+  /** Reads what was said and changed meanwhile, and hears what is being said. */
+  #lookAgain() {
+    this.notice(null);
+    attempt(async () => {
+      const [session] = await Promise.all([api.get(at(this.id)), this.list.refresh()]);
+      this.adopt({ ...this.session, ...session });
+    });
+    this.#join();
   }
 
   /** Hears the answer that is under way, if there is one. */
@@ -197,34 +214,56 @@ export class Talk {
     this.follow(() => api.raw("GET", at(this.id, "/stream"), { ...EVENTS, signal: this.#gone.signal })).catch(() => {});
   }
 
-  async #send(line) {
-    this.notice(null);
-    if (!this.id) {
-      const session = await attempt(() =>
-        api.post("/api/chat/sessions", line.persona ? { persona: line.persona } : {}),
-      );
-      if (!session) return false;
-      this.id = session.id;
-      this.list.path = at(session.id, "/messages");
-      this.composer.session = session.id;
-      localStorage.removeItem("draft:new");
-      fill(this.list.inside);
-      this.adopt(session);
-      this.does.adopted(session);
-    }
+  /** Begins the conversation, where nobody has. */
+  async begun(given = {}) {
+    if (this.id) return;
+    const session = await api.post("/api/chat/sessions", given);
+    this.id = session.id;
+    this.list.path = at(session.id, "/messages");
+    this.composer.moved(session.id);
+    fill(this.list.inside);
+    this.does.adopted(session);
+  }
+
+  #send(line) {
     const body = Object.fromEntries(Object.entries(line).filter(([, value]) => value !== null));
-    this.list.stick(true);
-    return this.follow(
-      () => api.raw("POST", at(this.id, "/messages"), { ...EVENTS, body, signal: this.#gone.signal }),
-      { asks: true },
-    );
+    return this.asking(async () => {
+      await this.begun(line.persona ? { persona: line.persona } : {});
+      return api.raw("POST", at(this.id, "/messages"), { ...EVENTS, body });
+    });
+  }
+
+  /** Has an answer given by `first()`, the request for it, which goes on whoever leaves. Resolves to whether it was
+   *  taken. */
+  async asking(first, more = {}) {
+    this.notice(null);
+    this.#busy(1);
+    this.#sending++;
+    const taken = await attempt(async () => {
+      if (!this.list.atEnd) await this.list.newest();
+      this.list.stick(true);
+      return this.follow(first, { asks: true, ...more });
+    });
+    this.#sending--;
+    this.#busy(-1);
+    const stops = this.#stops && !this.#sending;
+    if (stops) this.#stops = false;
+    if (stops && taken) this.stop();
+    return taken === true;
   }
 
   /** Shows an answer as it comes. Resolves to whether the line was taken, as soon as that is known. */
   follow(first, { asks = false, instead = null } = {}) {
     return new Promise((resolve) => {
       let answer = null,
-        taken = false;
+        taken = false,
+        over = false;
+      const asked = () =>
+        first().then((response) => {
+          taken = true;
+          if (this.#gone.signal.aborted) resolve(true);
+          return response;
+        });
       const begin = () => {
         if (answer) return;
         answer = new Answer(() => this.list.stick());
@@ -248,11 +287,12 @@ export class Talk {
             headers: { ...EVENTS.headers, ...(id ? { "Last-Event-ID": id } : {}) },
             signal: this.#gone.signal,
           });
-        for await (const { event, data } of resumed(first, again, { signal: this.#gone.signal })) {
+        for await (const { event, data } of resumed(asked, again, { signal: this.#gone.signal })) {
+          over ||= event === "done" || event === "refused";
           if (event === "said") {
-            taken = true;
             resolve(true);
-            if (data.session?.id === this.id) this.does.adopted(called(data.session, this.session, data.message));
+            if (data.session?.id === this.id)
+              this.does.adopted(called(data.session, this.session, data.message.seen ? data.message : null));
             this.list.add(data.message);
             if (data.session?.id && data.session.id !== this.id) {
               end();
@@ -265,6 +305,7 @@ export class Talk {
               return;
             }
             begin();
+            if (answer.id && answer.id !== data.answer_id) answer.anew();
             this.#answers.set(data.answer_id, answer);
             answer.began(data);
             this.told.textContent = `${data.speaker} is answering.`;
@@ -284,6 +325,7 @@ export class Talk {
             this.notice(data.detail);
           }
         }
+        if (taken && !over && answer && !this.#gone.signal.aborted) await this.list.refresh();
       };
       run()
         .catch((error) => {
@@ -293,11 +335,7 @@ export class Talk {
               taken || !asks
                 ? {
                     label: "Look again",
-                    run: () => {
-                      this.notice(null);
-                      attempt(() => this.#fresh());
-                      this.#join();
-                    },
+                    run: () => this.#lookAgain(),
                   }
                 : null,
             );
@@ -337,16 +375,16 @@ export class Talk {
     const session = event.session?.id ?? event.session_id ?? event.message?.session_id;
     if (!this.id || session !== this.id) return;
     if (event.is === "said" && !this.list.get(event.message.id) && event.message.role !== "assistant")
-      this.list.add(await this.worded(event.message));
+      this.list.add(await worded(event.message, this.list.get(event.message.id)));
     else if (
       event.is === "said" &&
       event.message.role === "assistant" &&
       !this.#answers.has(event.message.id) &&
       !this.#under
     )
-      this.list.add(await this.worded(event.message));
+      this.list.add(await worded(event.message, this.list.get(event.message.id)));
     else if (event.is === "began" && !this.#answers.has(event.answer_id) && !this.#under) this.#join();
-    else if (event.is === "changed") this.list.change(await this.worded(event.message));
+    else if (event.is === "changed") this.list.change(await worded(event.message, this.list.get(event.message.id)));
     else if (event.is === "session" && event.session) {
       this.adopt(called({ ...this.session, ...event.session }, this.session));
     } else if (event.is === "typing" && event.sender?.id !== me.person.id) {
@@ -359,11 +397,4 @@ export class Talk {
   }
 
   #typed = 0;
-
-  async worded(message) {
-    const known = this.list.get(message.id);
-    if (message.html || message.deleted_at || (known && known.text === message.text)) return message;
-    const told = await api.post("/api/chat/rendered", { text: message.text }).catch(() => null);
-    return told ? { ...message, html: told.html } : message;
-  }
 }

@@ -1,6 +1,6 @@
 // What a newcomer finds: who is here, what each is for, and lines to begin with.
 
-import { api, me } from "./api.js";
+import { api, may, me } from "./api.js";
 import { el, face, fill } from "./ui.js";
 
 let known = null;
@@ -32,7 +32,7 @@ export function welcome(composer) {
       "p",
       { class: "muted" },
       me.bot.description || `Write to ${name} below.`,
-      me.personas.length > 1 ? " Just write: whoever fits will answer. Or begin with one of these." : "",
+      may("chat") && me.personas.length > 1 ? " Just write: whoever fits will answer. Or begin with one of these." : "",
     ),
     cards,
   );
@@ -54,11 +54,17 @@ function card(persona, composer) {
     { class: "card persona-card" },
     el(
       "button",
-      { type: "button", class: "pick", title: `Ask ${persona.display}`, onclick: () => composer.choose(persona.name) },
+      {
+        type: "button",
+        class: "pick",
+        disabled: !may("chat"),
+        title: `Ask ${persona.display}`,
+        onclick: () => composer.choose(persona.name),
+      },
       face(persona.display, { persona: true }),
       el("span", {}, el("strong", {}, persona.display), el("span", { class: "small muted" }, persona.description)),
     ),
-    lines.map((line) =>
+    (may("chat") ? lines : []).map((line) =>
       el(
         "button",
         {

@@ -1,5 +1,6 @@
 // Taking talk along: one dialog for one session or many, with what each format can do, and how far it is.
 
+import { api } from "./api.js";
 import { bytes, checkbox, count, input, notice, opened, select, sentence } from "./pages.js";
 import { el, field, toast } from "./ui.js";
 
@@ -148,13 +149,7 @@ async function fetched(sessions, chosen, signal, tell) {
   const one = sessions.length === 1;
   const address = one ? `/api/chat/sessions/${encodeURIComponent(sessions[0].id)}/export` : "/api/chat/export/bulk";
   const body = one ? asked(chosen) : { ...asked(chosen), sessions: sessions.map((each) => each.id) };
-  const told = await fetch(address, {
-    method: "POST",
-    signal,
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  if (!told.ok) throw new Error((await told.json().catch(() => ({}))).detail || `The export was refused (${told.status}).`);
+  const told = await api.raw("POST", address, { body, signal });
   const of = Number(told.headers.get("Content-Length")) || 0;
   const pieces = [];
   let done = 0;

@@ -1,5 +1,6 @@
 // One file as what it is: a picture, sound, film, a PDF, text; anything else can be downloaded.
 
+import { api } from "./api.js";
 import { el } from "./ui.js";
 import { bytes, notice, trouble, waiting } from "./pages.js";
 
@@ -58,8 +59,7 @@ function pdf(file) {
   let address = "";
   (async () => {
     try {
-      const told = await fetch(file.url, { signal: cut.signal });
-      if (!told.ok) throw new Error(`The file could not be read (${told.status}).`);
+      const told = await api.raw("GET", file.url, { signal: cut.signal });
       // The type is said here, not by whoever sent the file: as anything else it would be a page of this console.
       address = URL.createObjectURL(new Blob([await told.arrayBuffer()], { type: "application/pdf" }));
       if (cut.signal.aborted) return URL.revokeObjectURL(address);
@@ -82,9 +82,12 @@ function text(file) {
   const cut = new AbortController();
   (async () => {
     try {
-      const told = await fetch(file.url, { signal: cut.signal, headers: { Range: `bytes=0-${MOST - 1}` } });
-      if (!told.ok && told.status !== 416) throw new Error(`The file could not be read (${told.status}).`);
-      const words = new TextDecoder().decode(told.status === 416 ? new ArrayBuffer(0) : (await told.arrayBuffer()).slice(0, MOST));
+      const headers = { Range: `bytes=0-${MOST - 1}` };
+      const told = await api.raw("GET", file.url, { signal: cut.signal, headers }).catch((error) => {
+        if (error.status === 416) return new Response(); // An empty file has no first part.
+        throw error;
+      });
+      const words = new TextDecoder().decode((await told.arrayBuffer()).slice(0, MOST));
       const more = file.size > MOST && el("p", { class: "muted" }, `The first ${bytes(MOST)} of ${bytes(file.size)}.`);
       const page = el("pre", { class: "file-text", tabindex: "0", dir: "auto", "aria-label": file.name });
       page.textContent = words || "(empty)";

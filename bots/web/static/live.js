@@ -147,5 +147,9 @@ function took(each, event) {
   if (event.is === "ended") each.under_way = each.under_way.filter((known) => known !== answer);
   if (event.is === "quiet") each.quiet_until = event.until;
   if (event.is === "typing") each.typing = event.mine ? "" : `${event.sender.name} is writing…`;
-  if (event.is === "said") Object.assign(each, { session: event.session, typing: "", last: `${event.message.sender.name}: ${event.message.text.slice(0, WORDS)}` });
+  if (event.is !== "said") return;
+  Object.assign(each, { session: event.session, typing: "" });
+  const { seen, sender, parts } = event.message;
+  const words = parts.filter((part) => part.type === "text").map((part) => part.text).join("").slice(0, WORDS);
+  if (seen) each.last = `${sender.name}: ${words}`;
 }

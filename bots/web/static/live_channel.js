@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { at, badge, button, channelName, notice, sentence, trouble, waiting, when } from "./pages.js";
+import { saidShown } from "./said.js";
 import { el, face, fill, icon, menu, time, toast } from "./ui.js";
 
 const SHOWN = 40;
@@ -22,18 +23,19 @@ export function channelView(room, key, each, changed) {
   const answers = new Map();
   let channel = each;
   let left = false;
+  let follows = true;
   fill(room, head, state, scroller, form);
 
   async function again() {
     try {
       channel = await api.get(own);
       if (left) return;
-      const lines = await api.get(`/api/chat/sessions/${encodeURIComponent(channel.session.id)}/messages`, { limit: SHOWN });
+      const lines = await api.get(`/api/chat/sessions/${encodeURIComponent(channel.session.id)}/messages`, { limit: SHOWN, html: true });
       if (left) return;
-      fill(said, lines.items.map(line));
+      follows = true;
+      fill(said, lines.items.filter((each) => each.seen).map(line));
       standing(key, channel.under_way);
       drawHead();
-      down(true);
     } catch (error) {
       if (!left) fill(said, el("li", {}, trouble(error, again)));
     }
@@ -83,7 +85,8 @@ export function channelView(room, key, each, changed) {
     try {
       const message = await api.post(`${own}/messages`, { text });
       words.value = "";
-      if (!left) { put(message); down(true); }
+      follows = true;
+      if (!left) put(message);
     } catch (error) {
       toast(sentence(error), "bad");
     } finally {
@@ -95,19 +98,23 @@ export function channelView(room, key, each, changed) {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
   });
 
+  /** A wish by a button is no line of the talk. */
   function put(message) {
+    if (!message.seen) return undefined;
     const there = [...said.children].find((each) => each.dataset.id === message.id);
     if (there) return there.replaceWith(line(message));
     said.append(line(message));
     while (said.children.length > MOST) said.firstElementChild.remove();
     return undefined;
   }
-  const atEnd = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
-  const down = (always) => { if (always || atEnd()) scroller.scrollTop = scroller.scrollHeight; };
+  /** Whoever reads the end stays there, whatever grows above it. */
+  const grows = new ResizeObserver(() => { if (follows) scroller.scrollTop = scroller.scrollHeight; });
+  grows.observe(said);
+  grows.observe(saying);
+  scroller.addEventListener("scroll", () => { follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80; });
 
   function heard(name, event) {
     if (name !== key || left) return;
-    const end = atEnd();
     const answer = answers.get(event.answer_id);
     if (event.is === "began") begin(event);
     if (event.is === "more" && answer) answer.append(event.text);
@@ -117,7 +124,6 @@ export function channelView(room, key, each, changed) {
     if (event.is === "changed") put(event.message);
     if (event.is === "quiet" && channel) { channel.quiet_until = event.until; drawHead(); }
     if (channel && ["began", "ended"].includes(event.is)) { channel.under_way = []; drawHead(); }
-    down(end);
   }
   function begin({ answer_id: id, speaker, text = "" }) {
     if (answers.has(id)) return;
@@ -141,23 +147,13 @@ export function channelView(room, key, each, changed) {
   }
   fill(said, el("li", {}, waiting()));
   again();
-  return { heard, standing, again, leave: () => { left = true; fill(room); } };
+  return { heard, standing, again, leave: () => { left = true; grows.disconnect(); fill(room); } };
 }
 
-function line(message) {
-  const { role, sender, deleted_at: gone, outcome } = message;
-  const name = sender.name || sender.id;
-  const files = message.parts.filter((part) => "hash" in part).map((part) => el("span", { class: "tag", dir: "auto" }, part.name));
-  return el(
+const line = (message) =>
+  el(
     "li",
-    { class: `line ${role}`, "data-id": message.id },
-    face(name, { persona: role === "assistant", little: true }),
-    el(
-      "div",
-      { class: "grow" },
-      el("div", { class: "row" }, el("b", { dir: "auto" }, name), el("small", { class: "muted" }, time(message.at)), outcome !== "whole" && badge(outcome, "warn")),
-      gone ? el("p", { class: "muted" }, "Deleted.") : el("p", { class: "words", dir: "auto" }, message.text),
-      files.length > 0 && el("div", { class: "row wrap" }, files),
-    ),
+    { class: `line ${message.role}`, "data-id": message.id },
+    face(message.sender.name || message.sender.id, { persona: message.role === "assistant", little: true }),
+    el("div", { class: "grow" }, saidShown(message, time(message.at), message.outcome !== "whole" && badge(message.outcome, "warn"))),
   );
-}

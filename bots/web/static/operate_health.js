@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { el, toast } from "./ui.js";
-import { at, badge, button, bytes, count, facts, loaded, notice, number, table, when } from "./pages.js";
+import { at, badge, button, bytes, count, facts, loaded, notice, number, renewed, table, when } from "./pages.js";
 import { follow } from "./works.js";
 
 const EVERY = 15_000;
@@ -16,18 +16,25 @@ const PAGES = [
 ];
 
 export function draw(room) {
-  const [first, fleet, mine] = [el("section", {}), el("section", {}), el("section", {})];
-  room.append(first, fleet, mine);
-  const bot = loaded(mine, () => api.get("/api/bot"), (told) => (urgent(first, told, bot), about(told)));
-  const bots = loaded(fleet, () => api.get("/api/bots"), (told) => neighbours(told.items));
+  const [first, orders, checkup, fleet, mine] = Array.from({ length: 5 }, () => el("section", {}));
+  const look = button("Check everything", () => examine(checkup));
+  const read = button("Read the configuration again", () => reread(bot));
+  orders.append(el("div", { class: "row wrap" }, look, read));
+  room.append(first, orders, checkup, fleet, mine);
+  const known = (told) => {
+    const wanting = urgent(told);
+    look.classList.toggle("primary", wanting.length > 0);
+    renewed(first, wanting.length ? el("div", { class: "stack" }, wanting.map(one)) : well(told));
+    return about(told);
+  };
+  const bot = loaded(mine, () => api.get("/api/bot"), known, renewed);
+  const bots = loaded(fleet, () => api.get("/api/bots"), (told) => neighbours(told.items), renewed);
   const clock = setInterval(() => document.hidden || (bot(), bots()), EVERY);
   return () => clearInterval(clock);
 }
 
-/** What needs somebody, the worst first; or that nothing does. */
-function urgent(where, bot, again) {
-  const held = where.querySelector(".checkup");
-  if (held?.childNodes.length) return;
+/** What needs somebody, the worst first. */
+function urgent(bot) {
   const wrong = bot.checks.filter((each) => each.state === "wrong");
   const notes = bot.checks.filter((each) => each.state === "note");
   const models = bot.models.filter((each) => each.state === "failing").map((each) => ({
@@ -37,32 +44,23 @@ function urgent(where, bot, again) {
     sentence: each.why,
     remedy: "Put it right, then change the configuration or wait: it is asked again by itself. Until then the next model answers.",
   }));
-  const told = [...wrong, ...models, ...notes.filter((each) => !models.some((model) => each.sentence.includes(model.what)))];
-  const checkup = el("div", { class: "checkup" });
-  where.replaceChildren(
-    told.length
-      ? el("div", { class: "stack" }, ...told.map(one))
-      : notice("good", el("p", { role: "status" }, el("b", {}, `${bot.display} is ${bot.state}.`), " Nothing needs you.")),
-    el(
-      "div",
-      { class: "row wrap" },
-      button("Check everything", () => examine(checkup), { tone: told.length ? "primary" : "" }),
-      button("Read the configuration again", async () => {
-        const { changed, waiting } = await api.post("/api/bot/reload");
-        const later = waiting.length ? ` After a restart: ${waiting.join(", ")}.` : "";
-        toast(`${changed.length ? `Taken over: ${changed.join(", ")}.` : "Nothing has changed."}${later}`);
-        again();
-      }),
-    ),
-    checkup,
-  );
+  return [...wrong, ...models, ...notes.filter((each) => !models.some((model) => each.sentence.includes(model.what)))];
+}
+
+const well = (bot) => notice("good", el("p", { role: "status" }, el("b", {}, `${bot.display} is ${bot.state}.`), " Nothing needs you."));
+
+async function reread(again) {
+  const { changed, waiting } = await api.post("/api/bot/reload");
+  const later = waiting.length ? ` After a restart: ${waiting.join(", ")}.` : "";
+  toast(`${changed.length ? `Taken over: ${changed.join(", ")}.` : "Nothing has changed."}${later}`);
+  again();
 }
 
 function one(check) {
   const to = PAGES.find(([words]) => words.test(`${check.what} ${check.sentence}`));
   return notice(
     check.state === "wrong" ? "bad" : "warn",
-    el("p", {}, check.what !== "status" && el("b", {}, `${check.model ? check.what : capital(check.what)}${check.where ? ` · ${check.where}` : ""}: `), el("span", { dir: "auto" }, check.sentence)),
+    el("p", {}, el("b", {}, `${check.model ? check.what : capital(check.what)}${check.where ? ` · ${check.where}` : ""}: `), el("span", { dir: "auto" }, check.sentence)),
     check.remedy && el("p", { dir: "auto" }, check.remedy),
     to && el("p", {}, el("a", { href: at("operate", to[1]) }, `${to[2]} →`)),
   );
@@ -96,16 +94,17 @@ function neighbours(bots) {
   return [
     el("h2", {}, "Bots"),
     el("ul", { class: "cards" }, ...bots.map((each) => {
-      const tone = !each.answers || each.troubles.length ? "bad" : TONES[each.state] ?? "warn";
+      const stopped = !each.answers && each.state === "stopped";
+      const tone = stopped ? "warn" : !each.answers || each.troubles.length ? "bad" : TONES[each.state] ?? "warn";
       const name = each.here || !each.url ? el("b", { dir: "auto" }, each.display) : el("a", { href: each.url, dir: "auto" }, each.display);
       return el(
         "li",
         { class: `card ${tone}` },
-        el("div", { class: "row spread" }, name, badge(each.answers ? each.state || "answers" : "does not answer", tone)),
+        el("div", { class: "row spread" }, name, badge(stopped || each.answers ? each.state || "answers" : "does not answer", tone)),
         el("p", { class: "muted" }, each.here ? "this one" : each.url),
         each.answers && el("p", {}, [each.discord && `Discord ${each.discord}`, count(each.live_sessions, "live session"), bytes(each.memory_bytes), each.restarts && count(each.restarts, "restart")].filter(Boolean).join(" · ")),
         ...each.troubles.map((told) => el("p", { class: "remedy", dir: "auto" }, told)),
-        !each.answers && el("p", { class: "remedy" }, "Look on its machine: `troupe status`, and `troupe up` where it is down."),
+        !each.answers && !stopped && el("p", { class: "remedy" }, "Look on its machine: `troupe status`, and `troupe up` where it is down."),
       );
     })),
   ];

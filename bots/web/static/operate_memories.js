@@ -34,7 +34,7 @@ export function draw(room) {
       admin && field("About", person),
       admin && history.label,
       admin && mine.label,
-      button("Remember something…", () => rememberDialog(again), { tone: "primary" }),
+      may("chat") && button("Remember something…", () => rememberDialog(again), { tone: "primary" }),
     ),
     list,
   );
@@ -65,7 +65,7 @@ function overall({ pause, report }, admin, again) {
       "p",
       { class: "row spread" },
       el("span", { class: "muted small" }, report ? summed(report) : "What it remembers of you."),
-      el("span", { class: "row" }, toggle, admin && button("Rebuild the index", async () => {
+      el("span", { class: "row" }, may("chat") && toggle, admin && button("Rebuild the index", async () => {
         await api.post(`${HERE}/rebuild`);
         toast("The index is made anew; the bot goes on talking meanwhile.");
       })),
@@ -106,7 +106,7 @@ function one(memory, again) {
       badge(`told: ${memory.audience_name || memory.audience}`, memory.audience === "bot" ? "warn" : "plain"),
       el("span", { class: "muted small", dir: "auto" }, `about ${memory.subject_name || memory.subject}`),
       el("span", { class: "muted small" }, when(memory.at)),
-      source && el("a", { href: at("chat", ...[source.session_id, source.message_id].filter(Boolean)) }, "Where from"),
+      source && el("a", { href: `${at("chat", source.session_id)}${source.message_id ? `?at=${encodeURIComponent(source.message_id)}` : ""}` }, "Where from"),
       memory.recalled ? el("span", { class: "muted small" }, `recalled ${count(memory.recalled, "time")}`) : el("span", { class: "muted small" }, "never recalled"),
       memory.superseded_by && badge("Replaced", "warn"),
     ),

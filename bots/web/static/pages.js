@@ -22,8 +22,8 @@ export function page(root, { title, lead = "", actions = [], back = null }) {
 }
 
 /** Fills `where` with what `draw` makes of what `load` brings; says that it loads, and what went wrong with a way to
- *  try again. Returns what does it again, keeping what is there until the new is. */
-export function loaded(where, load, draw) {
+ *  try again. Returns what does it again, keeping what is there until the new is. `put` is how it comes there. */
+export function loaded(where, load, draw, put = fill) {
   let newest = 0;
   async function again() {
     const mine = ++newest;
@@ -31,9 +31,9 @@ export function loaded(where, load, draw) {
     where.setAttribute("aria-busy", "true");
     try {
       const told = await load();
-      if (mine === newest) fill(where, draw(told));
+      if (mine === newest) put(where, draw(told));
     } catch (error) {
-      if (mine === newest) fill(where, trouble(error, again));
+      if (mine === newest) put(where, trouble(error, again));
     } finally {
       if (mine === newest) where.removeAttribute("aria-busy");
     }
@@ -41,6 +41,23 @@ export function loaded(where, load, draw) {
   again();
   return again;
 }
+
+/** Puts other children into an element and keeps what is the same, so that the focus and a selection stay. What is kept
+ *  goes on doing what it did: this is for what is drawn again and again of the same. */
+export function renewed(where, ...children) {
+  const fresh = [...fill(document.createElement(where.tagName), children).childNodes];
+  for (const old of [...where.childNodes].slice(fresh.length)) old.remove();
+  fresh.forEach((each, place) => {
+    const old = where.childNodes[place];
+    if (!old) where.append(each);
+    else if (old.isEqualNode(each)) return;
+    else if (!each.children?.length || old.nodeName !== each.nodeName || !sameLook(old, each)) old.replaceWith(each);
+    else renewed(old, ...each.childNodes);
+  });
+  return where;
+}
+
+const sameLook = (one, other) => one.cloneNode().isEqualNode(other.cloneNode());
 
 export const waiting = (words = "Loading…") =>
   el("p", { class: "row muted waiting", role: "status" }, el("span", { class: "spinner", "aria-hidden": "true" }), words);

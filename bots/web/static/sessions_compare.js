@@ -1,6 +1,7 @@
 // Two sessions side by side: what they have in common across both, and what is only in one of them beside it.
 
 import { api, may } from "./api.js";
+import { saidShown } from "./said.js";
 import { at, button, count, empty, loaded, notice, page, titleOf, when } from "./pages.js";
 import { el, fill } from "./ui.js";
 
@@ -70,16 +71,7 @@ function folded(rows) {
 }
 
 function row({ side, left, right }) {
-  if (side === "both") return el("div", { class: "compare-row both", attrs: { role: "row" } }, el("div", { attrs: { role: "cell", "aria-colspan": 2 } }, line(left)));
-  const cell = (message, name) => el("div", { class: message ? name : "none", attrs: { role: "cell" } }, message ? line(message, SIDES[side]) : el("span", { class: "away" }, "nothing here"));
+  if (side === "both") return el("div", { class: "compare-row both", attrs: { role: "row" } }, el("div", { attrs: { role: "cell", "aria-colspan": 2 } }, saidShown(left, when(left.at))));
+  const cell = (message, name) => el("div", { class: message ? name : "none", attrs: { role: "cell" } }, message ? saidShown(message, when(message.at), el("span", { class: "badge which" }, SIDES[side])) : el("span", { class: "away" }, "nothing here"));
   return el("div", { class: "compare-row", attrs: { role: "row" } }, cell(left, "left"), cell(right, "right"));
-}
-
-function line(message, told = "") {
-  const files = message.parts.filter((part) => "hash" in part).map((part) => el("span", { class: "tag", dir: "auto" }, part.name));
-  return [
-    el("div", { class: "row wrap" }, el("b", { dir: "auto" }, message.sender.name), el("small", { class: "muted" }, when(message.at)), told && el("span", { class: "badge which" }, told)),
-    el("p", { class: "words", dir: "auto" }, message.text),
-    files.length > 0 && el("div", { class: "row wrap" }, files),
-  ];
 }

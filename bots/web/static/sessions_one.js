@@ -1,10 +1,11 @@
 // One session: what it is, where it comes from and what was branched from it, and what can be done with it.
 
 import { api, may } from "./api.js";
+import { renaming, tagging } from "./chat_naming.js";
 import { exportDialog } from "./export.js";
 import { asking, at, badge, button, checkbox, facts, input, loaded, notice, page, placeOf, select, soon, titleOf, trouble, when } from "./pages.js";
 import { tree } from "./sessions_tree.js";
-import { ask, attempt, confirm, el, field, fill, icon, iconButton, menu, toast } from "./ui.js";
+import { attempt, confirm, el, field, fill, icon, iconButton, menu, toast } from "./ui.js";
 
 export function mount(root, id) {
   const own = `/api/chat/sessions/${encodeURIComponent(id)}`;
@@ -63,8 +64,8 @@ export function mount(root, id) {
   function others(session) {
     const archive = session.archived ? "Take out of the archive" : "Archive";
     return [
-      { label: "Rename…", icon: "edit", run: () => attempt(() => rename(session)) },
-      { label: "Tags…", icon: "tag", run: () => attempt(() => tags(session)) },
+      { label: "Rename…", icon: "edit", run: () => renaming(session, again) },
+      { label: "Tags…", icon: "tag", run: () => tagging(session, again) },
       { label: "Save as template…", icon: "copy", run: () => template(session) },
       { label: archive, icon: "archive", run: () => attempt(() => change({ archived: !session.archived })) },
       null,
@@ -79,14 +80,6 @@ export function mount(root, id) {
   async function merge(session, other) {
     const { mergeDialog } = await import("./sessions_merge.js");
     mergeDialog(session, await api.get(`/api/chat/sessions/${encodeURIComponent(other)}`));
-  }
-  async function rename(session) {
-    const given = await ask("Rename", "Title", session.title, { hint: "Left empty, it is called by its first words." });
-    if (given !== null) await change({ title: given.trim() });
-  }
-  async function tags(session) {
-    const given = await ask("Tags", "Tags, with commas between them", session.tags.join(", "));
-    if (given !== null) await change({ tags: given.split(",").map((tag) => tag.trim()).filter(Boolean) });
   }
   function template(session) {
     const name = input({ required: true, maxLength: 60, value: session.title.slice(0, 60) });

@@ -6,7 +6,6 @@ import { el } from "./ui.js";
 
 const BOX = { wide: 216, high: 50 };
 const GAP = { across: 52, down: 14 };
-const LETTERS = 27;
 const HOW = { branch: "branched from", copy: "a copy of", merge: "merged from" };
 
 /** A picture of a family as the API tells it ({sessions, descents, cut}), the session with the id `here` marked. To a
@@ -82,14 +81,17 @@ function box(node, here) {
     },
     svg("title", {}, `${titleOf(session)} · ${from}`),
     svg("rect", { x, y, width: BOX.wide, height: BOX.high, rx: 8 }),
-    svg("text", { x: x + 12, y: y + 21, class: "name" }, shortened(titleOf(session))),
-    svg("text", { x: x + 12, y: y + 39 }, `${lines} · ${state || ago(session.last_at)}`),
+    svg(
+      "foreignObject",
+      { x, y, width: BOX.wide, height: BOX.high },
+      el(
+        "div",
+        { class: "about" },
+        el("b", { class: "clip", dir: "auto" }, titleOf(session)),
+        el("span", { class: "clip" }, `${lines} · ${state || ago(session.last_at)}`),
+      ),
+    ),
   );
   if (session.id === here) link.setAttribute("aria-current", "page");
   return link;
-}
-
-function shortened(text) {
-  const letters = [...text];
-  return letters.length > LETTERS ? `${letters.slice(0, LETTERS - 1).join("")}…` : text;
 }

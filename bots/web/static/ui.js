@@ -140,7 +140,7 @@ export function toast(words, how = {}) {
         action.label,
       ),
     );
-  if (bad) told.append(el("button", { type: "button", "aria-label": "Dismiss", onclick: gone }, "OK"));
+  if (bad) told.append(el("button", { type: "button", onclick: gone }, "OK"));
   const open = document.querySelector("dialog[open]");
   (open ?? document.body).append(document.getElementById("toasts"));
   document.getElementById("toasts").append(told);

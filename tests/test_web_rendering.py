@@ -1,0 +1,51 @@
+"""Rendering takes nothing from anybody else: one text of each person at a time, and not too much of them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from bots.web.rendering import LONGEST, WAITING, html_of
+from tests.test_web_auth import bearer, token_for
+from tests.test_web_talking import begun, say
+from tests.webfront import web_front
+
+_SLOW = "**a" * (LONGEST // 6)
+
+
+async def test_words_become_html_and_very_many_stay_as_they_are() -> None:
+    assert await html_of("ann", "**Bold**") == '<p dir="auto"><strong>Bold</strong></p>'
+    long = "**a** <script>\n" + "b" * LONGEST
+    assert await html_of("ann", long) == '<p dir="auto">**a** &lt;script&gt;<br>\n' + "b" * LONGEST + "</p>"
+
+
+async def test_nobody_waits_for_all_that_somebody_else_has_rendered() -> None:
+    many = [asyncio.create_task(html_of("ann", _SLOW)) for _ in range(6)]
+    await asyncio.sleep(0)
+    await html_of("ben", "Hello")
+    assert sum(task.done() for task in many) <= 1
+    for task in many:
+        task.cancel()
+    assert all(
+        isinstance(each, asyncio.CancelledError) for each in (await asyncio.gather(*many, return_exceptions=True))[2:]
+    )
+
+
+async def test_too_much_at_once_is_not_rendered_and_later_is() -> None:
+    text = "a " * (LONGEST // 2)
+    told = await asyncio.gather(*(html_of("ann", text) for _ in range(WAITING // LONGEST + 3)))
+    assert sum(each is None for each in told) == 3
+    assert await html_of("ann", text) is not None
+
+
+async def test_the_web_says_so_and_a_page_shows_what_fits(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        ann, text = bearer(token_for(web, "ann")), {"text": "a " * (LONGEST // 2)}
+        asked = (web.client.post("/api/chat/rendered", json=text, headers=ann) for _ in range(20))
+        assert {each.status_code for each in await asyncio.gather(*asked)} == {200, 429}
+        session = await begun(web)
+        for _ in range(WAITING // LONGEST + 2):
+            await say(web, session, text["text"], answer=False)
+        path = f"/api/chat/sessions/{session}/messages?html=true"
+        shown = (await web.client.get(path)).json()["items"]
+        assert sum(each["html"] is None for each in shown) == 2

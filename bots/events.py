@@ -128,7 +128,8 @@ class Events:
         self._somewhere: dict[str, set[Listening]] = {}
         """By the key of a channel, or the id of a session: who listens elsewhere costs nothing."""
 
-    def __bool__(self) -> bool:
+    @property
+    def listened(self) -> bool:
         """Whether anybody listens."""
         return bool(self._everywhere or self._somewhere)
 

@@ -52,7 +52,7 @@ class Sessions:
         self._guild_gap = guild_gap
         self._policies: dict[str, float | None] = {}
         """What people have decided for single channels, by key."""
-        self._events = Events() if events is None else events  # an empty one is false
+        self._events = events or Events()
         self._live = LiveSessions(store, shared=isinstance(store, ManyWriters), tell=self._events.tell)
         self._talks = OpenSessions(store)
         self._placing = Placing(
@@ -155,7 +155,7 @@ class Sessions:
 
     async def amended(self, message: Message) -> None:
         """Told how a message stands now that it was edited, deleted, reacted to or noted on. Raises `StorageError`."""
-        if not self._events:
+        if not self._events.listened:
             return
         session = self._live.known(message.session_id) or await self._store.session(message.session_id)
         if session is not None:

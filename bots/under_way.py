@@ -57,7 +57,7 @@ class UnderWay:
                 self._events.tell(Began(turn.session, turn.id, piece.persona, piece.speaker, asked))
             case Delta() if known is not None:
                 known.words.append(piece.text)
-                if self._events:
+                if self._events.listened:
                     self._events.tell(More(known.session, turn.id, piece.text))
             case Reset() | Left() if known is not None:
                 known.words.clear()

@@ -88,7 +88,7 @@ async def test_who_listens_at_one_place_hears_nothing_of_another() -> None:
             await here.say(BEN, "what is 6 * 8?")
             events = await some(listening)
         assert {event.session.channel.key for event in events if isinstance(event, Said)} == {here.channel.key}
-        assert not w.bot.events
+        assert not w.bot.events.listened
 
 
 async def test_a_listener_that_does_not_read_is_dropped_and_no_turn_waits_for_it() -> None:

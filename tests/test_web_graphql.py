@@ -53,7 +53,7 @@ async def subscribed(web: Web) -> AsyncIterator[Any]:
 
 
 async def listened_to(web: Web) -> None:
-    while not web.house.bot.events:
+    while not web.house.bot.events.listened:
         await ask(web, "{ me { bot } }")
 
 

@@ -133,8 +133,9 @@ class Events:
         """Whether anybody listens."""
         return bool(self._everywhere or self._somewhere)
 
-    def __len__(self) -> int:
-        """How many listen everywhere, at least."""
+    @property
+    def everywhere(self) -> int:
+        """How many listen to all that happens."""
         return len(self._everywhere)
 
     def tell(self, event: Event) -> None:

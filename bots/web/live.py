@@ -143,7 +143,7 @@ class _Live:
         try:
             await self._send(hello)
             while True:
-                breath = min(_BREATH * len(self._desk.events), _LONGEST_BREATH)
+                breath = min(_BREATH * self._desk.events.everywhere, _LONGEST_BREATH)
                 for event in joined(await self._listening.some(breath)):
                     try:
                         text = await self._told.text(event, self._caller)

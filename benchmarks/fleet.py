@@ -75,7 +75,8 @@ async def connected(
             accounts = [here.discord.add_bot(f"token-{name}", name) for name in names]
             here.discord.add_guild("Home").add_channel("general")
             models = {"models": [{"provider": "offline"}]} if provider == "offline" else {}
-            environment = here.write({name: dict(models) for name in names})
+            bots = {name: {**models, "web": {"enabled": True}} for name in names}
+            environment = here.write(bots, web_port=8790)
             began = time.monotonic()
             with start(here, environment) as process:
                 for account in accounts:

@@ -21,6 +21,8 @@ from tests.webfront import web_front
 
 pytestmark = needs_chromium
 
+STATIC = Path(__file__).parents[1] / "bots" / "web" / "static"
+
 
 async def test_a_discord_conversation_is_seen_word_by_word_and_taken_over(tmp_path: Path) -> None:
     model = Says()
@@ -69,6 +71,9 @@ async def test_an_operator_sees_at_once_what_is_wrong_and_makes_it_right(tmp_pat
         await page.get_by_role("link", name="Backups and jobs").click()
         await page.get_by_role("button", name="Back up now").click()
         await expect(page.get_by_text("Proved", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Back up now").click()
+        await expect(page.get_by_text("takes the place of the one of today")).to_be_visible()
+        await page.get_by_role("button", name="Cancel").click()
         await page.get_by_role("button", name="Verify").click()
         await expect(page.get_by_text("is whole")).to_be_visible()
         await page.get_by_role("button", name="Restore the backup").click()
@@ -86,15 +91,47 @@ async def test_memories_are_corrected_forgotten_and_undone(tmp_path: Path) -> No
         await page.get_by_role("button", name="Remember something…").click()
         await page.get_by_label("What is true").fill("I have a cat.")
         await page.get_by_role("button", name="Remember", exact=True).click()
+        await expect(page.get_by_text("1 memory (")).to_be_visible()
         await page.get_by_role("button", name="Correct: I have a cat.").click()
         await page.get_by_label("What is true").fill("I have two cats.")
         await page.get_by_role("button", name="Correct", exact=True).click()
         await expect(page.locator(".card .words")).to_have_text("I have two cats.")
-        await page.get_by_role("button", name="Undo what was said last").click()
+        await page.get_by_role("button", name="Undo the last correction").click()
         await expect(page.locator(".card .words")).to_have_text("I have a cat.")
         await page.get_by_role("button", name="Forget: I have a cat.").click()
         await page.get_by_role("button", name="Forget", exact=True).click()
         await expect(page.get_by_text("Nothing is remembered yet.")).to_be_visible()
+
+
+async def test_the_audit_says_in_words_who_did_what_each_once_and_talk_only_when_asked(tmp_path: Path) -> None:
+    async with console(tmp_path) as (web, _, page):
+        id = await talk(web, "hello", title="Sums")
+        channel = (await api(web, "GET", f"chat/sessions/{id}"))["channel"]["key"]
+        await api(web, "PUT", f"chat/sessions/{id}", json={"starred": True})
+        await api(web, "POST", f"live/channels/{channel}/quiet", json={"minutes": 5})
+        refused = await web.client.delete("/api/chat/messages/none")
+        assert refused.status_code == 404
+        await page.goto(f"{web.url}/#/operate/audit")
+        did = page.locator("td[data-head=Did]")
+        acts = ["Deleted a messagerefused", "Took a channel over", "Changed a conversation"]
+        await expect(did).to_have_text(acts)
+        await expect(page.locator("td[data-head=Who]")).to_have_text([whoever_is_here().name] * 3)
+        await page.locator("summary").nth(2).click()
+        await expect(page.get_by_text("PUT /api/chat/sessions/{id}")).to_be_visible()
+        await page.get_by_label("Talk too").check()
+        await expect(did).to_have_text([*acts, "Said something", "Began a conversation"])
+        await page.get_by_role("link", name="a conversation").first.click()
+        await expect(page.get_by_role("heading", name="Sums")).to_be_visible()
+
+
+async def test_the_audit_has_words_for_every_request_that_changes_something(tmp_path: Path) -> None:
+    words = (STATIC / "operate_audit.js").read_text()
+    unnoted = {"rendered", "count", "check", "forget", "graphql"}
+    async with web_front(tmp_path) as web:
+        paths = (await api(web, "GET", "openapi.json"))["paths"]
+    changing = [(way.upper(), path) for path, ways in paths.items() for way in ways if way != "get"]
+    wordless = [f"{way} {path}" for way, path in changing if f'"{way} {path}": [' not in words]
+    assert {each.rsplit("/", 1)[1] for each in wordless} == unnoted
 
 
 async def test_a_change_of_the_configuration_is_checked_shown_and_only_then_written(tmp_path: Path) -> None:

@@ -149,12 +149,15 @@ async def test_a_family_is_drawn_compared_and_made_one_with_the_keyboard_alone(t
         await api(web, "POST", f"chat/sessions/{branch}/messages", json={"text": "what is 2 * 2?"})
         await page.locator(".tree").get_by_role("link", name="Sums, where it began").press("Enter")
         await expect(page.get_by_role("link", name="Branch of Sums, branched from Sums, 4 messages")).to_be_visible()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         await page.get_by_role("button", name="Compare…").press("Enter")
         await page.get_by_role("listbox", name="Sessions of the same place").select_option(branch)
         await page.keyboard.press("Tab")
         await page.get_by_role("button", name="Compare", exact=True).press("Enter")
         await expect(page.get_by_text("2 lines in common, 0 only in the first, 2 only in the second.")).to_be_visible()
         await expect(page.locator(".compare .right .says")).to_have_text(["what is 2 * 2?", "2 × 2 = 4"])
+        assert not [each for each in asked if each.endswith("/rendered")]
         await page.get_by_role("button", name="Merge…").press("Enter")
         await expect(page.get_by_text("One session of 4 lines would come of it")).to_be_visible()
         assert len((await api(web, "GET", "chat/sessions"))["items"]) == 2
@@ -195,6 +198,8 @@ async def test_an_export_has_what_was_asked_for(tmp_path: Path) -> None:
         ids = [await talk(web, "what is 6 * 7?", title=title) for title in ("Sums", "More sums")]
         await page.goto(f"{web.url}/#/sessions/{ids[0]}")
         await page.get_by_role("button", name="Export…").click()
+        tops = "fields => new Set(fields.slice(-2).map(each => each.getBoundingClientRect().top)).size"
+        assert await page.locator(".export .field label").evaluate_all(tops) == 1
         await page.get_by_label("Headings begin at").select_option("3")
         await page.get_by_label("When each thing was said").uncheck()
         async with page.expect_download() as one:

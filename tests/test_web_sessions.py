@@ -136,6 +136,10 @@ async def test_branches_copies_and_merges_are_told_as_a_family(web: Web) -> None
     await said(web, branch["id"], "Three")
     told = (await web.client.get(f"{url}/compare", params={"other": branch["id"]})).json()
     assert (told["shared"], told["only_left"], told["only_right"], len(told["rows"])) == (1, 1, 1, told["total"])
+    assert {(each["left"] or each["right"])["html"] for each in told["rows"]} == {None}
+    told = (await web.client.get(f"{url}/compare", params={"other": branch["id"], "html": True})).json()
+    sides = [each[side] for each in told["rows"] for side in ("left", "right") if each[side]]
+    assert {each["html"] for each in sides} == {f'<p dir="auto">{each["text"]}</p>' for each in sides}
     trial = await web.client.post(f"{url}/merge", json={"other": branch["id"], "dry_run": True})
     assert trial.json() == {
         "dry_run": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import islice
 from typing import Annotated, Literal
 
@@ -9,12 +10,13 @@ from fastapi import APIRouter, Query
 from fastapi.requests import HTTPConnection
 from pydantic import BaseModel, ConfigDict
 
-from ..comparing import Comparison
+from ..comparing import Comparison, Row
 from ..families import family
 from .auditing import changes_nothing
 from .callers import Caller, Chatter, Reader
 from .desk import At
-from .given import Id, IdGiven
+from .given import Html, Id, IdGiven
+from .rendering import html_of
 from .sessions import shown
 from .shapes import MessageShown, SessionShown, message_shown, session_shown
 
@@ -137,10 +139,11 @@ async def compare_sessions(
     other: Annotated[str, Query(min_length=1, max_length=200)],
     skip: Annotated[int, Query(ge=0, le=20_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=2_000)] = 500,
+    html: Html = False,
 ) -> CompareShown:
     """Two sessions side by side: what they have in common, and what is only in one of them."""
     first, second = await caller.session(desk, id), await caller.session(desk, other)
-    return _compared(await desk.bot.conversations.compare(first.id, second.id), caller, skip, limit)
+    return await _compared(await desk.bot.conversations.compare(first.id, second.id), caller, skip, limit, html=html)
 
 
 @router.get("/{id}/tree")
@@ -154,8 +157,9 @@ async def tree(desk: At, caller: Reader, id: Id) -> TreeShown:
     )
 
 
-def _compared(found: Comparison, caller: Caller, skip: int, limit: int) -> CompareShown:
+async def _compared(found: Comparison, caller: Caller, skip: int, limit: int, *, html: bool) -> CompareShown:
     only_left, only_right = found.only
+    page = islice(found.rows, skip, skip + limit)
     return CompareShown(
         left=session_shown(found.left, caller),
         right=session_shown(found.right, caller),
@@ -164,13 +168,19 @@ def _compared(found: Comparison, caller: Caller, skip: int, limit: int) -> Compa
         only_left=only_left,
         only_right=only_right,
         cut=found.cut,
-        rows=[
-            ComparedShown(
-                side=row.side,
-                left=message_shown(row.left, caller) if row.left else None,
-                right=message_shown(row.right, caller) if row.right else None,
-            )
-            for row in islice(found.rows, skip, skip + limit)
-        ],
+        rows=await asyncio.gather(*(_beside(row, caller, html=html) for row in page)),
         total=len(found.rows),
+    )
+
+
+async def _beside(row: Row, caller: Caller, *, html: bool) -> ComparedShown:
+    """One row; words that stand in both alike are made into HTML once."""
+    left, right = row.left, row.right
+    words = await html_of(caller.person.id, left.text) if html and left else None
+    alike = left is not None and right is not None and left.text == right.text
+    other = words if alike or not html or right is None else await html_of(caller.person.id, right.text)
+    return ComparedShown(
+        side=row.side,
+        left=message_shown(left, caller, html=words) if left else None,
+        right=message_shown(right, caller, html=other) if right else None,
     )

@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { badge, button, bytes, count, date, input, loaded, notice, opened, select, table, trouble, when } from "./pages.js";
-import { el, field, fill, toast } from "./ui.js";
+import { confirm, el, field, fill, toast } from "./ui.js";
 import { follow } from "./works.js";
 
 export function draw(room) {
@@ -14,6 +14,9 @@ export function draw(room) {
 
 function list(told, now, again) {
   const run = button("Back up now", async () => {
+    const earlier = told.items.filter((each) => each.proven_at && today(each.made_at)).length;
+    const words = "It takes the place of the one of today: of each day one backup is kept, the newest that was proved.";
+    if (earlier && !(await confirm("Back up again today?", words, { yes: "Back up" }))) return;
     const made = await follow(now, () => api.post("/api/backups"));
     if (made) toast(`Backed up and proved: ${made.name}, ${bytes(made.packed_size)}.`);
     again();
@@ -36,6 +39,9 @@ function list(told, now, again) {
     told.strays.length > 0 && notice("warn", el("p", {}, `Beside them lie files that are no backups: ${told.strays.join(", ")}.`)),
   ];
 }
+
+/** A day is one of UTC, as retention counts them. */
+const today = (at) => new Date(at).toISOString().slice(0, 10) === new Date().toISOString().slice(0, 10);
 
 function stateOf(backup) {
   const lost = backup.attachments_lost ? el("small", { class: "remedy" }, `${count(backup.attachments_lost, "file")} could not be taken along.`) : null;

@@ -17,7 +17,9 @@ export function draw(room) {
   const admin = may("admin");
   const asked = { q: "", person: "", history: false, all: admin, limit: 50 };
   const [list, how] = [el("section", {}), el("section", {})];
-  const again = loaded(list, () => api.get(HERE, sent(asked)), (found) => listed(found, asked, () => again()));
+  const again = loaded(list, () => api.get(HERE, sent(asked)), (found) => listed(found, asked, again, changed));
+  const state = loaded(how, () => overview(admin), (found) => overall(found, admin, () => state()));
+  const changed = () => (again(), state());
   const typed = soon(again);
   const words = input({ type: "search", placeholder: "A part of what is remembered" });
   words.addEventListener("input", () => ((asked.q = words.value), typed()));
@@ -34,11 +36,10 @@ export function draw(room) {
       admin && field("About", person),
       admin && history.label,
       admin && mine.label,
-      may("chat") && button("Remember something…", () => rememberDialog(again), { tone: "primary" }),
+      may("chat") && button("Remember something…", () => rememberDialog(changed), { tone: "primary" }),
     ),
     list,
   );
-  const state = loaded(how, () => overview(admin), (found) => overall(found, admin, () => state()));
 }
 
 function sent(asked) {
@@ -79,10 +80,10 @@ function summed(report) {
   return `${count(report.memories, "memory", "memories")}${types.length ? ` (${types.join(", ")})` : ""}; ${Math.round(report.share * 100)}% were recalled at least once.${paused}`;
 }
 
-function listed(found, asked, again) {
+function listed(found, asked, again, changed) {
   if (!found.items.length) return empty(asked.q || asked.person ? "Nothing remembered matches this." : "Nothing is remembered yet.");
   return [
-    el("ul", { class: "stack plain-list" }, ...found.items.map((each) => one(each, again))),
+    el("ul", { class: "stack plain-list" }, ...found.items.map((each) => one(each, changed))),
     found.more &&
       el("p", { class: "row centre" }, button("Show more", () => {
         asked.limit = Math.min(1000, asked.limit * 2);
@@ -91,7 +92,7 @@ function listed(found, asked, again) {
   ];
 }
 
-function one(memory, again) {
+function one(memory, changed) {
   const own = `${HERE}/${encodeURIComponent(memory.id)}`;
   const holds = may("chat") && !memory.superseded_by;
   const source = memory.source;
@@ -113,32 +114,32 @@ function one(memory, again) {
     el(
       "div",
       { class: "row" },
-      holds && button("Correct…", () => correctDialog(memory, own, again), { label: `Correct: ${memory.text}` }),
+      holds && button("Correct…", () => correctDialog(memory, own, changed), { label: `Correct: ${memory.text}` }),
       holds && button("Forget", async () => {
         if (!(await confirm("Forget this for good?", memory.text, { yes: "Forget", danger: true }))) return;
         await api.del(own);
         toast("Forgotten.");
-        again();
+        changed();
       }, { label: `Forget: ${memory.text}` }),
-      may("chat") && memory.told && button("Undo", async () => {
+      may("chat") && memory.told && button("Undo the last correction", async () => {
         const { items } = await api.post(`${own}/undo`);
         toast(items.length ? `Holds again: ${items.map((each) => each.text).join("; ")}` : "Undone.");
-        again();
-      }, { label: `Undo what was said last about: ${memory.text}` }),
+        changed();
+      }, { label: `Undo the last correction: ${memory.text}` }),
     ),
   );
 }
 
-function correctDialog(memory, own, again) {
+function correctDialog(memory, own, changed) {
   const words = el("textarea", { class: "input", rows: "4", required: true, maxlength: "4000" });
   words.value = memory.text;
-  asking("Correct a memory", [field("What is true", words, "What it said before is kept as history.")], "Correct", async () => {
+  asking("Correct a memory", [field("What is true", words, "What it said before is kept as history: “Undo the last correction” brings it back.")], "Correct", async () => {
     await api.put(own, { text: words.value });
-    again();
+    changed();
   });
 }
 
-function rememberDialog(again) {
+function rememberDialog(changed) {
   const words = el("textarea", { class: "input", rows: "4", required: true, maxlength: "4000" });
   const channel = input({ placeholder: "discord:123456789012345678", maxlength: 200 });
   const where = field("Which channel", channel, "Its key, as Storage lists it by channel.");
@@ -151,6 +152,6 @@ function rememberDialog(again) {
   asking("Remember something", [field("What is true", words), field("It may be told", scope), where], "Remember", async () => {
     const given = { text: words.value, scope: scope.value };
     await api.post(HERE, where.hidden ? given : { ...given, channel: channel.value.trim() });
-    again();
+    changed();
   });
 }

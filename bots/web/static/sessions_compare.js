@@ -16,7 +16,7 @@ export function mount(root, [first, second]) {
   return undefined;
 }
 
-const read = (first, second, skip) => api.get(`/api/chat/sessions/${encodeURIComponent(first)}/compare`, { other: second, skip, limit: PAGE });
+const read = (first, second, skip) => api.get(`/api/chat/sessions/${encodeURIComponent(first)}/compare`, { other: second, skip, limit: PAGE, html: true });
 
 function drawn(told, first, second) {
   const rows = [...told.rows];

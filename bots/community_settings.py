@@ -111,7 +111,8 @@ class PrivacySettings(Section):
 
     policy: Annotated[str, Field(max_length=4_000)] = (
         "I keep what is said to me, and what is said in channels I take part in, to be able to go on with a "
-        "conversation. Questions go to the model providers that this bot is configured with. `/privacy show` tells "
-        "what I keep about you, `/privacy export` gives you all of it, and `/privacy forget` removes it."
+        "conversation. Questions go to the model providers that this bot is configured with. You can see what I "
+        "keep about you, take all of it along, and have it removed for good: with /privacy on Discord, in the browser "
+        "under Operate, Your data."
     )
     """What `/privacy show` says first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -27,6 +28,22 @@ RICH = (
     + "A longer paragraph stands here. " * 6
 )
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>[x](javascript:window.hacked=1)'
+
+
+GROWN = """async (grown) => {
+  const { Answer } = await import("/static/chat_answer.js");
+  const seen = [];
+  for (const [first, more] of grown) {
+    const answer = new Answer(() => {});
+    answer.more(first);
+    while (!answer.says.firstElementChild?.matches("p, .code")) await new Promise(requestAnimationFrame);
+    answer.more(more);
+    seen.push([answer.says.textContent, answer.says.querySelector("code")?.textContent ?? null]);
+    answer.end();
+  }
+  return seen;
+}"""
+"""What of an answer is seen, and what in its code, once more words came than are made into Markdown."""
 
 
 @asynccontextmanager
@@ -74,6 +91,8 @@ async def test_a_newcomer_is_chatting_at_once_and_finds_it_again(tmp_path: Path)
         await expect(page.locator(".m.assistant .who")).to_have_text("Compass")
         await expect(page.get_by_role("link", name="Should I take the job?")).to_be_visible()
         await expect(composer(page)).to_have_value("")
+        await page.locator(".m.assistant").get_by_role("button", name="Reply").click()
+        await expect(page.locator(".replying")).to_contain_text("Compass Some bold words")
         await fine(window)
         await page.reload()
         await expect(answers(page).locator("pre")).to_contain_text("print('hello')")
@@ -96,6 +115,12 @@ async def test_an_answer_is_seen_as_it_comes_and_a_reload_in_its_middle_loses_no
             await expect(answers(each).locator("pre")).to_contain_text("print")
             await expect(each.locator(".coming")).to_have_count(0)
             await expect(each.locator(".m")).to_have_count(2)
+        grown = [("one of a ", "slow"), ("```\nx = 1\n", "y = 2\n```\nAfter"), ("```\nx = 1\n```\n", "\nAfter")]
+        assert await page.evaluate(GROWN, grown) == [
+            ["one of a slow", None],
+            ["x = 1\ny = 2\n", "x = 1\ny = 2\n"],
+            ["x = 1After", "x = 1"],
+        ]
         model.answer("And so on.")
         await say(other.page, "More, please")
         await expect(answers(page).last).to_have_text("And so on.")
@@ -109,9 +134,17 @@ async def test_stopping_keeps_what_was_said_and_it_can_be_given_anew(tmp_path: P
         gate = model.hold(6, "These words were said before it was stopped, these were not.")
         await say(page, "Hello")
         await expect(page.locator(".coming .says")).to_contain_text("These words were")
+        await composer(page).fill("Some words meanwhile")
+        await expect(page.get_by_role("button", name="Send", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Stop").click()
+        await expect(answers(page)).to_have_text(re.compile(r"^These words were .*Stopped\.$", re.DOTALL))
+        await expect(page.get_by_text("Stopped before its end.")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+        await expect(composer(page)).to_have_value("Some words meanwhile")
+        await expect(page.get_by_role("button", name="Continue")).to_be_visible()
+        await page.get_by_role("button", name="Why").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("not counted")
         await page.keyboard.press("Escape")
-        await expect(page.get_by_text("Stopped before its end.")).to_be_visible()
-        await expect(answers(page)).to_contain_text("These words were")
         gate.open()
         model.answer("A whole answer.")
         await page.get_by_role("button", name="Regenerate").click()
@@ -127,8 +160,7 @@ async def test_a_line_put_otherwise_branches_and_the_first_conversation_stays(tm
         await expect(answers(page)).to_have_text("Red.")
         first = page.url
         await page.locator(".m.user").hover()
-        await page.locator(".m.user").get_by_role("button", name="More").click()
-        await page.get_by_role("menuitem", name="Edit").click()
+        await page.locator(".m.user").get_by_role("button", name="Edit").click()
         model.answer("Oak.")
         await page.get_by_label("Your words").fill("Name a tree")
         await page.get_by_role("button", name="Answer in a branch").click()
@@ -202,6 +234,13 @@ async def test_everything_is_done_by_keyboard(tmp_path: Path) -> None:
         await keys.type("hel")
         await keys.press("Enter")
         await expect(page.locator(".aside")).to_contain_text("/memory")
+        await say(page, "/privacy show")
+        await expect(page.locator(".aside").last).to_contain_text("There is no /privacy here: see Operate, Your data.")
+        await expect(composer(page)).to_have_value("/privacy show")
+        await fine(window)
+        await page.get_by_role("button", name="Send it as it is").press("Enter")
+        await expect(page.locator(".m.user .says")).to_have_text("/privacy show")
+        await expect(page.get_by_text("There is no /privacy")).to_have_count(0)
 
 
 async def test_on_a_phone_and_in_the_dark_nothing_runs_over_the_edge(tmp_path: Path) -> None:
@@ -209,6 +248,9 @@ async def test_on_a_phone_and_in_the_dark_nothing_runs_over_the_edge(tmp_path: P
         how: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
         async with windows.open(**how) as window:
             page = window.page
+            await expect(page.get_by_role("heading", level=2)).to_be_in_viewport(ratio=1)
+            await expect(page.get_by_role("link", name="Operate")).to_be_visible()
+            await expect(composer(page)).not_to_be_focused()
             model.answer(RICH + "\n```\n" + "wide " * 60 + "\n```")
             await composer(page).fill("Hello " + "longwordwithoutanyblank" * 12)
             await page.get_by_role("button", name="Send", exact=True).tap()

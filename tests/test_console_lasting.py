@@ -161,7 +161,7 @@ async def test_one_press_of_escape_stops_once_and_also_before_a_new_talk_has_beg
         await write(page, "Again")
         await expect(page.locator(".coming .says")).to_contain_text("These")
         await page.keyboard.press("Escape")
-        await expect(page.locator(".m").last).to_contain_text("Stopped before its end.")
+        await expect(page.locator(".m").last).to_contain_text("Stopped.")
         assert len(stops) == 2
 
 
@@ -261,6 +261,7 @@ async def test_a_token_signs_in_and_who_may_only_read_is_offered_nothing_else(tm
         assert (await web.client.put(reacted, headers=bearer)).status_code == 200
         async with windows.open("/#/sessions") as window:
             page = window.page
+            await expect(page.get_by_text("troupe token create NAME --scope chat")).to_be_visible()
             await page.get_by_label("Token").fill("troupe_nonsense")
             await page.keyboard.press("Enter")
             await expect(page.get_by_role("alert")).to_be_visible()

@@ -10,6 +10,14 @@ export const EVENTS = { headers: { Accept: "text/event-stream" }, query: { html:
 export const at = (id, more = "") => `/api/chat/sessions/${encodeURIComponent(id)}${more}`;
 const of = (message, more = "") => `/api/chat/messages/${encodeURIComponent(message.id)}${more}`;
 
+/** Commands of other fronts, and where the console has what they tell: in words, and as a page. */
+const ELSEWHERE = {
+  privacy: ["Operate, Your data", "#/operate/you"],
+  usage: ["Operate, Your data", "#/operate/you"],
+  admin: ["Operate", "#/operate"],
+  search: ["the search box above the conversations"],
+};
+
 export class Acts {
   /** `talk` is the conversation, as in `chat_talk.js`. */
   constructor(talk) {
@@ -26,20 +34,15 @@ export class Acts {
 
   more(message, anchor) {
     const persona = message.role === "assistant",
-      ours = this.talk.writes,
-      mine = message.role === "user" && message.sender.id === me.person.id;
+      ours = this.talk.writes;
     menu(
       anchor,
       [
         persona && { label: `Why ${message.sender.name}?`, icon: "why", run: () => this.why(message) },
         persona && ours && { label: "Regenerate", icon: "again", run: () => this.again(message) },
         persona &&
-          ours && {
-            label: "Continue",
-            icon: "play",
-            run: () => this.talk.asking(() => api.raw("POST", of(message, "/continue"), EVENTS)),
-          },
-        mine && ours && { label: "Edit…", icon: "edit", run: () => this.edit(message) },
+          ours && { label: "Continue", icon: "play", run: () => this.goOn(message) },
+        this.wrote(message) && { label: "Edit…", icon: "edit", run: () => this.edit(message) },
         may("chat") && {
           label: "Branch from here",
           icon: "branch",
@@ -104,6 +107,15 @@ export class Acts {
     this.talk.asking(() => api.raw("POST", of(message, "/regenerate"), EVENTS), { instead: message });
   }
 
+  goOn(message) {
+    this.talk.asking(() => api.raw("POST", of(message, "/continue"), EVENTS));
+  }
+
+  /** Whether whoever is here said it, and may say it otherwise. */
+  wrote(message) {
+    return message.role === "user" && message.sender.id === me.person.id && this.talk.writes;
+  }
+
   async why(message) {
     const told = await why(message);
     dialog(`Why ${message.sender.name} answered`, () => told);
@@ -155,25 +167,41 @@ export class Acts {
       this.talk.does.open(session.id, null, text);
       return true;
     }
-    if (text) {
-      this.talk.list.tail.append(
-        el(
-          "article",
-          { class: "aside", role: "status" },
-          el(
-            "header",
-            {},
-            el("span", { class: "mono" }, line),
-            el("span", { class: "muted small" }, "Only you see this"),
-            iconButton("close", "Dismiss", (event) => event.currentTarget.closest(".aside").remove(), {
-              class: "icon-btn little",
-            }),
-          ),
-          el("div", { class: "plain", dir: "auto" }, text),
-        ),
-      );
-      this.talk.list.stick(true);
-    }
+    if (text) this.#aside(line, el("div", { class: "plain", dir: "auto" }, text));
     return true;
+  }
+
+  /** A command that is none here: what was written stays, and `send()` says it as it is. */
+  unknown(name, send) {
+    const [words, place] = ELSEWHERE[name] ?? [];
+    const aside = this.#aside(
+      `/${name}`,
+      el(
+        "p",
+        { class: "small" },
+        `There is no /${name} here`,
+        words ? [": see ", place ? el("a", { href: place }, words) : words, "."] : ". /help tells what there is.",
+      ),
+      button("Send it as it is", () => aside.remove() ?? send(), { class: "btn little" }),
+    );
+  }
+
+  /** What only whoever is here sees; one of a kind. */
+  #aside(line, ...inside) {
+    const made = el(
+      "article",
+      { class: "aside", role: "status" },
+      el(
+        "header",
+        {},
+        el("span", { class: "mono" }, line),
+        el("span", { class: "muted small" }, "Only you see this"),
+        iconButton("close", "Dismiss", () => made.remove(), { class: "icon-btn little" }),
+      ),
+      inside,
+    );
+    this.talk.list.tail.append(made);
+    this.talk.list.stick(true);
+    return made;
   }
 }

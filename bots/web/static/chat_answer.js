@@ -66,16 +66,19 @@ export class Answer {
   /** Words that are not made into Markdown yet stand behind those that are, in the same paragraph. */
   #rest() {
     let tail = this.says.querySelector(".rest");
-    const words = this.text.slice(this.#shown);
+    const open = fence(this.text, this.#shown);
     if (!tail) {
       tail = el("span", { class: "rest" });
       let last = this.says.lastElementChild;
       while (last && !["P", "LI", "CODE", "H4", "H5", "H6"].includes(last.tagName) && last.lastElementChild)
-        last = last.classList.contains("code") ? last.querySelector("code") : last.lastElementChild;
+        last = !last.classList.contains("code") ? last.lastElementChild : open ? last.querySelector("code") : null;
       if (last && ["P", "LI", "CODE", "H4", "H5", "H6"].includes(last.tagName)) last.append(tail);
       else this.says.append(tail);
     }
-    tail.textContent = words;
+    const words = this.text.slice(this.#shown, open ? Math.max(this.#shown, open.end) : undefined),
+      before = tail.previousSibling?.textContent ?? "";
+    const gap = before && !/\s$/.test(before) ? /\s*$/.exec(this.text.slice(0, this.#shown))[0] : "";
+    tail.textContent = tail.parentNode === this.says ? words.trimStart() : words && gap + words;
   }
 
   async #render() {
@@ -104,4 +107,18 @@ export class Answer {
       Math.max(0, PACE - (performance.now() - begun)),
     );
   }
+}
+
+/** The code that is open at `at`, and where it ends; null where there is none. */
+function fence(text, at) {
+  let open = null;
+  for (const { 0: line, 1: mark, index } of text.matchAll(/^ *(`{3,}|~{3,})[^\n]*$/gm)) {
+    if (index >= at && !open) break;
+    if (!open) open = { mark, end: text.length };
+    else if (mark.startsWith(open.mark) && line.trim() === mark) {
+      if (index >= at) return { end: index };
+      open = null;
+    }
+  }
+  return open;
 }

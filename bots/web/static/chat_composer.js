@@ -4,14 +4,16 @@ import { api, live, may, me, upload } from "./api.js";
 import { whom } from "./chat_cast.js";
 import { drafts, flying, fresh, late, store, stored } from "./chat_drafts.js";
 import { entry, free, shown, told } from "./chat_files.js";
+import { gist } from "./chat_message.js";
 import { Slash } from "./chat_slash.js";
 import { bytes, el, face, fill, icon, iconButton, toast } from "./ui.js";
 
-const HIGHEST = 240;
+const HIGHEST = 240,
+  STOPS = { class: "icon-btn send stops", title: "Stop the answer (Esc)", "data-full": "1", hidden: true };
 
 export class Composer {
   /** `session` is the id that drafts belong to ("new" before there is one); `does` is {send(line), stop(), command(line),
-   *  last()}: `send` and `command` resolve to true once what was written was taken. */
+   *  unknown(line), last()}: `send` and `command` resolve to true once what was written was taken. */
   constructor(session, commands, does) {
     this.session = session;
     this.commands = commands;
@@ -37,6 +39,7 @@ export class Composer {
       "aria-haspopup": "menu",
       onclick: () => whom(this.picker, this.persona, (name) => this.choose(name)),
     });
+    this.stopping = iconButton("stop", "Stop", () => this.does.stop(), STOPS);
     this.sending = iconButton("send", "Send", () => this.#press(), { class: "icon-btn send" });
     this.input = el("input", {
       type: "file",
@@ -82,6 +85,7 @@ export class Composer {
             el("kbd", {}, "Shift Enter"),
             " is a new line",
           ),
+          this.stopping,
           this.sending,
         ),
       ),
@@ -128,14 +132,15 @@ export class Composer {
     this.session = session;
   }
 
+  /** Where a finger points, the keyboard would cover what there is to read. */
   focus() {
-    if (!matchMedia("(hover: none)").matches || !this.words.value) this.words.focus({ preventScroll: true });
+    if (!matchMedia("(pointer: coarse)").matches) this.words.focus({ preventScroll: true });
   }
   get empty() {
     return !this.words.value.trim() && !this.#files.length;
   }
 
-  /** Whether an answer is under way: then the button stops it. */
+  /** Whether an answer is under way, which can be stopped. */
   answering(is) {
     this.busy = is;
     this.#button();
@@ -148,7 +153,7 @@ export class Composer {
   }
 
   replyTo(message) {
-    this.reply = message && { id: message.id, name: message.sender.name, text: message.text.slice(0, 140) };
+    this.reply = message && { id: message.id, name: message.sender.name, text: gist(message) };
     this.#draw();
     this.words.focus();
   }
@@ -188,26 +193,24 @@ export class Composer {
   }
 
   #button() {
-    const stops = this.busy && this.empty;
-    fill(this.sending, icon(stops ? "stop" : "send", { full: stops }));
-    this.sending.title = stops ? "Stop the answer (Esc)" : "Send";
-    this.sending.setAttribute("aria-label", stops ? "Stop" : "Send");
-    this.sending.classList.toggle("stops", stops);
-    this.sending.classList.toggle("ready", !stops && !this.empty);
+    const held = document.activeElement;
+    this.stopping.hidden = !this.busy || this.words.disabled;
+    this.sending.hidden = !this.stopping.hidden && this.empty;
+    this.sending.classList.toggle("ready", !this.empty);
+    if (held?.hidden && this.element.contains(held)) this.words.focus();
   }
 
-  async #press() {
-    if (this.busy && this.empty) {
-      this.does.stop();
-      return;
-    }
+  /** Sends what is written: `asIs` also where it looks like a command. */
+  async #press(asIs = false) {
     const text = this.words.value.trim();
     if (this.empty || !may("chat") || this.taking) return;
     this.taking = true;
     this.slash.offer("");
     try {
-      if (text.startsWith("/") && !this.#files.length && this.#known(text)) {
-        if (await this.does.command(text)) this.clear();
+      const command = !asIs && !this.#files.length && /^\/([a-z]+)(\s|$)/i.exec(text)?.[1].toLowerCase();
+      if (command) {
+        if (!this.commands.some((each) => each.name === command)) this.does.unknown(command, () => this.#press(true));
+        else if (await this.does.command(text)) this.clear();
         return;
       }
       await Promise.all(this.#files.map((each) => each.sent));
@@ -259,11 +262,6 @@ export class Composer {
     this.reply = null;
     this.#draw();
     this.#edited();
-  }
-
-  #known(text) {
-    const name = text.slice(1).split(/\s/)[0].toLowerCase();
-    return this.commands.some((each) => each.name === name);
   }
 
   #edited(key = null) {

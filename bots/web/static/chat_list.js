@@ -340,7 +340,8 @@ export class Messages {
   }
 
   #toEnd() {
-    this.scroller.scrollTop = this.scroller.scrollHeight;
+    const welcomes = this.inside.querySelector(".welcome") && !this.tail.firstChild;
+    this.scroller.scrollTop = welcomes ? 0 : this.scroller.scrollHeight;
   }
 
   #keys(event) {

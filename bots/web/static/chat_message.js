@@ -59,8 +59,16 @@ export async function copy(words, anchor = null) {
   }, 1_500);
 }
 
-/** A message as an article. `does` is what can be done: {react(message, emoji, mine), reply(message), emoji(message,
- *  anchor), more(message, node, anchor), why(message), again(message), writes(), jump(id), quoted(id)}. */
+/** The first words of a message as plain text. */
+export function gist(message) {
+  const made = document.createElement("template");
+  made.innerHTML = message.html ?? "";
+  const words = [...made.content.childNodes].map((each) => each.textContent).join(" ").trim() || message.text;
+  return words.replace(/\s+/g, " ").slice(0, 140);
+}
+
+/** A message as an article. `does` is what can be done: {acts (as in `chat_acts.js`), reply(message), emoji(message,
+ *  anchor), writes(), jump(id), quoted(id)}. */
 export function drawn(message, before, does) {
   const node = el("article", { class: "m", tabIndex: -1, id: `m-${message.id}` });
   node.addEventListener("pointerenter", () => node.equip());
@@ -127,7 +135,7 @@ function quote(message, does) {
     "button",
     { type: "button", class: "reply", onclick: () => does.jump(message.reply_to) },
     icon("reply"),
-    el("span", { class: "clip" }, to ? `${to.sender.name}: ${to.text.slice(0, 140)}` : "An earlier message"),
+    el("span", { class: "clip" }, to ? `${to.sender.name}: ${gist(to)}` : "An earlier message"),
   );
 }
 
@@ -182,7 +190,9 @@ function shown(part) {
   );
 }
 
+/** How it ended, where its own words do not say so. */
 function outcome(message) {
+  if (message.text.includes("-# Stopped.")) return null;
   const told = { stopped: "Stopped before its end.", cut: "It broke off here." }[message.outcome];
   return told && message.role === "assistant" ? el("p", { class: "note" }, told) : null;
 }
@@ -206,7 +216,7 @@ function marks(message, does) {
               "aria-pressed": may("chat") ? String(each.mine) : null,
               title: each.names.join(", "),
               "aria-label": `${each.emoji} from ${each.names.join(", ")}`,
-              onclick: () => may("chat") && does.react(message, each.emoji, each.mine),
+              onclick: () => may("chat") && does.acts.react(message, each.emoji, each.mine),
             },
             each.emoji,
             " ",
@@ -253,13 +263,18 @@ function tools(message, node, does) {
     fill(
       made,
       small("copy", "Copy", (event) => copy(message.text, event.currentTarget)),
-      persona && does.writes() && small("again", "Regenerate", () => does.again(message), "newest"),
-      persona && small("why", `Why ${message.sender.name}?`, () => does.why(message), "newest"),
+      persona && does.writes() && small("again", "Regenerate", () => does.acts.again(message), "newest"),
+      ["stopped", "cut"].includes(message.outcome) &&
+        persona &&
+        does.writes() &&
+        small("play", "Continue", () => does.acts.goOn(message), "newest"),
+      persona && small("why", `Why ${message.sender.name}?`, () => does.acts.why(message), "newest"),
       does.writes() && small("reply", "Reply", () => does.reply(message)),
+      does.acts.wrote(message) && small("edit", "Edit", () => does.acts.edit(message)),
       may("chat") &&
         small("smile", "React", (event) => does.emoji(message, event.currentTarget), "", { "aria-haspopup": "menu" }),
       (persona || may("chat")) &&
-        small("more", "More", (event) => does.more(message, node, event.currentTarget), "", { "aria-haspopup": "menu" }),
+        small("more", "More", (event) => does.acts.more(message, event.currentTarget), "", { "aria-haspopup": "menu" }),
     );
   if (TOUCH.matches) node.equip();
   return made;
@@ -277,7 +292,8 @@ export async function why(message) {
   const { lines } = await api
     .get(`/api/chat/messages/${encodeURIComponent(message.id)}/why`)
     .catch((error) => ({ lines: [error.message] }));
-  const usage = message.usage;
+  const usage = message.usage,
+    counted = usage?.tokens_in + usage?.tokens_out > 0;
   return [
     el(
       "div",
@@ -293,9 +309,8 @@ export async function why(message) {
         el("dt", {}, "Model"),
         el("dd", {}, `${usage.model} (${usage.provider})`),
         el("dt", {}, "Tokens"),
-        el("dd", {}, `${number(usage.tokens_in)} in, ${number(usage.tokens_out)} out`),
-        el("dt", {}, "Cost"),
-        el("dd", {}, money(usage.cost_micros)),
+        el("dd", {}, counted ? `${number(usage.tokens_in)} in, ${number(usage.tokens_out)} out` : "not counted"),
+        counted && [el("dt", {}, "Cost"), el("dd", {}, money(usage.cost_micros))],
         usage.seconds > 0 && [el("dt", {}, "Time"), el("dd", {}, `${usage.seconds.toFixed(1)} s`)],
       ),
   ];

@@ -21,7 +21,7 @@ export class Talk {
     this.list = new Messages(
       id && at(id, "/messages"),
       {
-        react: (message, emoji, mine) => this.acts.react(message, emoji, mine),
+        acts: this.acts,
         reply: (message) => this.composer.replyTo(message),
         emoji: (message, anchor) =>
           menu(
@@ -37,9 +37,6 @@ export class Talk {
             })),
             { label: "Reactions" },
           ).classList.add("emoji"),
-        more: (message, node, anchor) => this.acts.more(message, anchor),
-        why: (message) => this.acts.why(message),
-        again: (message) => this.acts.again(message),
         writes: () => this.writes,
         elsewhere: (session, message) =>
           this.does.open(session, message, "It is in the conversation that this one was branched from."),
@@ -50,6 +47,7 @@ export class Talk {
       send: (line) => this.#send(line),
       stop: () => this.stop(),
       command: (line) => this.acts.command(line),
+      unknown: (name, send) => this.acts.unknown(name, send),
       last: () => this.list.inside.lastElementChild?.focus?.(),
     });
     this.title = el("h1", { class: "clip", dir: "auto" });

@@ -48,7 +48,7 @@ export function mount(root, { query }) {
           "p",
           { class: "muted" },
           "Whoever runs this bot can make you a token: ",
-          el("code", {}, "troupe token create NAME"),
+          el("code", {}, "troupe token create NAME --scope chat"),
         ),
         said,
         field("Token", token),

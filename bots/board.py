@@ -168,7 +168,7 @@ def _next_steps(settings: Troupe, statuses: list[BotStatus]) -> list[Text]:
     if any(bot.discord.token for bot in settings.bots):
         return [stop]
     talk = Text.assemble(
-        "\nNo bot is on Discord yet. Talk to one right now: open a link above, or say in another terminal: ",
+        "\nNo bot is on Discord yet. Open a link above, or say in another terminal: ",
         ("make chat", "bold"),
         " (or ",
         (f"{_troupe()} chat {up}", "bold"),

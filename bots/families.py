@@ -12,7 +12,7 @@ from storage.model import Session
 from .carrying import carried_to
 from .session_marks import MERGED
 from .surgery import MADE_AS, made_of
-from .titles import titled
+from .titles import all_titled
 
 MOST = 300
 """Sessions of one family that are shown."""
@@ -56,7 +56,7 @@ async def family(store: Store, session: Session, keys: Collection[str] | None) -
                 break
             found[relative.id] = relative
             waiting.append(relative)
-    members = [await titled(store, each) for each in sorted(found.values(), key=lambda each: (each.opened_at, each.id))]
+    members = await all_titled(store, sorted(found.values(), key=lambda each: (each.opened_at, each.id)))
     descents = [
         *(Descent(each.parent_id, each.id, _how(each)) for each in members if each.parent_id in found),
         *(Descent(parent, each.id, "merge") for each in members for parent in made_of(each) if parent in found),

@@ -59,8 +59,9 @@ class Answering:
     """Why the line could not be kept."""
     ended_at: float = 0.0
     """On the loop's clock, once it is `done`."""
+    number: int = 0
+    """That of the last step."""
     _said: list[str] = field(default_factory=list)
-    _count: int = 0
     _steps: list[Step] = field(default_factory=list)
     """The latest."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,19 +71,14 @@ class Answering:
         """The words so far."""
         return "".join(self._said)
 
-    @property
-    def number(self) -> int:
-        """That of the last step."""
-        return self._count
-
     def tell(self, kind: Kind, text: str = "") -> None:
         """Tells everybody who listens of the next step."""
         if kind == "delta":
             self._said.append(text)
         elif kind == "reset":
             self._said.clear()
-        self._count += 1
-        self._steps.append(Step(self._count, kind, text))
+        self.number += 1
+        self._steps.append(Step(self.number, kind, text))
         if len(self._steps) > 2 * _STEPS:
             del self._steps[:_STEPS]
         self.wake()
@@ -115,20 +111,20 @@ class Answering:
         """The steps behind number `after`, until the answer is over; without one, or where too many have passed since,
         the words so far as one step."""
         if after is None or not self._has(after):
-            known = self._count
+            known = self.number
             for step in self._so_far(fresh=not after):
                 yield step
             after = known
         while True:
             if not self._has(after):  # it took too long meanwhile
-                known = self._count
+                known = self.number
                 for step in self._so_far(fresh=False):
                     yield step
                 after = known
-            for step in self._steps[after - self._count :] if after < self._count else ():
+            for step in self._steps[after - self.number :] if after < self.number else ():
                 yield step
                 after = step.number
-            if after < self._count:
+            if after < self.number:
                 continue
             if self.done:
                 return
@@ -136,13 +132,13 @@ class Answering:
 
     def _has(self, after: int) -> bool:
         """Whether all the steps behind a number are at hand."""
-        return self._count - len(self._steps) <= after <= self._count
+        return self.number - len(self._steps) <= after <= self.number
 
     def _so_far(self, *, fresh: bool) -> list[Step]:
         told = [Step(0, "began")] if self.id else []
         told += [] if fresh else [Step(0, "reset")]
         ended = [each for each in self._steps[-1:] if each.kind in ("done", "refused")]
-        told += [Step(self._count - len(ended), "delta", text)] if (text := self.text) else []
+        told += [Step(self.number - len(ended), "delta", text)] if (text := self.text) else []
         return [*told, *ended]
 
 

@@ -71,6 +71,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.state.talking = Talking(desk)
     app.state.uploads = Uploads()
+    app.state.exporting = set()
     app.state.description = Description()
     app.state.live = Here(Telling(desk))
     app.state.held = None

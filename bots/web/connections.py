@@ -18,13 +18,37 @@ _MOST = 8_192
 """Files and connections that a bot may have open, where the system lets it."""
 
 
-class Connection(H11Protocol):
+class _Reading(asyncio.Protocol):
+    """Breaks off where nothing of what was sent is read for a while."""
+
+    read_within = _READ_WITHIN
+    _unread: asyncio.TimerHandle | None = None
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._read()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.read_within, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read()
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+class Connection(_Reading, H11Protocol):
     """uvicorn's, which by itself waits for the head of a request, and for an answer to be read, as long as somebody
     likes."""
 
     head_within = _HEAD_WITHIN
-    read_within = _READ_WITHIN
-    _unread: asyncio.TimerHandle | None = None
     _due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -33,7 +57,6 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hurry(None)
-        self._read()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -43,14 +66,6 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._look()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._unread = self.loop.call_later(self.read_within, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._read()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._hurry(None)
@@ -71,44 +86,19 @@ class Connection(H11Protocol):
             self._due.cancel()
         self._due = due
 
-    def _read(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-
     def _give_up(self) -> None:
         self._due = None
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.abort()
 
 
-class SocketConnection(WebSocketsSansIOProtocol):
+class SocketConnection(_Reading, WebSocketsSansIOProtocol):
     """uvicorn's, which by itself waits for what was sent, even for its goodbye, to be read as long as somebody
     likes."""
-
-    read_within = _READ_WITHIN
-    _unread: asyncio.TimerHandle | None = None
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._unread = self.loop.call_later(self.read_within, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._read()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._read()
-        super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
         self.transport.abort()  # who does not answer does not read what is left either
-
-    def _read(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
 
 
 def most_at_once() -> int:

@@ -193,8 +193,5 @@ async def _whole(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncIter
 
 def _under_way(at: Asked) -> set[str]:
     """The ids of those for whom an export is being made."""
-    state = at.app.state
-    if not hasattr(state, "exporting"):
-        state.exporting = set()
-    found: set[str] = state.exporting
+    found: set[str] = at.app.state.exporting
     return found

@@ -216,8 +216,8 @@ class Mutation:
             into = (await sessions.begin_session(asking.desk, asking.caller, sessions.Begin())).id
         answering = await asking.talking.say(asking.caller, into, text, (), bounded(reply_to), persona)
         line = answering.line
-        while wait and not answering.done:
-            await answering.changed()
+        if wait:
+            await answering.over()
         told = [each for each in (line, answering.message if answering.done else None) if each is not None]
         shown = {each.id: MessageNode.of(each) for each in await messages_shown(asking.desk, told, asking.caller)}
         return Heard(

@@ -141,7 +141,7 @@ function about(context) {
 }
 
 /** Chooses a second session, and does `act` with its id. */
-export function otherDialog(session, title, verb, act) {
+function otherDialog(session, title, verb, act) {
   const words = input({ type: "search", placeholder: "Title or id" });
   const list = select([["", "Looking…"]]);
   list.required = true;

@@ -94,7 +94,9 @@ async def test_an_answer_that_is_still_given_can_be_stopped_and_nothing_else(tmp
 
 
 async def test_of_one_person_one_file_is_made_at_a_time_and_trouble_is_told_before_it_begins() -> None:
-    at = Request({"type": "http", "app": FastAPI()})
+    app = FastAPI()
+    app.state.exporting = set()
+    at = Request({"type": "http", "app": app})
     me = Caller(whoever_is_here(), "admin", "here")
 
     async def pieces(*given: bytes) -> AsyncGenerator[bytes, None]:

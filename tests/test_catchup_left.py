@@ -73,6 +73,29 @@ async def test_an_answer_that_stands_there_is_not_given_again(
         assert [one.content for one in standing(here)] == pages
 
 
+async def test_of_two_who_wait_in_one_channel_each_has_their_own_answer_after_a_crash(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake() as sage:
+            sage.model.held = asyncio.Event()
+            await here.say("marcus, hello")
+            await here.say("marcus, good evening", who=here.ben)
+            await eventually(lambda: len(rows(tmp_path, "SELECT 1 FROM messages WHERE role = 'user'")) == 2)
+            sage.model.held.set()
+            await eventually(lambda: len(here.said()) == 2)
+        first = next(one for one in standing(here) if "Ana" in one.content)
+        here.server.erase(next(one for one in standing(here) if "Ben" in one.content))
+        undone(tmp_path, "DELETE FROM pages")
+        undone(tmp_path, "DELETE FROM messages WHERE role = 'assistant' AND content LIKE '%Ben%'")
+        async with here.awake() as sage:
+            await eventually(lambda: len(here.said()) == 2)
+            assert sage.model.asked == ["Ben: marcus, good evening"]
+            answers = {one.text: one for one in await sage.kept() if one.role == "assistant"}
+        assert first in standing(here)
+        assert here.said() == ["heard Ana: marcus, hello", "heard Ben: marcus, good evening"]
+        assert all(len(one.receipts) == 1 for one in answers.values())
+        assert list(answers) == here.said()
+
+
 async def test_an_answer_that_was_kept_and_never_arrived_is_brought_once(tmp_path: Path) -> None:
     async with home(tmp_path) as here:
         async with here.awake():

@@ -39,6 +39,10 @@ class Begun:
         self._asked: int | None = None
         self._under: int | None = None
         """What the page before answers, while more pages of its answer may follow."""
+        self._standing: dict[str, list[discord.Message]] = {}
+        """The pages of answers that reached nobody as far as storage knows, by their ids."""
+        self._stale: list[discord.Message] = []
+        """Pages of answers that storage has with other pages, or has no more."""
 
     def heard(self, message_id: int, author_id: int) -> None:
         """Takes in a line."""
@@ -67,13 +71,28 @@ class Begun:
             self._pages.setdefault(question, []).append(page)
         self._under = None if button and button["act"] != "stop" else question
 
-    def standing(self, answer: Message, questions: Iterable[int]) -> tuple[Receipt, ...]:
+    async def sort(self, answers: Sequence[Message]) -> None:
+        """Takes out the pages of answers that are in storage, whichever question they seemed to stand below: those of
+        `answers`, which have no receipts, are what `standing` finds; others are nobody's. Raises `StorageError`."""
+        for answer in answers:
+            if found := self._showing(answer):
+                self._standing[answer.id] = found
+                self._take(found)
+        for run in [run for found in self._pages.values() for run in _runs(found)]:
+            id = _finished(run)
+            kept = await self._front.bot.store.message(id) if id is not None else None
+            if id is None or kept is None:
+                continue
+            self._take(run)
+            if any(answer.id == id for answer in answers):
+                self._standing.setdefault(id, run)
+            else:
+                known = {receipt.origin for receipt in kept.receipts}
+                self._stale += [page for page in run if origin(self._channel.id, page.id) not in known]
+
+    def standing(self, answer: Message) -> tuple[Receipt, ...]:
         """The receipts of an answer whose pages all stand there; nothing otherwise."""
-        for question in self._of(questions):
-            found = self._pages[question]
-            if _finished(found) == answer.id or self._says(found, answer):
-                return self._receipts(self._pages.pop(question))
-        return ()
+        return self._receipts(self._standing.pop(answer.id, ()))
 
     def whole(self, question: int, lines: Sequence[Message]) -> Message | None:
         """The answer that stands there to its end and was not kept, as it is to be kept: to the first of a person's
@@ -122,6 +141,7 @@ class Begun:
         for question, found in list(self._pages.items()):
             if await self._half(found) or (question in self._open and question not in under_way):
                 await self._remove(self._pages.pop(question))
+        await self._remove(self._stale)
 
     async def _half(self, found: Sequence[discord.Message]) -> bool:
         """Whether these pages break off and nobody goes on with them: a stop button comes after a while, and others
@@ -136,12 +156,24 @@ class Begun:
     def _of(self, questions: Iterable[int]) -> Iterator[int]:
         return (question for question in tuple(questions) if question in self._pages)
 
-    def _says(self, found: Sequence[discord.Message], answer: Message) -> bool:
-        """Whether pages without buttons show an answer, with its persona's name before it or not."""
+    def _showing(self, answer: Message) -> list[discord.Message]:
+        """The pages that show all of an answer, with its persona's name before it or not; none of another answer's."""
         face = self._front.faces.face(answer.persona)
-        shown = [page.content for page in found]
-        names = ("", face.bold) if face else ("",)
-        return any([page.shown for page in pages(name + answer.text)] == shown for name in names)
+        there = sorted((page for found in self._pages.values() for page in found), key=lambda page: page.id)
+        for name in ("", face.bold) if face else ("",):
+            rest = iter(there)
+            wanted = [page.shown for page in pages(name + answer.text)]
+            found = [next((page for page in rest if page.content == text), None) for text in wanted]
+            whole = [page for page in found if page is not None]
+            if len(whole) == len(wanted) and _finished(whole) in (None, answer.id):
+                return whole
+        return []
+
+    def _take(self, found: Sequence[discord.Message]) -> None:
+        """Pages are nobody's question's any more."""
+        taken = {page.id for page in found}
+        left = {at: [page for page in each if page.id not in taken] for at, each in self._pages.items()}
+        self._pages = {at: each for at, each in left.items() if each}
 
     def _answer(
         self, id: str, found: Sequence[discord.Message], contents: Sequence[str], lines: Sequence[Message]
@@ -184,6 +216,18 @@ def _button(page: discord.Message) -> re.Match[str] | None:
             if found:
                 return found
     return None
+
+
+def _runs(found: Sequence[discord.Message]) -> Iterator[list[discord.Message]]:
+    """The pages below one question, each answer's by itself."""
+    run: list[discord.Message] = []
+    for page in found:
+        run.append(page)
+        if _finished(run) is not None:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 def _finished(found: Sequence[discord.Message]) -> str | None:

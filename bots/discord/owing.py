@@ -61,6 +61,7 @@ async def settle(
     channel = gap.channel
     if not _may_speak(channel):
         return True  # it may be allowed to, one day
+    await gap.begun.sort([answer for answer, _ in debt.answers])
     brought = [await _bring(front, answer, numbers, gap, now) for answer, numbers in debt.answers]
     turns, missed = await _due(front, debt.lines, gap, fresh, now)
     for lines in turns:
@@ -91,7 +92,7 @@ async def _bring(front: Front, answer: Message, numbers: Sequence[int], gap: Gap
     if question is None or question.deleted_at is not None:
         await front.bot.afterwards.remove(answer, now)
         return True
-    receipts = gap.begun.standing(answer, numbers)
+    receipts = gap.begun.standing(answer)
     if receipts:
         await front.bot.delivered(answer.id, receipts)
         return True

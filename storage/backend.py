@@ -131,6 +131,9 @@ class Store(Protocol):
     async def find(self, origin: str) -> Message | None:
         """The message that came from `origin`, or whose answer has a page standing there, soft-deleted or not."""
 
+    async def found(self, origins: Sequence[str]) -> dict[str, str]:
+        """The id of the message that `find` finds for each of these; one for which it finds none is absent."""
+
     async def search(
         self,
         query: str,

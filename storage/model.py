@@ -205,6 +205,8 @@ class Message(Value):
     @property
     def text(self) -> str:
         """Every word of it as people see it."""
+        if len(self.parts) == 1 and type(self.parts[0]) is Text:  # nearly always, and asked of every line of a page
+            return self.parts[0].text
         return "".join(part.text for part in self.parts if isinstance(part, Text | Note))
 
     @property

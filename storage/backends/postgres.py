@@ -32,13 +32,6 @@ from .postgres_writer import Writer
 
 Result = TypeVar("Result")
 
-_MESSAGES = TypeAdapter(list[Message])
-_SESSIONS = TypeAdapter(list[Session])
-_CHANNELS = TypeAdapter(list[Channel])
-_SPENDINGS = TypeAdapter(list[Spending])
-_COUNTS = TypeAdapter(Counts)
-_HOW_MANY = TypeAdapter(dict[str, int])
-_IDS = TypeAdapter(set[str])
 STATEMENT_TIMEOUT = 30.0
 PATIENCE = 30.0
 
@@ -100,10 +93,10 @@ class PostgresStore:
         return kept or channel
 
     async def channel(self, key: str) -> Channel | None:
-        return _first(await self._read(_CHANNELS, rows.CHANNEL_BY_KEY, key))
+        return _first(await self._read(rows.CHANNELS, rows.CHANNEL_BY_KEY, key))
 
     async def channels(self, after: str = "", limit: int = 100) -> list[Channel]:
-        return await self._read(_CHANNELS, rows.CHANNELS_BY_KEY, after, min(max(0, limit), 2**31))
+        return await self._read(rows.CHANNELS, rows.CHANNELS_BY_KEY, after, min(max(0, limit), 2**31))
 
     async def append(self, session: Session, message: Message) -> bool:
         if message.session_id != session.id:
@@ -139,12 +132,12 @@ class PostgresStore:
         return await self._remove(changes.RemoveChannels(tuple(keys)), people.REMOVE_CHANNELS, list(keys))
 
     async def session(self, session_id: str) -> Session | None:
-        return _first(await self._read(_SESSIONS, rows.SESSION_BY_ID, session_id))
+        return _first(await self._read(rows.SESSIONS, rows.SESSION_BY_ID, session_id))
 
     async def sessions(self, channel_key: str | None = None, *, limit: int = 50) -> list[Session]:
         if channel_key is None:
-            return await self._read(_SESSIONS, rows.SESSIONS_LAST_FIRST, min(max(0, limit), 2**31))
-        return await self._read(_SESSIONS, rows.SESSIONS_OF_CHANNEL, min(max(0, limit), 2**31), channel_key)
+            return await self._read(rows.SESSIONS, rows.SESSIONS_LAST_FIRST, min(max(0, limit), 2**31))
+        return await self._read(rows.SESSIONS, rows.SESSIONS_OF_CHANNEL, min(max(0, limit), 2**31), channel_key)
 
     async def browse(
         self,
@@ -163,11 +156,11 @@ class PostgresStore:
         return await self._browsed(" AND ".join(where), values, cursor, limit)
 
     async def idle_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
-        return await self._read(_SESSIONS, rows.SESSIONS_IDLE, located(before), min(max(0, limit), 2**31))
+        return await self._read(rows.SESSIONS, rows.SESSIONS_IDLE, located(before), min(max(0, limit), 2**31))
 
     async def messages(self, session_id: str, limit: int = 100) -> list[Message]:
-        newest_first = await self._read(_MESSAGES, rows.MESSAGES_NEWEST_FIRST, session_id, min(max(0, limit), 2**31))
-        return newest_first[::-1]
+        found = await self._read(rows.MESSAGES, rows.MESSAGES_NEWEST_FIRST, session_id, min(max(0, limit), 2**31))
+        return found[::-1]
 
     async def read(
         self, session_id: str | None = None, *, cursor: str | None = None, limit: int = 100, deleted: bool = False
@@ -180,14 +173,17 @@ class PostgresStore:
         return await self._leafed(" AND ".join(where), values, cursor, limit)
 
     async def message(self, message_id: str) -> Message | None:
-        return _first(await self._read(_MESSAGES, rows.MESSAGE_BY_ID, message_id))
+        return _first(await self._read(rows.MESSAGES, rows.MESSAGE_BY_ID, message_id))
 
     async def after(self, message_id: str) -> str | None:
         found = await self._fetch("SELECT id FROM bot.conversations WHERE message_id = $1", message_id)
         return written("newer", tuple(found[0])) if found else None
 
     async def find(self, origin: str) -> Message | None:
-        return _first(await self._read(_MESSAGES, rows.MESSAGE_BY_ORIGIN, origin))
+        return _first(await self._read(rows.MESSAGES, rows.MESSAGE_BY_ORIGIN, origin))
+
+    async def found(self, origins: Sequence[str]) -> dict[str, str]:
+        return {origins[turn - 1]: name for turn, name in await self._fetch(rows.FOUND, list(origins))}
 
     async def search(
         self,
@@ -214,13 +210,13 @@ class PostgresStore:
         return [Found(message=one, score=score, **_shown(asked, one.text)) for one, score in shown]
 
     async def references(self, hashes: Sequence[str]) -> dict[str, int]:
-        return await self._read(_HOW_MANY, sums.REFERENCES, list(hashes))
+        return await self._read(rows.HOW_MANY, sums.REFERENCES, list(hashes))
 
     async def pinned(self, session_ids: Sequence[str]) -> set[str]:
-        return await self._read(_IDS, sums.PINNED, list(session_ids))
+        return await self._read(rows.IDS, sums.PINNED, list(session_ids))
 
     async def sizes(self, session_ids: Sequence[str]) -> dict[str, int]:
-        return await self._read(_HOW_MANY, sums.SIZES, list(session_ids))
+        return await self._read(rows.HOW_MANY, sums.SIZES, list(session_ids))
 
     async def talk_of(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Message]:
         return await self._leafed(people.TALK_OF, [user_id], cursor, limit)
@@ -232,10 +228,10 @@ class PostgresStore:
         return await self._browsed(people.SESSIONS_WITH, [user_id], cursor, limit)
 
     async def deleted_messages(self, before: datetime, limit: int = 100) -> list[Message]:
-        return await self._read(_MESSAGES, rows.MESSAGES_DELETED, located(before), min(max(0, limit), 2**31))
+        return await self._read(rows.MESSAGES, rows.MESSAGES_DELETED, located(before), min(max(0, limit), 2**31))
 
     async def deleted_sessions(self, before: datetime, limit: int = 100) -> list[Session]:
-        return await self._read(_SESSIONS, rows.SESSIONS_DELETED, located(before), min(max(0, limit), 2**31))
+        return await self._read(rows.SESSIONS, rows.SESSIONS_DELETED, located(before), min(max(0, limit), 2**31))
 
     async def keep(self, *records: Record) -> None:
         self._refuse_closed()
@@ -284,14 +280,14 @@ class PostgresStore:
     async def spending(
         self, by: Literal["day", "user", "channel", "persona", "model", "seat"], since: datetime, until: datetime
     ) -> list[Spending]:
-        return await self._read(_SPENDINGS, sums.SPENDING[by], located(since), located(until))
+        return await self._read(rows.SPENDINGS, sums.SPENDING[by], located(since), located(until))
 
     async def scrub(self) -> None:
         self._refuse_closed()
         await self._writer.vacuum()
 
     async def counts(self) -> Counts:
-        return await self._read(_COUNTS, sums.HOW_MUCH)
+        return await self._read(rows.COUNTS, sums.HOW_MUCH)
 
     @contextlib.asynccontextmanager
     async def frozen(self) -> AsyncIterator[Store]:
@@ -332,16 +328,16 @@ class PostgresStore:
 
     async def _numbered(self, numbers: list[int]) -> dict[int, Message]:
         ((found, keys),) = await self._fetch(rows.MESSAGES_BY_NUMBER, numbers)
-        messages = self._parsed(_MESSAGES, found)
+        messages = self._parsed(rows.MESSAGES, found)
         return {number: message for (number,), message in zip(json.loads(keys), messages, strict=True)}
 
     async def _leafed(self, where: str, values: list[Any], cursor: str | None, limit: int) -> Page[Message]:
         shown = (sums.MESSAGES, where, values, rows.messages_where)
-        return await self._page(_MESSAGES, shown, cursor, (int,), limit, newest_first=False)
+        return await self._page(rows.MESSAGES, shown, cursor, (int,), limit, newest_first=False)
 
     async def _browsed(self, where: str, values: list[Any], cursor: str | None, limit: int) -> Page[Session]:
         shown = (sums.SESSIONS, where, values, rows.sessions_where)
-        return await self._page(_SESSIONS, shown, cursor, (int, int), limit, newest_first=True)
+        return await self._page(rows.SESSIONS, shown, cursor, (int, int), limit, newest_first=True)
 
     async def _page(
         self,

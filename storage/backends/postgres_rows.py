@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from .. import words
-from ..model import Message, Receipt, Session, Text, storable
+from ..model import Channel, Counts, Message, Receipt, Session, Spending, Text, storable
 from .changes import Append, KeepChannel, KeepReceipts, Plain, SaveSession, located
 from .cursors import Key
 from .json_text import json_text
@@ -18,6 +18,12 @@ from .json_text import json_text
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 MESSAGES = TypeAdapter(list[Message])
+SESSIONS = TypeAdapter(list[Session])
+CHANNELS = TypeAdapter(list[Channel])
+SPENDINGS = TypeAdapter(list[Spending])
+COUNTS = TypeAdapter(Counts)
+HOW_MANY = TypeAdapter(dict[str, int])
+IDS = TypeAdapter(set[str])
 
 
 @dataclass(slots=True)
@@ -181,6 +187,13 @@ MESSAGE_BY_ORIGIN = messages_where(
         (SELECT message_id FROM bot.receipts WHERE origin = $1)
     )"""
 )
+FOUND = """
+SELECT asked.turn, found.message_id
+FROM unnest($1::text[]) WITH ORDINALITY AS asked(origin, turn) CROSS JOIN LATERAL (
+    SELECT message_id FROM bot.conversations WHERE origin = asked.origin
+    UNION ALL SELECT message_id FROM bot.receipts WHERE origin = asked.origin LIMIT 1
+) AS found
+"""
 MESSAGES_BY_NUMBER = messages_where("SELECT * FROM bot.conversations WHERE id = ANY ($1::bigint[])")
 MESSAGES_DELETED = messages_where(
     "SELECT * FROM bot.conversations WHERE deleted_at < $1 ORDER BY deleted_at, id LIMIT $2"

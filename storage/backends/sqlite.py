@@ -170,6 +170,10 @@ class SqliteStore:
     async def find(self, origin: str) -> Message | None:
         return _first(await self._read(MESSAGES, sqlite_rows.MESSAGE_BY_ORIGIN, *split(origin)))
 
+    async def found(self, origins: Sequence[str]) -> dict[str, str]:
+        named = await self._rows(sqlite_rows.FOUND, [split(origin) for origin in origins])
+        return {origins[turn]: name for turn, name in named}
+
     async def search(
         self,
         query: str,
@@ -289,7 +293,7 @@ class SqliteStore:
     async def _study(self, shape: TypeAdapter[Result], query: str, *parameters: str | int | None) -> Result:
         return await self._ask(self._studying, lambda inner: self._parsed(shape, inner, query, *parameters))
 
-    async def _rows(self, query: str, names: Sequence[str]) -> list[Any]:
+    async def _rows(self, query: str, names: Sequence[Any]) -> list[Any]:
         asked = json.dumps(storable_all(list(names)))
         return await self._ask(self._studying, lambda inner: inner.execute(query, (asked,)).fetchall())
 

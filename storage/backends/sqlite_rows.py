@@ -156,6 +156,15 @@ MESSAGE_BY_ORIGIN = messages_where(
         (SELECT message FROM pages WHERE place = (SELECT id FROM places WHERE key = ?1) AND event = ?2)
     )"""
 )
+FOUND = """
+SELECT turn, message_id FROM (
+    SELECT asked.key AS turn, coalesce(
+        (SELECT id FROM messages AS m WHERE m.place = p.id AND m.event = asked.value ->> 1),
+        (SELECT message FROM pages WHERE pages.place = p.id AND pages.event = asked.value ->> 1)
+    ) AS number
+    FROM json_each(?1) AS asked JOIN places AS p ON p.key = asked.value ->> 0
+) JOIN messages ON messages.id = number
+"""
 MESSAGES_DELETED = messages_where("SELECT * FROM messages WHERE deleted_at < ?1 ORDER BY deleted_at, id LIMIT ?2")
 MESSAGES_BY_NUMBER = messages_where(
     "SELECT messages.* FROM json_each(?1) CROSS JOIN messages ON messages.id = value ORDER BY json_each.key"

@@ -152,6 +152,8 @@ async def test_a_message_is_found_by_origin_and_by_where_its_pages_stand(store: 
     assert await store.find("discord:100:91") == whole
     assert await store.find("discord:100:92") == whole
     assert await store.find("discord:100:93") is None
+    asked = [f"discord:100:{number}" for number in (92, 1, 93, 91)]
+    assert await store.found(asked) == {asked[0]: "m2", asked[1]: "m1", asked[3]: "m2"}
     assert await store.messages("s1") == [message(1), whole]
 
 
@@ -333,6 +335,7 @@ async def test_what_no_database_takes_becomes_a_replacement_character(store: Sto
     assert await store.messages("s1") == [kept]
     assert [await store.find(origin) for origin in ("o\0", "o\ufffd")] == [kept, kept]
     assert await store.find("\ud800") is None
+    assert await store.found(("o\0", "o\ufffd", "\ud800")) == {"o\0": "m1", "o\ufffd": "m1"}
 
 
 async def test_times_are_instants_wherever_they_were_read(store: Store) -> None:

@@ -1,17 +1,16 @@
 """A session for the OpenAI Agents SDK, kept in a store: what `Runner.run(…, session=…)` takes.
 
-It satisfies `agents.memory.Session` by its shape; the SDK itself is not needed here. What agents say and do lies beside
-all other talk: one item is one message, its words are found, exported and forgotten like any other.
+It satisfies `agents.memory.Session` by its shape. What agents say and do lies beside all other talk: one item is one
+message, its words are found, exported and forgotten like any other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .backend import Store
 from .errors import StorageError
@@ -31,6 +30,10 @@ from .model import (
     storable,
 )
 
+if TYPE_CHECKING:
+    from agents.memory import SessionSettings
+
+Result = TypeVar("Result")
 Item = dict[str, Any]
 """An input item of the Responses API: a message, a tool's call or output, a piece of reasoning, …"""
 _REST = "item"
@@ -46,6 +49,10 @@ class DatabaseSession:
     It is in `channel`, or, left out, in the person's own place on the web, where the console shows it. A session that
     is there already goes on, its lines being the history; one of that id elsewhere is refused, so that nobody comes to
     another's by its name. Reading and writing raise `StorageError`.
+
+    It is made in the event loop that the store was opened in, and may be used from any other, as `Runner.run_sync` in
+    a thread does: storage is reached in the first as long as that runs. What is changed is changed to the end: who is
+    cancelled meanwhile is so once it is done.
     """
 
     def __init__(
@@ -58,55 +65,70 @@ class DatabaseSession:
         chance: Callable[[], int],
         agent: Sender = _AGENT,
         channel: Channel | None = None,
-        session_settings: Any = None,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
-        """`now` gives times with a zone, `chance` 50 random bits. `session_settings` are the SDK's: their `limit`
-        counts where `get_items` is given none."""
+        """`now` gives times with a zone, `chance` 50 random bits. The `limit` of `session_settings` counts where
+        `get_items` is given none. Raises `TypeError` for settings that the SDK does not know."""
         self.session_id = session_id
-        self.session_settings = session_settings
+        self.session_settings = _settings(session_settings)
         self._store = store
         self._person, self._agent = person, agent
         self._channel = channel or Channel(front="web", id=person.id, kind="web", name=person.name, parent_id=person.id)
         self._now, self._chance = now, chance
         self._alone = asyncio.Lock()
+        self._home = _running()
 
     async def get_items(self, limit: int | None = None) -> list[Any]:
         """The latest `limit` items, or all of them, oldest first; each is a dict as the Responses API has it."""
-        wanted = limit if limit is not None else self._usual_limit()
+        settings = self.session_settings
+        wanted = settings.limit if limit is None and settings is not None else limit
+        return await self._reached(self._latest(None if wanted is None or wanted < 0 else wanted))
+
+    async def add_items(self, items: Sequence[Any]) -> None:
+        """Keeps items behind those that are there: all of them or none. Raises `TypeError` where one has no JSON, and
+        `StorageError`: only when storage then refuses to take back what it has kept, too, some of them stay."""
+        if items:
+            await _ended(self._reached(self._add(list(items))))
+
+    async def pop_item(self) -> Any:
+        """Takes the latest item away for good and returns it; None where there is none."""
+        return await _ended(self._reached(self._pop()))
+
+    async def clear_session(self) -> None:
+        """Removes every item for good. The session stays, empty, with its title and tags."""
+        await _ended(self._reached(self._clear()))
+
+    def _reached(self, work: Coroutine[Any, Any, Result]) -> asyncio.Future[Result]:
+        """The work, under way where storage can be reached."""
+        home = self._home
+        if home is None or home is asyncio.get_running_loop() or not home.is_running():
+            return asyncio.ensure_future(work)
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
+
+    async def _latest(self, wanted: int | None) -> list[Item]:
         found: list[Item] = []
         if wanted == 0 or await self._kept() is None:
             return found
         cursor: str | None = None
-        while wanted is None or wanted < 0 or len(found) < wanted:
-            page = await self._store.read(self.session_id, cursor=cursor, limit=_PAGE)
+        while wanted is None or len(found) < wanted:
+            missing = _PAGE if wanted is None else min(_PAGE, wanted - len(found))
+            page = await self._store.read(self.session_id, cursor=cursor, limit=missing)
             found[:0] = [item for message in page.items if (item := _item(message)) is not None]
             cursor = page.older
             if cursor is None:
                 break
-        return found if wanted is None or wanted < 0 else found[-wanted:]
+        return found
 
-    async def add_items(self, items: Sequence[Any]) -> None:
-        """Keeps items behind those that are there: all of them or none, also when it is cancelled meanwhile. Raises
-        `TypeError` where one has no JSON, and `StorageError`: only when storage then refuses to take back what it has
-        kept, too, some of them stay."""
-        if not items:
-            return
+    async def _add(self, items: Sequence[Any]) -> None:
         async with self._alone:
             at = self._now()
             session = await self._kept() or Session(
                 id=self.session_id, channel=self._channel, persona=self._agent.id, opened_at=at, last_at=at
             )
             lines = await self._lines(items, at)
-            keeping = asyncio.ensure_future(self._keep(_gone_on(session, lines), lines))
-            try:
-                await asyncio.shield(keeping)
-            except asyncio.CancelledError:
-                with suppress(StorageError):
-                    await keeping
-                raise
+            await self._keep(_gone_on(session, lines), lines)
 
-    async def pop_item(self) -> Any:
-        """Takes the latest item away for good and returns it; None where there is none."""
+    async def _pop(self) -> Item | None:
         async with self._alone:
             cursor: str | None = None
             while await self._kept() is not None:
@@ -120,19 +142,13 @@ class DatabaseSession:
                     break
             return None
 
-    async def clear_session(self) -> None:
-        """Removes every item for good. The session stays, empty, with its title and tags."""
+    async def _clear(self) -> None:
         async with self._alone:
             while await self._kept() is not None:
                 page = await self._store.read(self.session_id, limit=_PAGE, deleted=True)
                 if not page.items:
                     return
                 await self._store.remove_messages([message.id for message in page.items])
-
-    def _usual_limit(self) -> int | None:
-        settings = self.session_settings
-        limit = settings.get("limit") if isinstance(settings, dict) else getattr(settings, "limit", None)
-        return limit if isinstance(limit, int) else None
 
     async def _kept(self) -> Session | None:
         """The session as it stands; None where nothing was said in it yet."""
@@ -147,17 +163,17 @@ class DatabaseSession:
 
     async def _keep(self, session: Session, lines: Sequence[Message]) -> None:
         done = await asyncio.gather(*(self._store.append(session, line) for line in lines), return_exceptions=True)
+        if all(each is True for each in done):
+            return
+        kept = [line.id for line, each in zip(lines, done, strict=True) if each is True]
+        if kept:
+            await self._store.remove_messages(kept)
         failed = next((each for each in done if isinstance(each, BaseException)), None)
-        if failed is not None:
-            kept = [line.id for line, each in zip(lines, done, strict=True) if each is True]
-            if kept:
-                await self._store.remove_messages(kept)
-            raise failed
+        raise failed or StorageError("The id of an item is taken: `chance` must give other bits each time.")
 
     async def _lines(self, items: Sequence[Any], at: datetime) -> list[Message]:
         """The messages that the items are kept as; each of the agent's answers the line of the person before it."""
-        recent = await self._store.messages(self.session_id, _PAGE)
-        asked = next((line.id for line in reversed(recent) if line.role == "user"), None)
+        asked = None if dict(items[0]).get("role") == "user" else await self._asked()
         lines = []
         for each in items:
             item = dict(each)
@@ -180,6 +196,45 @@ class DatabaseSession:
             )
             asked = id if role == "user" else asked
         return lines
+
+    async def _asked(self) -> str | None:
+        """The latest line of the person; None where it is not among the last 200."""
+        cursor: str | None = None
+        for _ in range(10):
+            page = await self._store.read(self.session_id, cursor=cursor, limit=20)
+            found = next((line.id for line in reversed(page.items) if line.role == "user"), None)
+            cursor = page.older
+            if found is not None or cursor is None:
+                return found
+        return None
+
+
+def _settings(given: SessionSettings | dict[str, Any] | None) -> SessionSettings | None:
+    from agents.memory import SessionSettings  # not needed to import this module, which only those with the SDK use
+
+    return given if isinstance(given, SessionSettings) else SessionSettings().resolve(given)
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def _ended(work: asyncio.Future[Result]) -> Result:
+    """What comes of the work, once it is over, however often the caller is cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait((work,))
+        except asyncio.CancelledError as error:
+            cancelled = cancelled or error
+    if cancelled is None:
+        return work.result()
+    if not work.cancelled():
+        work.exception()  # looked at, so that nobody is told that it was not
+    raise cancelled
 
 
 def _gone_on(session: Session, lines: Sequence[Message]) -> Session:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from agents import Agent, RunConfig, Runner, function_tool
 from agents.memory import Session as AgentsSession
-from agents.memory import SessionSettings
 from agents.models.openai_chatcompletions import OpenAIChatCompletionsModel
 from agents.testing import ScriptedModel, assistant_message, function_call
 from openai import AsyncOpenAI
@@ -122,36 +120,10 @@ async def test_it_is_a_session_of_the_sdk(one: Store) -> None:
     assert isinstance(talk(one), AgentsSession)
 
 
-async def test_settings_limit_what_is_given_unless_a_limit_is_named(one: Store) -> None:
-    for settings in (SessionSettings(limit=1), {"limit": 1}):
-        mine = talk(one, session_settings=settings)
-        await mine.add_items(ITEMS[:2])
-        assert len(await mine.get_items()) == 1
-        assert len(await mine.get_items(2)) == 2
-
-
 async def test_what_cannot_be_kept_keeps_nothing_of_the_others(one: Store) -> None:
     with pytest.raises(TypeError):
         await talk(one).add_items([ITEMS[0], {"role": "user", "content": object()}])
     assert await talk(one).get_items() == []
-
-
-async def test_who_is_cancelled_has_kept_all_or_nothing(store: Store) -> None:
-    for moments in range(12):
-        mine = talk(store, f"cancelled after {moments}")
-        adding = asyncio.ensure_future(mine.add_items(ITEMS))
-        for _ in range(moments):
-            await asyncio.sleep(0)
-        adding.cancel()
-        await asyncio.wait((adding,))
-        assert await mine.get_items() in ([], ITEMS)
-
-
-async def test_two_who_write_at_once_do_not_mix_their_items(one: Store) -> None:
-    mine, batches = talk(one), [[{"role": "user", "content": f"{who} {n}"} for n in range(9)] for who in "abcdefgh"]
-    await asyncio.gather(*(mine.add_items(batch) for batch in batches))
-    kept = [item["content"] for item in await mine.get_items()]
-    assert sorted(kept) == kept
 
 
 async def test_nobody_comes_to_the_talk_of_another_by_its_name(one: Store) -> None:
@@ -171,6 +143,14 @@ async def test_what_agents_say_is_found_and_belongs_to_whom_they_answer(one: Sto
     kept = await one.session("talk")
     assert kept is not None
     assert (kept.channel.key, [each.name for each in kept.participants]) == ("web:7", ["Ann"])
+
+
+async def test_what_tools_say_at_length_still_belongs_to_whom_is_answered(one: Store) -> None:
+    steps = [{"type": "function_call_output", "call_id": f"c{number}", "output": "seen"} for number in range(50)]
+    for items in (ITEMS[:1], steps, [{"role": "assistant", "content": "North."}]):
+        await talk(one).add_items(items)
+    asked, *answers = await one.messages("talk")
+    assert {line.reply_to for line in answers} == {asked.id}
 
 
 async def test_words_that_a_person_changed_are_what_agents_read(one: Store) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from storage.memory_index import Entry, Hit, MemoryIndex
 from storage.memory_words import asks_when, stems
@@ -72,7 +73,7 @@ async def recalled(
         without=without,
     )
     told: list[Recalled] = []
-    for hit in _telling(hits, question)[:limit]:
+    for hit in islice(_telling(hits, question), limit):
         budget -= tokens(hit.entry.text[:_LETTERS]) + _SAID
         if budget < 0:
             break
@@ -83,23 +84,21 @@ async def recalled(
     return told
 
 
-def _telling(hits: Sequence[Hit], question: str) -> list[Hit]:
+def _telling(hits: Sequence[Hit], question: str) -> Iterator[Hit]:
     """Those hits that may tell something: not the question once more, nor what somebody said already, nor what is only
     faintly like it."""
-    asked = frozenset(stems(question))
-    found: list[Hit] = []
+    asked, when, asks_too = frozenset(stems(question)), asks_when(question), question.rstrip().endswith("?")
     heard: list[tuple[Entry, frozenset[str]]] = []
     for hit in hits:
         entry, words = hit.entry, frozenset(stems(hit.entry.text))
-        asks = entry.kind == "turn" and entry.text.rstrip().endswith("?") == question.rstrip().endswith("?")
+        asks = entry.kind == "turn" and entry.text.rstrip().endswith("?") == asks_too
         if (not hit.words and hit.meaning < _FAINT) or (asks and _shared(words, asked) >= _NEARLY):
             continue
         # When something was, each time that it was said may tell.
-        if not asks_when(question) and any(_says_the_same(entry, words, *other) for other in heard):
+        if not when and any(_says_the_same(entry, words, *other) for other in heard):
             continue
         heard.append((entry, words))
-        found.append(hit)
-    return found
+        yield hit
 
 
 def _says_the_same(entry: Entry, words: frozenset[str], other: Entry, others: frozenset[str]) -> bool:

@@ -46,7 +46,8 @@ class Lines:
         self._uses = array("i")
         self._at = array("d")
         self._importance = array("d")
-        self._touched = array("d")
+        self.last = array("d")
+        """When it was used last, or else when it was said, in seconds since 1970."""
         self._grow(1024)
         self.drawn: dict[int, list[int]] = {}
         """What was drawn from an entry."""
@@ -69,7 +70,7 @@ class Lines:
         self.audience[number], self.speaker[number] = line.audience, line.speaker
         self.words[number], self.marks[number] = min(line.words, 1 << 20), line.marks
         self._at[number], self._importance[number] = line.at, line.importance
-        self._touched[number], self._uses[number] = line.touched, min(line.uses, 1 << 30)
+        self.last[number], self._uses[number] = line.touched or line.at, min(line.uses, 1 << 30)
         self.source[number] = line.source
         if line.source:
             self.drawn.setdefault(line.source, []).append(number)
@@ -103,21 +104,22 @@ class Lines:
 
     def use(self, number: int, importance: float, touched: float, uses: int) -> None:
         """Takes in that an entry was needed again."""
-        self._importance[number], self._touched[number], self._uses[number] = importance, touched, uses
+        self._importance[number], self._uses[number] = importance, uses
+        self.last[number] = touched or self._at[number]
 
     def strength(self, number: int, now: float, half_life: float) -> float:
         """What `storage.records.Memory.strength` is, from 0 to 1."""
-        idle = max(0.0, now - (self._touched[number] or self._at[number]))
+        idle = max(0.0, now - self.last[number])
         lasting = half_life * (1 + math.log1p(self._uses[number]))
         return self._importance[number] * 0.5 ** min(idle / lasting, 1_000.0) if lasting > 0 else 0.0
 
     def lasted(self, number: int) -> tuple[float, int, float]:
         """What decides between entries that are alike in all else: the time of the last use, how many, its own."""
-        return (self._touched[number] or self._at[number], self._uses[number], self._at[number])
+        return (self.last[number], self._uses[number], self._at[number])
 
     def _grow(self, size: int) -> None:
         for column in (self.audience, self.speaker, self.source, self.before, self.after, self.words, self.marks,
-                       self._uses, self._at, self._importance, self._touched):  # fmt: skip
+                       self._uses, self._at, self._importance, self.last):  # fmt: skip
             column.frombytes(bytes((size - len(column)) * column.itemsize))
 
 

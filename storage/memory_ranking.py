@@ -19,8 +19,10 @@ from .vectors import Sketches, whole
 
 BEFORE, AFTER, NEARBY = 0.5, 0.4, 0.3
 """What a word counts for a line when it was said in the line before it, in the one after it, or one further off."""
-NAMED = 0.3
+NAMED = 0.5
 """What a line gains from being said by somebody whom the question names."""
+CALLED = 0.3
+"""What the name of somebody who said something counts beside other words: lines that greet them tell nothing."""
 TIMED = 0.2
 """What a line gains from saying when, where that is asked; and from being of the time that is asked for."""
 ASKED = 0.3
@@ -66,26 +68,26 @@ class Ranking:
     def best(self, asked: Question, audiences: Sequence[int], barred: set[int], limit: int) -> list[Found]:
         """The entries of these audiences that fit best, but for those barred."""
         words = self._words(asked, audiences)
-        likely = self._first(_CANDIDATES, words)
-        near: list[int] = []
+        candidates = {*self._first(_CANDIDATES, words)}
         if asked.vector is not None and self._sketches is not None:
-            near = self._sketches.near(asked.vector, audiences, _CANDIDATES)
-        candidates = {*likely, *near}
+            candidates.update(self._sketches.near(asked.vector, audiences, _CANDIDATES))
+        lines = self._lines
         for each in [*candidates]:
-            if self._lines.source[each] or each in self._lines.drawn:
+            if lines.source[each] or each in lines.drawn:
                 candidates.update(self._together(each, audiences))
         meaning = self._meaning(asked, candidates) if asked.vector is not None else {}
-        named = self._speakers.meant(asked.stems, asked.names)
-        scores = {n: self._score(n, asked, words.get(n, 0.0), meaning.get(n, 0.0), named) for n in candidates}
+        scores = self._scores(asked, candidates, words, meaning)
+        heads = [each for each in candidates if each not in barred and self._head(each, audiences) == each]
+        least = nlargest(limit, map(scores.__getitem__, heads))[-1] if heads and limit else 0.0
         found = []
-        for each in candidates:
-            if each in barred or self._head(each, audiences) != each:
-                continue
-            drawn = [n for n in self._lines.drawn.get(each, ()) if n in scores and n not in barred]
+        for each in heads:
+            if each not in lines.drawn and scores[each] * (1 + TIE) < least:
+                continue  # however it has lasted, others are before it
+            drawn = [n for n in lines.drawn.get(each, ()) if n in scores and n not in barred]
             if len(drawn) > 1:
                 drawn.sort(key=lambda n: (-scores[n], n))
             found.append(self._joined(each, drawn, scores, words, meaning, asked))
-        found.sort(key=lambda f: (-f.score, *(-part for part in self._lines.lasted(f.number)), f.number))
+        found.sort(key=lambda f: (-f.score, *(-part for part in lines.lasted(f.number)), f.number))
         return [each for each in found if each.score > 0][:limit]
 
     def _words(self, asked: Question, audiences: Sequence[int]) -> dict[int, float]:
@@ -94,28 +96,35 @@ class Ranking:
         total = sum(lines.counts[audience] for audience in audiences)
         places = self._places(asked.stems, audiences, total)
         weights = {term: math.log(1 + (total - len(rows) + 0.5) / (len(rows) + 0.5)) for term, rows in places.items()}
+        for term in self._names(places):
+            weights[term] *= CALLED
         all_of_them = sum(weights.values()) or 1.0
-        own: dict[int, float] = {}
-        for term, rows in places.items():
-            for row in rows:
-                own[row] = own.get(row, 0.0) + weights[term]
+        own = _added(dict.fromkeys(rows, weights[term]) for term, rows in places.items())
         best = own if len(own) <= _SPREAD else set(self._first(_SPREAD, own))
-        covered: dict[int, float] = {}
-        for term, rows in places.items():
-            weight = weights[term] / all_of_them
-            for row, share in self._spread([row for row in rows if row in best], weight).items():
-                covered[row] = covered.get(row, 0.0) + share
+        covered = _added(
+            self._spread([row for row in rows if row in best], weights[term] / all_of_them)
+            for term, rows in places.items()
+        )
         told = set(audiences)
         return {row: share for row, share in covered.items() if lines.audience[row] in told}
+
+    def _names(self, places: dict[str, list[int]]) -> list[str]:
+        """The words which call somebody who said something where one of the words stands."""
+        called = {term: self._speakers.meant((term,), ()) for term in places}
+        if not any(called.values()):
+            return []
+        speakers = {self._lines.speaker[row] for rows in places.values() for row in rows}
+        return [term for term, meant in called.items() if meant & speakers]
 
     def _first(self, count: int, scores: dict[int, float]) -> list[int]:
         """The best of them; of equals those that have lasted."""
         if len(scores) <= count:
             return list(scores)
-        least = nlargest(count, scores.values())[-1]
+        least = sorted(scores.values())[-count]  # quicker than a heap, where many are taken
         best = [n for n, score in scores.items() if score > least]
         equals = [n for n, score in scores.items() if score == least]
-        return best + nlargest(count - len(best), equals, key=self._lines.lasted)
+        equals.sort(key=self._lines.last.__getitem__, reverse=True)
+        return best + equals[: count - len(best)]
 
     def _spread(self, rows: Sequence[int], weight: float) -> dict[int, float]:
         """What a word counts for the entries that have it, and for those near them in their session, where the most
@@ -139,8 +148,8 @@ class Ranking:
         for term, count in sorted(counts.items(), key=lambda item: item[1])[:_TERMS]:
             if (left := left - count) < 0 or (places and count > most):
                 break
-            rows = self._connection.execute(_POSTED, (asked, number(term), most))
-            places[term] = [row for (row,) in rows]
+            latest = _LATEST if count > most else _POSTED
+            places[term] = [row for (row,) in self._connection.execute(latest, (asked, number(term), most))]
         return places
 
     def _together(self, each: int, audiences: Sequence[int]) -> Iterable[int]:
@@ -166,16 +175,22 @@ class Ranking:
         likeness = whole([data for _, data in rows]) @ (vector / (float(np.linalg.norm(vector)) or 1.0))
         return {n: max(0.0, float(value)) for (n, _), value in zip(rows, likeness, strict=True)}
 
-    def _score(self, n: int, asked: Question, words: float, meaning: float, named: set[int]) -> float:
-        lines = self._lines
-        length = 1 - _LENGTH + _LENGTH * max(_USUAL, lines.words[n]) / _USUAL
-        score = words / length + MEANING * meaning
-        marks = lines.marks[n]
-        gain = NAMED * (lines.speaker[n] in named) - ASKED * bool(marks & ASKS)
-        gain += TIMED * (asked.when and bool(marks & WHEN))
-        if asked.around is not None:
-            gain += TIMED * (asked.around[0] <= lines.at(n) < asked.around[1])
-        return score * (1 + gain)
+    def _scores(
+        self, asked: Question, candidates: Iterable[int], words: dict[int, float], meaning: dict[int, float]
+    ) -> dict[int, float]:
+        """How well each entry fits by itself."""
+        lines, around = self._lines, asked.around
+        named = self._speakers.meant(asked.stems, asked.names)
+        scores = {}
+        for n in candidates:
+            length = 1 - _LENGTH + _LENGTH * max(_USUAL, lines.words[n]) / _USUAL
+            marks = lines.marks[n]
+            gain = NAMED * (lines.speaker[n] in named) - ASKED * bool(marks & ASKS)
+            gain += TIMED * (asked.when and bool(marks & WHEN))
+            if around is not None:
+                gain += TIMED * (around[0] <= lines.at(n) < around[1])
+            scores[n] = (words.get(n, 0.0) / length + MEANING * meaning.get(n, 0.0)) * (1 + gain)
+        return scores
 
     def _joined(
         self, each: int, drawn: Sequence[int], scores: dict[int, float], words: dict[int, float],
@@ -198,9 +213,20 @@ class Ranking:
         )
 
 
-_POSTED = """
+def _added(each: Iterable[dict[int, float]]) -> dict[int, float]:
+    """The sums of what several say of the same."""
+    sums: dict[int, float] = {}
+    for one in each:
+        both = {row: sums[row] + one[row] for row in sums.keys() & one.keys()}
+        sums.update(one)
+        sums.update(both)
+    return sums
+
+
+_LATEST = """
 SELECT entry FROM postings WHERE audience IN (SELECT value FROM json_each(?)) AND term = ? ORDER BY entry DESC LIMIT ?
 """
+_POSTED = _LATEST.replace(" ORDER BY entry DESC", "")
 _COUNTED = """
 SELECT count(*) FROM (
     SELECT 1 FROM postings WHERE audience IN (SELECT value FROM json_each(?)) AND term = ? LIMIT ?

@@ -149,13 +149,14 @@ class Sketches:
         if len(vector) != self.dimensions or not mine:
             return []
         (asked,) = _bits(np.asarray([vector], np.float32))
-        numbers = np.concatenate([each.numbers for each in mine])
-        if len(numbers) > limit:
-            apart = np.concatenate([each.apart(asked) for each in mine])
-            # Counting how many are how far apart is quicker than sorting them.
-            far = int(np.searchsorted(np.cumsum(np.bincount(apart)), limit))
-            numbers = np.concatenate([numbers[apart < far], numbers[apart == far]])[:limit]
-        return [int(number) for number in numbers]
+        apart = [each.apart(asked) for each in mine]
+        # Counting how many are how far apart is quicker than sorting them.
+        counts = np.cumsum(np.bincount(apart[0] if len(apart) == 1 else np.concatenate(apart)))
+        far = int(np.searchsorted(counts, limit))
+        near = [each.numbers[distance < far] for each, distance in zip(mine, apart, strict=True)]
+        near += [each.numbers[distance == far] for each, distance in zip(mine, apart, strict=True)]
+        found: list[int] = np.concatenate(near)[:limit].tolist()
+        return found
 
 
 class _Sketched:

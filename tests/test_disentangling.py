@@ -125,6 +125,29 @@ def test_a_new_voice_in_a_quiet_channel_joins_what_is_going_on() -> None:
     assert room.say("cai", "it always is", after=100) == first
 
 
+def test_who_turns_to_everybody_opens_a_session_without_a_mark_and_whoever_thanks_goes_on_with_theirs() -> None:
+    room, printer, wifi = two_questions()
+    backup = room.say("eva", "does anyone here know a program that copies my photos to another disk at night")
+    assert backup not in (printer, wifi)
+    assert room.say("ana", "ok thanks, the driver of the maker is what it wanted") == printer
+    assert room.say("ben", "and the router asks for a password") == wifi
+
+
+def test_a_long_quiet_talk_of_a_few_is_not_torn_apart_by_what_they_ask_each_other() -> None:
+    room = Room()
+    first = room.say("ana", "the release is planned for Thursday")
+    for author, text in [
+        ("ben", "is the changelog written"),
+        ("ana", "I will do it tomorrow, the last part is missing"),
+        ("cai", "which part do you mean?"),
+        ("ana", "the one about the new storage"),
+        ("ben", "can you ask my colleague to read it before it goes out"),
+        ("cai", "I have written to her this morning"),
+        ("ben", "how long does she need"),
+    ]:
+        assert room.say(author, text, after=150) == first, text
+
+
 def test_silence_ends_a_session_and_a_calm_channel_is_given_more_of_it_than_the_base_gap() -> None:
     room = Room()
     first = room.say("ana", "good night")

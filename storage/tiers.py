@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_FRESH = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,9 @@ def kept(made: Sequence[datetime], tiers: Tiers) -> set[int]:
     """The places in `made` of the backups that stay. `made` is in the order in which they were made, the first one
     first: what the clock said then only tells days, weeks and months apart, so that a clock set back costs nothing.
 
-    The last one always stays; of no tier more than its number."""
-    stay = {len(made) - 1} if made else set()
+    The last one always stays, and so do those made within a day of it: one made by hand, maybe after something went
+    wrong, takes nobody's place at once. Of no tier more than its number."""
+    stay = {place for place, at in enumerate(made) if abs(made[-1] - at) < _FRESH}
     for count, period in ((tiers.daily, _day), (tiers.weekly, _week), (tiers.monthly, _month)):
         stay |= set(_newest_of_each(made, period)[:count])
     return stay

@@ -109,11 +109,11 @@ async def test_a_backup_that_holds_more_than_the_days_last_one_stays(keeper: Kee
     await keeper.store.append(SESSION, message(1))
     full = await keeper.made_and_proven()
     await keeper.store.remove_messages([message(0).id])
-    await keeper.made_and_proven()
-    last = await keeper.made_and_proven()
-    await prune(keeper.to, "sage", ONE)
-    assert [each.name for each in (await shelf(keeper.to.place)).backups] == [full.name, last.name]
+    between, last = await keeper.made_and_proven(), await keeper.made_and_proven()
+    assert await prune(keeper.to, "sage", ONE) == [], "nothing of the last day goes"
     keeper.clock += timedelta(days=1)
     newest = await keeper.made_and_proven()
+    assert await prune(keeper.to, "sage", Tiers(2, 0, 0)) == [between]
+    assert [each.name for each in (await shelf(keeper.to.place)).backups] == [full.name, last.name, newest.name]
     await prune(keeper.to, "sage", ONE)
     assert [each.name for each in (await shelf(keeper.to.place)).backups] == [newest.name]

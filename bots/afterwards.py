@@ -24,6 +24,8 @@ DROPPED = "dropped"
 """The kind of the annotation on a line that gets no answer any more, and whose asker knows it."""
 LINES = "lines"
 """The metadata of an answer to several lines: their ids, in order."""
+REPLACES = "replaces"
+"""The metadata of an answer that was given anew: the id of the one before, which is to leave sight."""
 _PAGE = 200
 _STOPPED_WITHIN = 5
 """Seconds."""
@@ -143,6 +145,14 @@ class Afterwards:
         """Takes a message out of sight."""
         await self._amend(message, Deleted(at=at))
 
+    async def replaced(self, answer: Message, at: datetime) -> None:
+        """Takes an answer that was given anew out of sight, and whichever had stayed for want of a better one."""
+        before: Message | None = answer
+        while before is not None and before.deleted_at is None:
+            await self.remove(before, at)
+            earlier = None if is_copy(before) else before.metadata.get(REPLACES)
+            before = await self._store.message(earlier) if earlier else None
+
     async def left_sight(self, message: Message) -> bool:
         """Whether it is no longer kept as it was given, or was taken out of sight meanwhile."""
         now = await self._store.message(message.id)
@@ -203,10 +213,11 @@ class Afterwards:
 
     async def unfinished(self, since: datetime, *, front: str, limit: int = 5_000) -> Unfinished:
         """What was left open in the talk behind a front since a time, among the newest `limit` messages. An answer that
-        was taken away has been given all the same."""
+        was taken away has been given all the same; one that another has replaced leaves sight, had it not yet."""
         lines: list[Message] = []
         answers: list[Message] = []
         answered: set[str] = set()
+        replaced: dict[str, datetime] = {}
         cursor: str | None = None
         seen = 0
         while seen < limit:
@@ -218,6 +229,8 @@ class Afterwards:
                 if message.deleted_at is not None:
                     continue
                 if message.role == "assistant":
+                    if REPLACES in message.metadata and message.words and not is_copy(message):
+                        replaced[message.metadata[REPLACES]] = message.at
                     if not message.receipts and message.text.strip() and not is_copy(message):
                         answers.append(message)
                 elif _open(message, front) and message.id not in answered and message.at >= since:
@@ -225,6 +238,10 @@ class Afterwards:
             cursor = page.older
             if cursor is None or page.items[0].at < since:
                 break
+        for id, at in replaced.items():
+            if (old := await self._store.message(id)) is not None:
+                await self.replaced(old, at)
+        answers = [answer for answer in answers if answer.id not in replaced]
         fronts: dict[str, str | None] = {}
         for session_id in {answer.session_id for answer in answers}:
             session = await self._store.session(session_id)

@@ -126,7 +126,8 @@ class Bot:
         )
         self.delivered = self._showing.delivered
         self._heard = Origins()
-        self._leaving = False
+        self.leaving = False
+        """Whether it is going away, so that nobody is answered any more."""
         self._think(settings, provider)
 
     def _remembering(self, means: Means, folder: Path | None) -> LongMemory:
@@ -232,7 +233,7 @@ class Bot:
         """Answers lines that are kept already, and yields the answer as `receive` does: what a crash left open, or
         anew, in place of an earlier answer. Raises `TroupeError` when that cannot be."""
         session = await self.store.session(lines[-1].session_id)
-        if session is None or session.deleted_at is not None or (self._leaving and not self._lanes.held):
+        if session is None or session.deleted_at is not None or (self.leaving and not self._lanes.held):
             raise TroupeError("The conversation that this belongs to is no longer there: ask again.")
         session = self.sessions.latest(session)
         origins = [line.reply_to for line in lines if line.reply_to]
@@ -319,7 +320,7 @@ class Bot:
     async def close(self) -> None:
         """Cuts what is being said short, so that it is kept as far as it got. Lines that still come are kept and
         not answered."""
-        self._leaving = True
+        self.leaving = True
         self._lanes.cut_all()
         self.casting.close()
         await self.privacy.close()
@@ -363,7 +364,7 @@ class Bot:
                     return None
                 if self._lanes.join(session, line, heard, reply, persona=incoming.persona):
                     return None
-            if self._leaving and not self._lanes.held:
+            if self.leaving and not self._lanes.held:
                 await kept
                 return None
             terms = self.admission.terms(
@@ -385,9 +386,9 @@ class Bot:
                 for line in turn.lines:
                     await self.afterwards.drop(line, self._now())
         replaced = turn.replaces
-        if replaced is not None and replaced.deleted_at is None and answer is not None and answer.words:
+        if replaced is not None and answer is not None and answer.words:
             with suppress(StorageError):  # two answers to one question then, which is not worse than none
-                await self.afterwards.remove(replaced, self._now())
+                await self.afterwards.replaced(replaced, self._now())
 
     def _unheard(self, turn: Turn) -> None:
         self.admission.settle(turn.session.channel, turn.terms, None)

@@ -149,25 +149,31 @@ def process(settings: BotSettings, status: BotStatus, *, known: bool = False) ->
     """What the bot says of itself, or said last. `known` is whether the reason of a bot that is down was told already:
     one fault counts once."""
     name = settings.name
-    troubles = [status.job_trouble, status.config_trouble, status.backup_alarm, status.transfer_trouble]
+    troubles = {
+        "jobs": status.job_trouble,
+        "configuration": status.config_trouble,
+        "backups": status.backup_alarm,
+        "transfer": status.transfer_trouble,
+    }
     if status.running:
         yield Check("ok", "process", name, f"It is {status.state} as process {status.pid}.")
-        troubles.insert(0, status.last_error)
+        if status.last_error:
+            yield Check("wrong", "process", name, status.last_error)
     else:
         state: State = "wrong" if status.state in ("fatal", "died") and not known else "note"
         why = f": {status.last_error.rstrip('.')}" if status.last_error else ""
         yield Check(state, "process", name, f"It is not running ({status.state}{why}).", _start(settings, status))
-    for trouble in troubles:
+    for what, trouble in troubles.items():
         if trouble:
-            yield Check("wrong", "status", name, trouble)
+            yield Check("wrong", what, name, trouble)
     if status.model_trouble:
-        yield Check("note", "status", name, f"When last asked: {status.model_trouble}.")
+        yield Check("note", "models", name, f"When last asked: {status.model_trouble}.")
     if not settings.memory.enabled:
         yield Check("off", "memory", name, f"It is {OFF}.")
     elif status.memory:
         yield Check("ok", "memory", name, f"About a minute ago: {status.memory}.")
     if status.left_behind:
-        yield Check("note", "status", name, status.left_behind)
+        yield Check("note", "storage", name, status.left_behind)
 
 
 def _start(settings: BotSettings, status: BotStatus) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bots import bot_named, bots_meant, config_folder, progress, read_settings, told_to, utc_now
+from .cli_bots import bot_named, bots_meant, config_folder, progress, read_settings, utc_now
+from .knocking import told_to
 
 if TYPE_CHECKING:
     from storage.manifest import Destination, Manifest, Shelf

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bots import bots_meant, config_folder, opened, progress, read_settings, told_to, utc_now
+from .cli_bots import bots_meant, config_folder, opened, progress, read_settings, utc_now
+from .knocking import told_to
 
 if TYPE_CHECKING:
     from storage.backend import Store

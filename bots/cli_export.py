@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .cli_bots import bot_named, config_folder, opened, progress, read_settings, told_to, utc_now
+from .cli_bots import bot_named, config_folder, opened, progress, read_settings, utc_now
 from .cli_output import hush, standing
+from .knocking import told_to
 
 if TYPE_CHECKING:
     from storage.exports import Noted

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_bots import bot_named, config_folder, progress, read_settings, told_to, utc_now
+from .cli_bots import bot_named, config_folder, progress, read_settings, utc_now
+from .knocking import told_to
 
 if TYPE_CHECKING:
     from storage.progress import Tell

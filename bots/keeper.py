@@ -75,22 +75,23 @@ class Keeper:
         self._child: Child | None = None
         self._failures = 0
         self._restarts = 0
+        self._lived = False
         self._heard = False
         self._reason = ""
-        self._held = False
-        """Whether somebody wants it to stay down."""
+        self._wanted: wish.Wish | None = None
+        """What somebody wants of it, until that is done."""
         self._log = log.bind(bot=bot.name)
 
     async def keep(self) -> None:
         """Returns when the bot is stopped, or when it waits for a person as all the others do; `status` says which.
-        A fatal bot is started again when the files of the configuration have changed, and any when `troupe start` asks
-        for it; `troupe stop` holds it down until then."""
+        A fatal bot is started again when the files of the configuration have changed, and any when somebody wants it
+        to start; one that is to stop stays down until then. What is wanted goes by the files as they are then."""
         wish.taken(self.bot.root)  # what an earlier fleet did not hear of
         while await self._its_turn():
             read = await self._stamp()
             began = self._around.now()
             code = await self._live()
-            if self._held:
+            if self._wanted is not None:
                 continue
             if code == FATAL or self.status.state == "fatal":
                 reason = self.status.last_error or f"ended with exit code {code}"
@@ -120,58 +121,68 @@ class Keeper:
             await self._wait(self._around.patience.look_every)
             if self._around.stop.is_set():
                 return False
-            if wish.taken(self.bot.root) == "start":
+            if (wanted := wish.taken(self.bot.root)) in ("start", "restart"):
+                self._wanted = wanted
                 return True
             before, seen = seen, await self._stamp()
             if seen == read or seen != before:
                 continue
             read = seen
-            try:
-                found = (await asyncio.to_thread(load, folder, os.environ)).bot(self.bot.name)
-            except ConfigError as error:
-                trouble = f"The changed configuration is refused: {error.findings[0]}"
-                self._log.error("config.refused", findings=error.findings)
-                self._say("fatal", self.status.last_error, config_trouble=trouble)
-                continue
-            if found is not None:
+            if await self._read_again():
                 self._log.info("is started again, since the configuration has changed")
-                self.bot, self._failures = found, 0
+                self._failures = 0
                 self._tell(self.status.model_copy(update={"config_trouble": "", "last_error": ""}))
                 return True
         return False
 
+    async def _read_again(self) -> bool:
+        """Takes over what the files say of the bot now; False where they say nothing of it, or are refused."""
+        if (folder := self._around.launch.folder) is None:
+            return False
+        try:
+            found = (await asyncio.to_thread(load, folder, os.environ)).bot(self.bot.name)
+        except ConfigError as error:
+            trouble = f"The changed configuration is refused: {error.findings[0]}"
+            self._log.error("config.refused", findings=error.findings)
+            self._say(self.status.state, self.status.last_error, config_trouble=trouble)
+            return False
+        self.bot = found or self.bot
+        return found is not None
+
     async def _its_turn(self) -> bool:
         """Waits for this start's turn among all starts; False when everything stops instead."""
-        if self._held:
+        if self._wanted == "stop":
             await self._stay_down()
+        if self._wanted is not None:
+            self._wanted, self._failures, self._reason = None, 0, ""
+            self._tell(self.status.model_copy(update={"last_error": ""}))
+            await self._read_again()
         await self._wait(self._around.book(self.bot))
         return not self._around.stop.is_set()
 
     async def _stay_down(self) -> None:
         """Waits until it is wanted again."""
         reason = (
-            f"by `troupe stop`, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC: `troupe start {self.bot.name}` runs it"
+            f"on purpose, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC: `troupe start {self.bot.name}` runs it again"
         )
         self._log.info("stays down until it is wanted again")
         self._say("stopped", reason)
-        while self._held and not self._around.stop.is_set():
+        while self._wanted == "stop" and not self._around.stop.is_set():
             await self._wait(self._around.patience.look_every)
-            self._held = wish.taken(self.bot.root) != "start"
-        self._held, self._failures, self._reason = False, 0, ""
-        self._tell(self.status.model_copy(update={"last_error": ""}))
+            self._wanted = wish.taken(self.bot.root) or "stop"
 
     async def _live(self) -> int:
         """One life of the process: its exit code."""
         self._reason = ""
-        launch = self._around.launch
+        launch = replace(self._around.launch, restarts=self._restarts, stale=self._lived)
         now = datetime.now(UTC)
         self._tell(self.status.model_copy(update={"state": "starting", "since": now, "started": now, "pid": None}))
         try:
-            child = await self._around.nursery.start(self.bot, replace(launch, restarts=self._restarts))
+            child = await self._around.nursery.start(self.bot, launch)
         except (OSError, EOFError) as error:
             self._reason = f"could not be started: {type(error).__name__}: {error}"
             return LOST
-        self._child = child
+        self._child, self._lived = child, True
         self._tell(self.status.model_copy(update={"pid": child.pid}))
         self._log.info("started", pid=child.pid, run=launch.run, restarts=self._restarts)
         tasks = [asyncio.create_task(each) for each in (self._watch(child), self._dismiss(child), self._heed(child))]
@@ -222,10 +233,12 @@ class Keeper:
         await self._retire(child)
 
     async def _heed(self, child: Child) -> None:
-        """Ends the bot when it is to stay down."""
-        while not self._held:
+        """Ends the bot when it is to stay down, or to be started anew."""
+        wanted: wish.Wish | None = None
+        while wanted not in ("stop", "restart"):
             await asyncio.sleep(self._around.patience.look_every)
-            self._held = wish.taken(self.bot.root) == "stop"
+            wanted = wish.taken(self.bot.root)
+        self._wanted = wanted
         await self._retire(child)
 
     async def _retire(self, child: Child) -> None:
@@ -255,11 +268,10 @@ class Keeper:
         pause *= 0.8 + 0.2 * self._around.chance()
         self._log.warning("will be started again", reason=reason, seconds=round(pause, 1), restarts=self._restarts)
         self._say("backing off", reason)
-        until, wanted = self._around.now() + pause, None
-        while wanted is None and not self._around.stop.is_set() and (left := until - self._around.now()) > 0:
+        until = self._around.now() + pause
+        while self._wanted is None and not self._around.stop.is_set() and (left := until - self._around.now()) > 0:
             await self._wait(min(left, patience.look_every))
-            wanted = wish.taken(self.bot.root)
-        self._held = wanted == "stop"
+            self._wanted = wish.taken(self.bot.root)
 
     async def _wait(self, seconds: float) -> None:
         """Until that time is over or everything stops."""

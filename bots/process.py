@@ -51,6 +51,8 @@ class Launch:
     run: str = "alone"
     """Names the run of the fleet this process belongs to."""
     restarts: int = 0
+    stale: bool = False
+    """Whether the configuration may have changed since it was read for this process."""
     heartbeat: float = 2.0
     """Seconds between signs of life."""
     log_level: str = "info"
@@ -75,7 +77,7 @@ async def house(settings: BotSettings, report: Report, launch: Launch = Launch()
         hidden.extend(logs.secrets(changed))
         logs.configure(settings.name, launch.log_level, secrets=hidden, tty=launch.tty)
 
-    settings, stale = at_home(settings, launch.folder), launch.restarts > 0
+    settings, stale = at_home(settings, launch.folder), launch.stale
     hide(settings)
     door = None
     try:

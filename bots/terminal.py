@@ -2,7 +2,7 @@
 
 A Unix socket, open to the owner of the root alone. One JSON object a line, either way. In: `{"say": text}` or
 `{"do": "new" | "why" | "why session" | "memory list" | "stop" | "history"}`, or an order of the one who runs the bot,
-`{"do": "backup" | "cleanup" | "transfer" | "sessions" | "memory" | "route" | "export" | "end"}`.
+`{"do": "backup" | "cleanup" | "transfer" | "sessions" | "memory" | "route" | "export" | "rest" | "end"}`.
 Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" | "end", …}`, and what an order tells under the
 order's own name, `{"is": "cleanup", "json": text}`; every request ends with `end`. A request may carry `"id": text`:
 all that is told because of it carries the same `id`, so that a client with several requests under way, such as an

@@ -35,7 +35,9 @@ async def titled(store: Store, session: Session) -> Session:
 
 async def all_titled(store: Store, sessions: Iterable[Session]) -> list[Session]:
     """The same for several, looked up at once."""
-    return await asyncio.gather(*(titled(store, each) for each in sessions))
+    told = list(sessions)
+    looked_up = iter(await asyncio.gather(*(titled(store, each) for each in told if not each.title)))
+    return [each if each.title else next(looked_up) for each in told]
 
 
 def on_one_line(text: str) -> str:

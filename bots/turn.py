@@ -13,7 +13,7 @@ import structlog
 from storage.errors import StorageError
 from storage.model import Message, Note, Outcome, Part, Sender, Session, Usage, storable
 
-from .afterwards import answering
+from .afterwards import REPLACES, answering
 from .casting import Cast, Casting
 from .errors import ProviderError
 from .fetching import Fetching, with_files
@@ -358,6 +358,7 @@ def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
         "why": str(answer.decision),
         "decision": answer.decision.as_json,
         **answering(turn.lines),
+        **({REPLACES: turn.replaces.id} if turn.replaces else {}),
         **full,
         **(answer.recalled.metadata if answer.said else {}),
     }

@@ -103,8 +103,8 @@ class House:
                 doors.create_task(self._looked_after(report))
                 doors.create_task(upkeep.learn(self.bot))
                 talk = self._talk_orders()
-                orders = _orders(operations) | {"sessions": talk["sessions"].order, "memory": talk["memory"].order}
-                orders |= {"route": talk["route"].order, "export": self._exports(), "transfer": moving.order}
+                orders = _orders(operations, self.bot) | {"export": self._exports(), "transfer": moving.order}
+                orders |= {name: talk[name].order for name in ("sessions", "memory", "route")}
                 orders[token_notes.ORDER] = token_notes.order(self.store, self.now, self.chance)
                 self.door = door = self._opened(orders)
                 doors.create_task(door.serve())
@@ -266,7 +266,7 @@ class _Leave(Exception):
     """Closes every door."""
 
 
-def _orders(operations: Operations) -> dict[str, Order]:
+def _orders(operations: Operations, bot: Bot) -> dict[str, Order]:
     """What may be ordered at the terminal's door."""
 
     async def back_up(_asked: Answer, say: Say) -> None:
@@ -275,10 +275,13 @@ def _orders(operations: Operations) -> dict[str, Order]:
     async def clean_up(asked: Answer, say: Say) -> None:
         await operations.clean_up(say, asked.get("dry") != "no")
 
+    async def rest(_asked: Answer, _say: Say) -> None:
+        await bot.pause(_ENDED_WITHIN)
+
     async def end(_asked: Answer, _say: Say) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    return {"backup": back_up, "cleanup": clean_up, "end": end}
+    return {"backup": back_up, "cleanup": clean_up, "rest": rest, "end": end}
 
 
 @asynccontextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
-Wish = Literal["stop", "start"]
+Wish = Literal["stop", "start", "restart"]
 FILE = "fleet.wish"
 
 
@@ -28,4 +28,4 @@ def taken(root: Path) -> Wish | None:
         (root / FILE).unlink()
     except OSError:
         return None
-    return cast(Wish, wish) if wish in ("stop", "start") else None
+    return cast(Wish, wish) if wish in get_args(Wish) else None

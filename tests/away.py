@@ -115,7 +115,9 @@ class Home:
                         await eventually(lambda: front.catchup.hears)
                     yield Awake(w, front, model)
                 finally:
-                    serving.cancel()
+                    while not serving.done():  # a library that is just connecting may not hear of it
+                        serving.cancel()
+                        await asyncio.wait((serving,), timeout=30)
                     with suppress(asyncio.CancelledError):
                         await serving
 

@@ -1,4 +1,4 @@
-"""A real browser for tests that look at the console: Debian's Chromium, driven by Playwright."""
+"""A real browser for tests that look at the console: Debian's Chromium, driven by Playwright, one in each process."""
 
 from __future__ import annotations
 
@@ -10,16 +10,30 @@ from typing import Any
 
 import pytest
 from axe_core_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 CHROMIUM = shutil.which("chromium")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+PATIENCE = 30_000
+"""Milliseconds until what a page was to show is missing, or what was to be pressed is not there."""
+needs_chromium = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here"),
+    pytest.mark.usefixtures("chromium"),
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(180),
+]
+"""The marks of a file whose tests use a browser: they share one, and with it the loop in which it was started."""
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1600, "height": 1000}
 _FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --disable-dev-shm-usage --font-render-hinting=none"
 ).split()
+_STARTED: list[Browser] = []
+_SERIOUS = """async () => {
+  const found = await axe.run({resultTypes: ["violations"]})
+  return found.violations.filter(each => ["serious", "critical"].includes(each.impact)).flatMap(each =>
+    each.nodes.map(node => `${each.id}: ${node.html.slice(0, 160)} (${node.failureSummary.slice(0, 200)})`))
+}"""
 
 
 @dataclass
@@ -33,13 +47,10 @@ class Window:
 
     async def serious(self) -> list[str]:
         """What axe-core finds serious or critical on the page as it is."""
-        found = await Axe().run(self.page)
-        return [
-            f"{each['id']}: {node['html'][:160]} ({node['failureSummary'][:200]})"
-            for each in found["violations"]
-            if each["impact"] in ("serious", "critical")
-            for node in each["nodes"]
-        ]
+        if not await self.page.evaluate("() => 'axe' in window"):
+            await self.page.evaluate(Axe().axe_script)
+        found: list[str] = await self.page.evaluate(_SERIOUS)
+        return found
 
 
 @dataclass
@@ -53,7 +64,7 @@ class Windows:
     async def open(self, path: str = "/", **how: Any) -> AsyncIterator[Window]:
         """A window with nothing remembered. `how` is Playwright's (viewport, color_scheme, …)."""
         context = await self.browser.new_context(**{"reduced_motion": "reduce", **how})
-        context.set_default_timeout(8_000)
+        context.set_default_timeout(PATIENCE)
         try:
             yield await self.another(context, path)
         finally:
@@ -70,11 +81,21 @@ class Windows:
 
 
 @asynccontextmanager
-async def browsing(url: str) -> AsyncIterator[Windows]:
-    """A browser, until left."""
+async def started() -> AsyncIterator[None]:
+    """Keeps the browser of this process, until left."""
+    expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        _STARTED.append(browser)
         try:
-            yield Windows(browser, url)
+            yield
         finally:
+            _STARTED.remove(browser)
             await browser.close()
+
+
+@asynccontextmanager
+async def browsing(url: str) -> AsyncIterator[Windows]:
+    """The browser of this process, looking at an address."""
+    (browser,) = _STARTED
+    yield Windows(browser, url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from bots.providers.openai import OpenAI
 from tests.wire.discord_client import Client, Room, running
@@ -34,3 +35,12 @@ async def room() -> AsyncIterator[Room]:
 async def client(room: Room) -> AsyncIterator[Client]:
     async with running(room) as client:
         yield client
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[None]:
+    """One Chromium for all tests of this process that look at the console."""
+    from tests.browser import started
+
+    async with started():
+        yield

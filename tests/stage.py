@@ -94,13 +94,13 @@ def running(arguments: list[str], log: Path, environment: dict[str, str]) -> Ite
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(15)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
-async def eventually(look: Callable[[], bool], timeout: float = 20.0) -> None:
+async def eventually(look: Callable[[], bool], timeout: float = 40.0) -> None:
     """Waits until another process has written what `look` looks for. Files tell nobody that they change, so this
     looks again and again; a file that is not there yet counts as no."""
     loop = asyncio.get_running_loop()
@@ -114,7 +114,7 @@ async def eventually(look: Callable[[], bool], timeout: float = 20.0) -> None:
             await again
 
 
-async def gone(pid: int, timeout: float = 15.0) -> None:
+async def gone(pid: int, timeout: float = 40.0) -> None:
     """Waits until a process that is not this one's child has ended."""
     handle = os.pidfd_open(pid)
     ended = asyncio.Event()

@@ -84,17 +84,20 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All of the tree, walked once for all rules."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def module(self) -> str:
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
     @cached_property
     def imports(self) -> list[Import]:
-        typing = [
-            node for node in ast.walk(self.tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        ]
+        typing = [node for node in self.nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
         unseen = {id(inner) for block in typing for part in block.body for inner in ast.walk(part)}
-        nodes = [node for node in ast.walk(self.tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        nodes = [node for node in self.nodes if isinstance(node, ast.Import | ast.ImportFrom)]
         return [Import(node.lineno, name, id(node) not in unseen) for node in nodes for name in self._modules(node)]
 
     def _modules(self, node: ast.Import | ast.ImportFrom) -> list[str]:
@@ -181,7 +184,7 @@ def backends_stay_apart(source: Source) -> Iterator[Finding]:
 def storage_is_told_the_time(source: Source) -> Iterator[Finding]:
     if not within(source.module, "storage"):
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         found = None
         if isinstance(node, ast.Attribute):
             owner = ast.unparse(node.value).split(".")[-1]
@@ -199,7 +202,7 @@ def files_fit(source: Source) -> Iterator[Finding]:
 
 
 def functions_fit(source: Source) -> Iterator[Finding]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, FUNCTIONS):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION_LINES:
@@ -207,7 +210,7 @@ def functions_fit(source: Source) -> Iterator[Finding]:
 
 
 def names_say_something(source: Source) -> Iterator[Finding]:
-    defined = [node for node in ast.walk(source.tree) if isinstance(node, FUNCTIONS | ast.ClassDef)]
+    defined = [node for node in source.nodes if isinstance(node, FUNCTIONS | ast.ClassDef)]
     folders = source.path.removesuffix(".py").split("/")
     for line, name in [*((1, name) for name in folders), *((node.lineno, node.name) for node in defined)]:
         for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name):
@@ -223,7 +226,7 @@ def opens_with_its_purpose(source: Source) -> Iterator[Finding]:
 
 
 def no_test_waits(source: Source) -> Iterator[Finding]:
-    for node in ast.walk(source.tree) if source.path.startswith("tests/") else ():
+    for node in source.nodes if source.path.startswith("tests/") else ():
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "sleep":
             first = node.args[0] if node.args else None
             constant = first.value if isinstance(first, ast.Constant) else None
@@ -330,7 +333,7 @@ def test_few_patches() -> None:
     """Patched tests know the inside of what they test: constructor arguments and the offline provider do not."""
     patches, tests = [], 0
     for source in sources():
-        for node in ast.walk(source.tree) if source.path.startswith("tests/") else ():
+        for node in source.nodes if source.path.startswith("tests/") else ():
             if isinstance(node, FUNCTIONS):
                 tests += node.name.startswith("test_")
             elif isinstance(node, ast.Call) and re.search(

@@ -36,6 +36,19 @@ async def test_at_the_first_start_no_history_is_read(tmp_path: Path) -> None:
             assert here.asked("/messages") == 0
 
 
+async def test_a_bot_that_is_killed_before_it_was_ever_ready_has_heard_what_is_said(
+    tmp_path: Path,
+) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake(wait=False) as sage:
+            await eventually(lambda: here.server.identifies[here.account] == 1)
+            assert not sage.front.catchup.hears
+        await here.say("hello")
+        async with here.awake() as sage:
+            assert await sage.lines() == ["hello"]
+            assert here.said() == ["heard Ana: hello"]
+
+
 async def test_where_nothing_was_said_nothing_is_asked_for(tmp_path: Path) -> None:
     async with home(tmp_path) as here:
         for number in range(20):

@@ -92,7 +92,7 @@ async def test_a_bot_killed_when_its_answer_was_just_whole_does_not_say_it_again
         ana, guild = server.add_person("ana"), server.add_guild("Home")
         channel, environment = guild.add_channel("general"), prepared(here)
         with here.troupe("bot", "sage", environment=environment) as process:
-            await server.until_ready(sage, timeout=30)
+            await server.until_ready(sage)
 
             def at_the_last_page(what: str, facts: dict[str, Any]) -> None:
                 if what in ("message", "edit") and "t:again:" in str(facts["message"].components):

@@ -14,6 +14,7 @@ from .away import Home, home
 from .stage import eventually
 from .wire.discord_model import Message
 
+AGAIN = {"type": 2, "style": 2, "label": "Regenerate"}
 LONG = "A sentence that says a little. " * 150
 
 
@@ -94,6 +95,30 @@ async def test_of_two_who_wait_in_one_channel_each_has_their_own_answer_after_a_
         assert here.said() == ["heard Ana: marcus, hello", "heard Ben: marcus, good evening"]
         assert all(len(one.receipts) == 1 for one in answers.values())
         assert list(answers) == here.said()
+
+
+@pytest.mark.parametrize("says", [None, LONG])
+async def test_two_whole_answers_that_were_not_kept_are_found_as_two(tmp_path: Path, says: str | None) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake(says=says) as sage:
+            sage.model.held = asyncio.Event()
+            await here.say("marcus, hello")
+            await here.say("marcus, good evening", who=here.ben)
+            await eventually(lambda: len(rows(tmp_path, "SELECT 1 FROM messages WHERE role = 'user'")) == 2)
+            sage.model.held.set()
+            await eventually(lambda: len(rows(tmp_path, "SELECT 1 FROM messages WHERE role = 'assistant'")) == 2)
+            before = [(one.text, len(one.receipts)) for one in await sage.kept() if one.role == "assistant"]
+        stood = standing(here)
+        undone(tmp_path, "DELETE FROM pages")
+        undone(tmp_path, "DELETE FROM messages WHERE role = 'assistant'")
+        async with here.awake() as sage:
+            assert sage.model.asked == []
+            kept = {one.id: one for one in await sage.kept()}
+            answers = [one for one in kept.values() if one.role == "assistant"]
+        assert standing(here) == stood
+        assert [len(one.receipts) for one in answers] == [count for _, count in before]
+        assert [kept[one.reply_to or ""].sender.name for one in answers] == ["Ana", "Ben"]
+        assert says is not None or [one.text for one in answers] == [text for text, _ in before]
 
 
 async def test_an_answer_that_was_kept_and_never_arrived_is_brought_once(tmp_path: Path) -> None:
@@ -257,3 +282,42 @@ async def test_an_answer_that_another_one_has_replaced_does_not_stand_there_any_
         assert len(standing(here)) == 1
         async with here.awake():
             assert standing(here) == []
+
+
+async def test_an_answer_given_anew_that_was_not_kept_goes_and_the_one_before_stays(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake() as sage:
+            await here.say("hello")
+            await eventually(lambda: bool(rows(tmp_path, "SELECT 1 FROM pages")))
+            (first,) = standing(here)
+        again = here.server.post(
+            here.channel,
+            first.author,
+            "another answer",
+            reference=first.reference,
+            components=[{"type": 1, "components": [{**AGAIN, "custom_id": "t:again:01abc"}]}],
+        )
+        again.application = first.application
+        async with here.awake() as sage:
+            assert standing(here) == [first]
+            assert sage.model.asked == []
+
+
+@pytest.mark.parametrize("text", ["hello", "marcus, hello"])
+async def test_after_a_crash_the_answer_given_anew_is_the_only_one(tmp_path: Path, text: str) -> None:
+    async with home(tmp_path) as here:
+        async with here.awake():
+            await here.say(text)
+            await eventually(lambda: bool(rows(tmp_path, "SELECT 1 FROM pages")))
+            (first,) = standing(here)
+        async with here.awake(says="another answer"):
+            await here.server.click(here.ana, first, "Regenerate")
+            await eventually(lambda: first.deleted)
+        (second,) = standing(here)
+        first.deleted = False
+        here.channel.messages[first.id] = first
+        undone(tmp_path, "UPDATE messages SET deleted_at = NULL")
+        async with here.awake() as sage:
+            assert standing(here) == [second]
+            assert [one.text for one in await sage.kept()] == [text, "another answer"]
+            assert sage.model.asked == []

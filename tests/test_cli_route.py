@@ -25,6 +25,7 @@ from storage.records import Setting
 from storage.rootlock import RootLock
 
 from .stage import eventually
+from .wire.embedding_server import EmbeddingServer
 from .world import settings, world
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,16 +205,19 @@ def test_what_is_no_file_of_lines_is_refused_at_once(house: House) -> None:
         assert "is no file of lines, but a device or pipe." in done.output
 
 
-def test_where_the_embedder_is_down_words_alone_are_weighed_and_that_is_said(tmp_path: Path) -> None:
+async def test_where_the_embedder_is_down_words_alone_are_weighed_and_that_is_said(tmp_path: Path) -> None:
     house = House(tmp_path)
     sage = house.folder / "config" / "bots" / "sage.yaml"
-    down = "embedder: {provider: openai, model: m, base_url: 'http://127.0.0.1:9/v1'}"
-    sage.write_text(sage.read_text().replace("embedder: {provider: none}", down))
-    for args in (("a recipe for soup",), ("eval", house.lines)):
-        done = house.run(*args)
-        assert done.exit_code == 0, done.output
-        assert done.stderr.count("The embedder cannot be asked, so that words alone are weighed: ") == 1
-    assert house.run("calibrate", "sage", "--examples", house.lines).exit_code == 1, "it would be kept for meaning"
+    async with EmbeddingServer() as server:
+        server.refusals.extend([503] * 100)
+        down = f"embedder: {{provider: openai, model: m, base_url: '{server.url}'}}"
+        sage.write_text(sage.read_text().replace("embedder: {provider: none}", down))
+        for args in (("a recipe for soup",), ("eval", house.lines)):
+            done = await asyncio.to_thread(house.run, *args)
+            assert done.exit_code == 0, done.output
+            assert done.stderr.count("The embedder cannot be asked, so that words alone are weighed: ") == 1
+        kept = await asyncio.to_thread(house.run, "calibrate", "sage", "--examples", house.lines)
+        assert kept.exit_code == 1, "it would be kept for meaning"
 
 
 def test_calibrating_keeps_a_threshold_that_then_counts(house: House) -> None:

@@ -39,9 +39,9 @@ async def test_one_bot_of_a_fleet_stops_stays_down_and_starts_again(tmp_path: Pa
             assert "`troupe start sage` runs it again" in stopped.output
             said = read(settings)[0]
             assert (said.state, said.pid) == ("stopped", None)
-            assert said.last_error.startswith("by `troupe stop`, since 2")
+            assert said.last_error.startswith("on purpose, since 2")
             shown = (await run(here, "status", "sage")).output
-            assert "sage stopped: by `troupe stop`, since" in shown
+            assert "sage stopped: on purpose, since" in shown
             assert "`troupe start sage` runs it" in shown
             async with opened(sage) as store:
                 assert (await store.counts()).messages == 0

@@ -1,4 +1,4 @@
-"""What lasts when things go wrong: a line said twice, a bot that goes, a connection that breaks, a page that fails."""
+"""What lasts in the console when things go wrong: a bot that goes, a connection that breaks, a page that fails."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from tests.browser import browsing, needs_chromium
 from tests.test_console_chat import CAST, answers, composer, console, fine
 from tests.test_console_chat import say as write
 from tests.test_web_live import token_of
-from tests.test_web_talking import begun, lines, say
+from tests.test_web_talking import lines
 from tests.webfront import Web, web_front
 from tests.wire.provider_server import ProviderServer
+
+pytestmark = needs_chromium
 
 
 @asynccontextmanager
@@ -66,26 +68,6 @@ async def talk(page: Page, words: str) -> str:
     return id_of(page)
 
 
-async def test_a_line_sent_twice_is_kept_and_answered_once(tmp_path: Path) -> None:
-    async with web_front(tmp_path) as web:
-        session = await begun(web)
-        first, second = await asyncio.gather(*(say(web, session, "What is 2 + 2?", key="one") for _ in range(2)))
-        third = await say(web, session, "What is 2 + 2?", key="one")
-        assert first["line"]["id"] == second["line"]["id"] == third["line"]["id"]
-        assert first["answer"]["id"] == second["answer"]["id"] == third["answer"]["id"]
-        assert (await say(web, session, "What is 3 + 3?", key="two"))["answer"]["text"] == "3 + 3 = 6"
-        assert len(await lines(web, session)) == 4
-        elsewhere = await web.client.post(
-            f"/api/chat/sessions/{await begun(web)}/messages", json={"text": "Hello", "key": "one"}
-        )
-        assert elsewhere.status_code == 409
-    async with web_front(tmp_path) as web:
-        late = await say(web, session, "What is 2 + 2?", key="one")
-        assert (late["line"]["id"], late["answer"]["id"]) == (first["line"]["id"], first["answer"]["id"])
-        assert len(await lines(web, session)) == 4
-
-
-@needs_chromium
 async def test_who_leaves_while_something_is_on_its_way_loses_and_doubles_nothing(tmp_path: Path) -> None:
     async with console(tmp_path) as (web, _, windows), windows.open() as window:
         page = window.page
@@ -123,7 +105,6 @@ async def test_who_leaves_while_something_is_on_its_way_loses_and_doubles_nothin
         await fine(window)
 
 
-@needs_chromium
 async def test_a_file_that_comes_late_joins_the_draft_and_leaves_its_words(tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("words")
@@ -142,7 +123,6 @@ async def test_a_file_that_comes_late_joins_the_draft_and_leaves_its_words(tmp_p
         await expect(composer(page)).to_have_value("New words")
 
 
-@needs_chromium
 async def test_one_press_of_escape_stops_once_and_also_before_a_new_talk_has_begun(tmp_path: Path) -> None:
     async with console(tmp_path) as (_, model, windows), windows.open() as window:
         page = window.page
@@ -165,7 +145,6 @@ async def test_one_press_of_escape_stops_once_and_also_before_a_new_talk_has_beg
         assert len(stops) == 2
 
 
-@needs_chromium
 async def test_far_back_in_a_talk_a_page_that_fails_is_asked_for_again_and_a_line_goes_to_its_end(
     tmp_path: Path,
 ) -> None:
@@ -192,7 +171,6 @@ async def test_far_back_in_a_talk_a_page_that_fails_is_asked_for_again_and_a_lin
         await fine(window)
 
 
-@needs_chromium
 async def test_after_a_gap_nothing_is_missing_that_was_said_edited_or_deleted_meanwhile(tmp_path: Path) -> None:
     async with console(tmp_path) as (web, _, windows), windows.open("/#/files") as window:
         page, away, sockets = window.page, asyncio.Event(), list[WebSocketRoute]()
@@ -227,7 +205,6 @@ async def test_after_a_gap_nothing_is_missing_that_was_said_edited_or_deleted_me
         await expect(page.get_by_role("link", name="Begun elsewhere")).to_be_visible()
 
 
-@needs_chromium
 async def test_an_answer_ends_well_where_the_bot_is_started_anew_in_its_middle(tmp_path: Path) -> None:
     async with ProviderServer() as model, AsyncExitStack() as first:
         models = [{"provider": "openai", "model": "loopback", "base_url": model.openai_url}]
@@ -249,7 +226,6 @@ async def test_an_answer_ends_well_where_the_bot_is_started_anew_in_its_middle(t
                 await fine(window)
 
 
-@needs_chromium
 async def test_a_token_signs_in_and_who_may_only_read_is_offered_nothing_else(tmp_path: Path) -> None:
     async with console(tmp_path, web={"open": "never"}) as (web, _, windows):
         ann = Sender(type="user", id="ann", name="Ann")
@@ -286,7 +262,6 @@ async def test_a_token_signs_in_and_who_may_only_read_is_offered_nothing_else(tm
             await expect(page.get_by_label("Token")).to_be_visible()
 
 
-@needs_chromium
 async def test_a_name_that_is_too_long_is_not_lost_and_a_long_title_leaves_room_for_the_buttons(
     tmp_path: Path,
 ) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -174,6 +175,16 @@ async def test_work_that_takes_too_long_is_ended(tmp_path: Path) -> None:
         await apart("pdf", tmp_path, seconds=0)
 
 
+def children() -> list[psutil.Process]:
+    """The processes that make a document just now."""
+    found = []
+    for each in psutil.Process().children():
+        with suppress(psutil.Error):  # it has just ended
+            if "storage.exports.pdf" in " ".join(each.cmdline()):
+                found.append(each)
+    return found
+
+
 async def test_one_document_is_made_at_a_time() -> None:
     def made() -> asyncio.Future[bytes]:
         talk = transcript((session(), [said(ANA, "x")]))
@@ -182,9 +193,8 @@ async def test_one_document_is_made_at_a_time() -> None:
     making, most = [made(), made(), made()], 0
     async with asyncio.timeout(60):
         while not all(each.done() for each in making):
-            await asyncio.wait(making, timeout=0.001)
-            lines = [" ".join(each.cmdline()) for each in psutil.Process().children() if each.status() != "zombie"]
-            most = max(most, sum("storage.exports.pdf" in line for line in lines))
+            await asyncio.wait(making, timeout=0.02)
+            most = max(most, len(children()))
     assert most == 1
     assert all(each.startswith(b"%PDF") for each in await asyncio.gather(*making))
 
@@ -200,13 +210,10 @@ async def test_whoever_gives_up_leaves_nothing_behind() -> None:
     making = asyncio.ensure_future(
         whole(pdf(transcript((session(), [said(ANA, "x")] * 3000)), None, Options(), title="t", at=NOON))
     )
-    child = None
-    async with asyncio.timeout(20):
-        while child is None:
-            await asyncio.sleep(0)
-            found = [each for each in psutil.Process().children() if "storage.exports.pdf" in " ".join(each.cmdline())]
-            child = found[0] if found else None
-    folder = Path(child.cmdline()[-2])
+    async with asyncio.timeout(50):
+        while not (found := children()):
+            await asyncio.wait([making], timeout=0.001)
+    child, folder = found[0], Path(found[0].cmdline()[-2])
     assert folder.is_dir()
     making.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -66,7 +66,7 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet
         environment = here.write({name: {} for name in NAMES}, heartbeat=0.2)
         with here.troupe("up", environment=environment):
             for account in found.bots.values():
-                await here.discord.until_ready(account, timeout=30)
+                await here.discord.until_ready(account)
             yield found
         assert here.discord.violations == []
         assert here.discord.unknown_routes == []
@@ -133,7 +133,7 @@ async def test_five_people_at_once_get_five_whole_answers_in_one_session(fleet: 
     def answers() -> list[Message]:
         return [m for m in fleet.discord.messages(room) if m.author.id == fleet.account("spark").id]
 
-    await fleet.discord.until(lambda: len(answers()) == 15 and answers()[-1].content.endswith("end"), timeout=30)
+    await fleet.discord.until(lambda: len(answers()) == 15 and answers()[-1].content.endswith("end"))
     pages = [next((n for n in range(5) if m.content.startswith(f"question-{n}")), None) for m in answers()]
     assert [n for n in pages if n is not None] == [0, 1, 2, 3, 4]
     assert [page is None for page in pages] == [False, True, True] * 5, "pages of one answer stand together"
@@ -200,8 +200,8 @@ async def test_killing_one_bot_leaves_the_others_and_it_comes_back_with_its_hist
     os.kill(pid, signal.SIGKILL)
     await gone(pid)
     await fleet.answer(await fleet.ask("sage", room, "still there?"), "sage", "still there?")
-    await fleet.discord.until(lambda: fleet.discord.identifies[logic] == identifies[logic] + 1, timeout=30)
-    await fleet.discord.until_ready(logic, timeout=30)
+    await fleet.discord.until(lambda: fleet.discord.identifies[logic] == identifies[logic] + 1)
+    await fleet.discord.until_ready(logic)
     await fleet.answer(await fleet.ask("logic", room, "after the fall"), "logic", "after the fall")
     after = await fleet.kept("logic", lambda contents: "heard after the fall" in contents)
     assert after[: len(before)] == before
@@ -217,7 +217,7 @@ async def test_a_worthless_token_stops_that_bot_with_its_reason_and_no_other(tmp
         environment = here.write({"good": {}, "bad": {}, "shy": {}}, heartbeat=0.2)
         shy = here.discord.add_bot("token-shy", "shy", intents_allowed=1 << 0 | 1 << 9 | 1 << 12)
         with here.troupe("up", environment=environment):
-            await here.discord.until_ready(good, timeout=30)
+            await here.discord.until_ready(good)
             room = guild.add_channel("general")
             question = await here.discord.say(ana, room, "hello", mentions=[good])
             await here.discord.answer_to(question, by=good)

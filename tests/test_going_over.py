@@ -32,7 +32,7 @@ async def test_lines_of_a_pipe_are_answered_once_each_while_the_talk_moves(tmp_p
         with here.troupe("bot", "sage", environment=environment):
             await eventually(lambda: here.status("sage")["state"] == "ready")
             chat = asyncio.create_task(asyncio.to_thread(_chat, here, "line 0\nline 1\nline 2\nline 3\n"))
-            await here.provider.until(lambda provider: len(provider.asks) == 1, timeout=30)
+            await here.provider.until(lambda provider: len(provider.asks) == 1)
             command = ["sage", "--to", "file", "--yes", "--config", str(tmp_path / "config")]
             going = asyncio.create_task(asyncio.to_thread(CliRunner(env=environment).invoke, transfer, command))
             await eventually(lambda: "transfer.pausing" in here.log)
@@ -96,9 +96,9 @@ async def test_on_discord_an_answer_under_way_is_given_to_its_end(tmp_path: Path
         environment = here.write({"sage": {"discord": {"channels": {"always": ["*"]}}}})
         gate = here.provider.hold(2, FIRST)
         with here.troupe("up", environment=environment):
-            await server.until_ready(sage, timeout=30)
+            await server.until_ready(sage)
             await server.say(ana, one, "count")
-            await here.provider.until(lambda provider: len(provider.asks) == 1, timeout=30)
+            await here.provider.until(lambda provider: len(provider.asks) == 1)
             command = ["sage", "--to", "file", "--yes", "--config", str(tmp_path / "config")]
             going = asyncio.create_task(asyncio.to_thread(CliRunner(env=environment).invoke, transfer, command))
             await eventually(lambda: "transfer.pausing" in here.log)
@@ -106,7 +106,7 @@ async def test_on_discord_an_answer_under_way_is_given_to_its_end(tmp_path: Path
             gate.open()
             assert (await going).exit_code == 0
             assert _answers(here, one) == [FIRST]
-            await server.answer_to(second, timeout=30)
+            await server.answer_to(second)
         for room in (one, two):
             assert len(_answers(here, room)) == 1
             assert "restarted" not in _answers(here, room)[0]

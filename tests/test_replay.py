@@ -17,7 +17,7 @@ from storage.model import Channel, Sender
 
 from .world import World, by_clock, world
 
-LINES = 2400
+LINES = 1200
 GAP = 300.0
 START = datetime.fromisoformat("2026-03-02T09:00:00+00:00")
 OPENINGS = ("has anyone tried", "I still think that", "what about", "no way,", "remember", "btw", "lol,", "so is")

@@ -156,7 +156,7 @@ async def test_an_order_is_finished_though_whoever_gave_it_does_not_read(tmp_pat
         door = Door(w.bot, {"tell": talkative}, patience=0.01)
         async with at_the_door(w, door) as ana:
             ana.send(b'{"do": "tell"}')
-            await asyncio.wait_for(finished.wait(), 5)
+            await asyncio.wait_for(finished.wait(), 30)
             assert 1 <= len(told := await ana.told()) < 20
             assert told[-2]["text"].startswith("It was done to its end, but nobody read")
 
@@ -183,7 +183,7 @@ async def test_an_export_waits_for_its_reader_and_ends_when_there_is_none(tmp_pa
             ana.send(b'{"do": "export"}')
             await eventually(lambda: bool(given))
             ana.leave()
-            await asyncio.wait_for(ended.wait(), 5)
+            await asyncio.wait_for(ended.wait(), 30)
             assert len(given) < 200
 
 
@@ -283,7 +283,7 @@ async def test_after_a_stop_the_next_answer_belongs_to_the_next_line(tmp_path: P
                 screen = await asyncio.to_thread(stack.enter_context, terminal(here))
                 await asyncio.to_thread(screen.until, "you: ")
                 screen.type("count")
-                await here.provider.until(lambda server, asks=asks: len(server.asks) > asks, timeout=20)  # type: ignore[misc]
+                await here.provider.until(lambda server, asks=asks: len(server.asks) > asks)  # type: ignore[misc]
                 await asyncio.to_thread(screen.until_seen, "one")
                 screen.send(stop)
                 assert "Stopped" in await asyncio.to_thread(screen.until, "you: ")

@@ -306,7 +306,7 @@ async def test_on_discord_nobody_has_to_say_anything_twice(tmp_path: Path) -> No
         environment = prepared(here)
         command = ["sage", "--to", "file", "--yes", "--config", str(tmp_path / "config")]
         with here.troupe("up", environment=environment):
-            await server.until_ready(sage, timeout=30)
+            await server.until_ready(sage)
             await server.answer_to(await server.say(ana, rooms[0], "hello"))
             work = asyncio.to_thread(CliRunner(env=environment).invoke, transfer, command)
             going = asyncio.ensure_future(work)

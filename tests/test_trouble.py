@@ -139,7 +139,7 @@ async def test_roots_that_cannot_be_used_stop_only_their_own_bot(tmp_path: Path)
         (tmp_path / "data" / "blocked").write_text("a file where a folder should be")
         environment = here.write({name: {} for name in ("good", "newer", "damaged", "blocked")}, heartbeat=0.2)
         with here.troupe("up", environment=environment):
-            await here.discord.until_ready(good, timeout=30)
+            await here.discord.until_ready(good)
             await eventually(lambda: here.status("newer")["state"] == "fatal")
             assert "9999" in here.status("newer")["last_error"]
             await eventually(lambda: "damaged" in here.status("damaged")["last_error"])
@@ -157,7 +157,7 @@ async def test_without_the_message_content_intent_a_bot_hears_what_addresses_it(
         environment = here.write({"shy": {"discord": more}})
         here.provider.default = lambda ask: f"heard {ask.question.rsplit(': ', 1)[-1]}"
         with here.troupe("bot", "shy", environment=environment):
-            await here.discord.until_ready(shy, timeout=30)
+            await here.discord.until_ready(shy)
             room = guild.add_channel("general")
             await here.discord.say(ana, room, "not for you")
             question = await here.discord.say(ana, room, "for you", mentions=[shy])
@@ -173,7 +173,7 @@ async def test_an_event_that_the_library_cannot_read_ends_nothing(tmp_path: Path
         sage = here.discord.add_bot("token-sage", "sage")
         ana, guild = here.discord.add_person("ana"), here.discord.add_guild("Home")
         with here.troupe("bot", "sage", environment=here.write({"sage": {}})):
-            await here.discord.until_ready(sage, timeout=30)
+            await here.discord.until_ready(sage)
             here.discord.tell(sage, Event("MESSAGE_CREATE", {"content": "without an id"}, 0, guild.id))
             question = await here.discord.say(ana, guild.add_channel("general"), "still there?", mentions=[sage])
             await here.discord.answer_to(question, by=sage)
@@ -186,9 +186,9 @@ async def test_an_invalid_session_is_begun_anew_and_people_are_answered_again(tm
         ana, guild = here.discord.add_person("ana"), here.discord.add_guild("Home")
         environment = here.write({"sage": {}})
         with here.troupe("bot", "sage", environment=environment):
-            await here.discord.until_ready(sage, timeout=30)
+            await here.discord.until_ready(sage)
             await here.discord.invalidate(sage)
-            await here.discord.until(lambda: here.discord.identifies[sage] == 2, timeout=20)
+            await here.discord.until(lambda: here.discord.identifies[sage] == 2)
             await here.discord.until_ready(sage)
             question = await here.discord.say(ana, guild.add_channel("general"), "still there?", mentions=[sage])
             await here.discord.answer_to(question, by=sage)

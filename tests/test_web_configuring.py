@@ -97,34 +97,34 @@ async def test_a_mistake_is_refused_and_changes_nothing(config: Path) -> None:
         assert sorted(os.listdir(config / "bots")) == ["sage.yaml", "spark.yaml"]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "name"),
-    [
-        ("personas: [sage]", 'description: "${DESK_KEY}"\npersonas: [sage]', "DESK_KEY"),
-        ("personas: [sage]", 'description: "\\x24{DESK_KEY:-}"\npersonas: [sage]', "DESK_KEY"),
-        ("personas: [sage]", "description: &it ${HOME:-}\npersonas: [sage]", "HOME"),
-        (
-            "personas: [sage]",
-            "templates: [{name: a, opening: [{role: user, text: '${DESK_KEY}'}]}]\npersonas: [sage]",
-            "DESK_KEY",
-        ),
-        ('api_key: "${DESK_KEY:-}"', 'api_key: "${DESK_TOKEN:-}"', "DESK_TOKEN"),
-        ("127.0.0.1:1/v1", "127.0.0.1:2/v1", "DESK_KEY"),
-        (', base_url: "http://127.0.0.1:1/v1"', "", "DESK_KEY"),
-        ("provider: openai", "provider: anthropic", "DESK_KEY"),
-        ("discord: {", "discord: {api_url: 'http://127.0.0.1:2', ", "DESK_TOKEN"),
-    ],
-)
-async def test_a_variable_is_not_read_out_by_putting_it_elsewhere(config: Path, old: str, new: str, name: str) -> None:
+ELSEWHERE = [
+    ("personas: [sage]", 'description: "${DESK_KEY}"\npersonas: [sage]', "DESK_KEY"),
+    ("personas: [sage]", 'description: "\\x24{DESK_KEY:-}"\npersonas: [sage]', "DESK_KEY"),
+    ("personas: [sage]", "description: &it ${HOME:-}\npersonas: [sage]", "HOME"),
+    (
+        "personas: [sage]",
+        "templates: [{name: a, opening: [{role: user, text: '${DESK_KEY}'}]}]\npersonas: [sage]",
+        "DESK_KEY",
+    ),
+    ('api_key: "${DESK_KEY:-}"', 'api_key: "${DESK_TOKEN:-}"', "DESK_TOKEN"),
+    ("127.0.0.1:1/v1", "127.0.0.1:2/v1", "DESK_KEY"),
+    (', base_url: "http://127.0.0.1:1/v1"', "", "DESK_KEY"),
+    ("provider: openai", "provider: anthropic", "DESK_KEY"),
+    ("discord: {", "discord: {api_url: 'http://127.0.0.1:2', ", "DESK_TOKEN"),
+]
+"""What is in the file, what somebody puts in its place, and the variable that would be read out by it."""
+
+
+async def test_a_variable_is_not_read_out_by_putting_it_elsewhere(config: Path) -> None:
     async with web_front(config, config=config) as web:
         (file, *_) = (await web.client.get("/api/config")).json()["files"]
-        given = {"text": file["text"].replace(old, new), "version": file["version"]}
-        refused = await web.client.put("/api/config/bots/sage.yaml", json=given)
-        assert (refused.status_code, f"found the variable {name}" in refused.json()["detail"]) == (400, True), (
-            refused.text
-        )
-        told = await web.client.post("/api/config/check", json={"path": "bots/sage.yaml", "text": given["text"]})
-        assert (told.json()["ok"], "very-secret" in told.text) == (False, False)
+        for old, new, name in ELSEWHERE:
+            given = {"text": file["text"].replace(old, new), "version": file["version"]}
+            refused = await web.client.put("/api/config/bots/sage.yaml", json=given)
+            assert refused.status_code == 400, new
+            assert f"found the variable {name}" in refused.json()["detail"], new
+            told = await web.client.post("/api/config/check", json={"path": "bots/sage.yaml", "text": given["text"]})
+            assert (told.json()["ok"], "very-secret" in told.text) == (False, False), new
         card = {"text": PERSONA.replace("wise", '"${DESK_KEY}"'), "version": None}
         assert (await web.client.put("/api/config/personas/spy.yaml", json=card)).status_code == 400
         assert (config / "bots" / "sage.yaml").read_text() == file["text"]
@@ -152,20 +152,14 @@ async def test_a_new_persona_is_a_new_file(config: Path) -> None:
         assert (config / "personas" / "gadfly.yaml").read_text() == card["text"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "bots/spark.yaml",
-        "troupe.yaml",
-        "../.env",
-        "personas/../../.env",
-        "personas/x.yml",
-        "bots/sage.yaml.bak",
-        "x",
-        "%00",
-    ],
+OTHERS = (
+    *("bots/spark.yaml", "troupe.yaml", "../.env", "personas/../../.env", "personas/x.yml", "bots/sage.yaml.bak"),
+    *("x", "%00"),
 )
-async def test_no_other_file_is_written(config: Path, path: str) -> None:
+"""Paths of what is not changed from here."""
+
+
+async def test_no_other_file_is_written(config: Path) -> None:
     (config / "troupe.yaml").write_text("fleet: {stagger: 1}\n")
     async with web_front(config, config=config) as web:
         before = {
@@ -173,11 +167,12 @@ async def test_no_other_file_is_written(config: Path, path: str) -> None:
             for each in config.parent.rglob("*.*")
             if each.is_file() and "data" not in each.parts
         }
-        for way in (path, path.replace("/", "%2f"), path.replace("..", "%2e%2e")):
-            asked = await web.client.put(f"/api/config/{way}", json={"text": "a: 1\n", "version": None})
-            assert 400 <= asked.status_code < 500
-        checked = await web.client.post("/api/config/check", json={"path": path, "text": "a: 1\n"})
-        assert checked.status_code == (200 if path == "troupe.yaml" else 400)
+        for path in OTHERS:
+            for way in (path, path.replace("/", "%2f"), path.replace("..", "%2e%2e")):
+                asked = await web.client.put(f"/api/config/{way}", json={"text": "a: 1\n", "version": None})
+                assert 400 <= asked.status_code < 500, way
+            checked = await web.client.post("/api/config/check", json={"path": path, "text": "a: 1\n"})
+            assert checked.status_code == (200 if path == "troupe.yaml" else 400), path
         assert {each: each.read_bytes() for each in before} == before
         assert {each for each in config.parent.rglob("*.*") if each.is_file() and "data" not in each.parts} == set(
             before

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import storage
 from bots.web.tokens import Tokens, new_token
 from storage.model import Channel, Message, Sender, Session, Text, Usage, message_id, session_id
@@ -153,12 +151,12 @@ async def test_a_damaged_backup_is_found_out(tmp_path: Path) -> None:
         assert (await web.client.get("/api/backups")).json()["items"][0]["proven_at"] is None
 
 
-@pytest.mark.parametrize("name", ["../sage2", "/tmp/x", "sage2/..", "", "a" * 40, "SAGE", "sage\n"])
-async def test_a_backup_goes_nowhere_but_beside_the_bot(tmp_path: Path, name: str) -> None:
+async def test_a_backup_goes_nowhere_but_beside_the_bot(tmp_path: Path) -> None:
     async with web_front(tmp_path) as web:
         made = (await done(web, await web.client.post("/api/backups")))["result"]
-        asked = await web.client.post(f"/api/backups/{made['name']}/restore", json={"as": name})
-        assert asked.status_code == 422
+        for name in ("../sage2", "/tmp/x", "sage2/..", "", "a" * 40, "SAGE", "sage\n"):
+            asked = await web.client.post(f"/api/backups/{made['name']}/restore", json={"as": name})
+            assert asked.status_code == 422, name
         for other in ("..%2f..%2fetc", "conversations_2020-01-01", "%00", "conversations_2020-01-01.json"):
             assert (await web.client.post(f"/api/backups/{other}/verify")).status_code == 404
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from bots.web.rendering import LONGEST, WAITING, html_of
+from bots.web.rendering import LONGEST, WAITING, html_of, html_of_each
 from tests.test_web_auth import bearer, token_for
 from tests.test_web_talking import begun, say
 from tests.webfront import web_front
@@ -31,6 +31,15 @@ async def test_nobody_waits_for_all_that_somebody_else_has_rendered() -> None:
     )
 
 
+async def test_a_page_of_texts_is_rendered_in_order_and_the_same_words_once() -> None:
+    texts = ["*one*", "two", "*one*", "x" * (LONGEST + 1)]
+    told = await html_of_each("ann", texts)
+    assert told[:3] == ['<p dir="auto"><em>one</em></p>', '<p dir="auto">two</p>', '<p dir="auto"><em>one</em></p>']
+    assert (told[3] or "").startswith('<p dir="auto">xxx')
+    assert await html_of_each("ben", texts) == told
+    assert await html_of_each("ann", []) == []
+
+
 async def test_too_much_at_once_is_not_rendered_and_later_is() -> None:
     text = "a " * (LONGEST // 2)
     told = await asyncio.gather(*(html_of("ann", text) for _ in range(WAITING // LONGEST + 3)))
@@ -40,12 +49,12 @@ async def test_too_much_at_once_is_not_rendered_and_later_is() -> None:
 
 async def test_the_web_says_so_and_a_page_shows_what_fits(tmp_path: Path) -> None:
     async with web_front(tmp_path) as web:
-        ann, text = bearer(token_for(web, "ann")), {"text": "a " * (LONGEST // 2)}
-        asked = (web.client.post("/api/chat/rendered", json=text, headers=ann) for _ in range(20))
+        ann, texts = bearer(token_for(web, "ann")), [f"{n:02}" + "a " * (LONGEST // 2 - 1) for n in range(20)]
+        asked = (web.client.post("/api/chat/rendered", json={"text": text}, headers=ann) for text in texts)
         assert {each.status_code for each in await asyncio.gather(*asked)} == {200, 429}
         session = await begun(web)
-        for _ in range(WAITING // LONGEST + 2):
-            await say(web, session, text["text"], answer=False)
+        for n in range(WAITING // LONGEST + 2):
+            await say(web, session, f"{n:02}" + "b " * (LONGEST // 2 - 1), answer=False)
         path = f"/api/chat/sessions/{session}/messages?html=true"
         shown = (await web.client.get(path)).json()["items"]
         assert sum(each["html"] is None for each in shown) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +185,36 @@ async def test_who_listens_slowly_hears_all_the_words_and_holds_nobody_up(tmp_pa
         assert heard[-1].kind == "done"
         assert _words([step async for step in answering.events(3)]) == answering.text
         near = [step async for step in answering.events(answering.number - 3)]
-        assert [step.text for step in near] == ["8998 ", "8999 ", ""]
+        assert [(step.number, step.text) for step in near] == [(9_001, "8998 8999 "), (9_002, "")]
         answering.shrink()
         assert _words([step async for step in answering.events(8_000)]) == answering.text
+
+
+async def test_words_wait_a_breath_to_be_told_together_and_an_end_does_not(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        session = await kept(web, await begun(web))
+        answering = Answering(session, "web:1:1", Sender(type="user", id="1", name="Ann"), id="a1")
+        answering.breath = lambda: 0.05
+        listener = answering.events(0)
+        answering.tell("delta", "first ")
+        assert (await anext(listener)).text == "first "
+        hearing = asyncio.ensure_future(anext(listener))
+        await asyncio.sleep(0)
+        answering.tell("delta", "second ")
+        answering.tell("delta", "third ")
+        await asyncio.sleep(0)
+        assert not hearing.done()
+        assert (await hearing).text == "second third "
+        hearing = asyncio.ensure_future(anext(listener))
+        answering.breath = lambda: 3_600.0
+        answering.tell("delta", "fourth")
+        await hearing
+        hearing = asyncio.ensure_future(anext(listener))
+        answering.tell("delta", ", fifth")
+        answering.done = True
+        answering.tell("done")
+        assert (await hearing).text == ", fifth"
+        assert [step.kind async for step in listener] == ["done"]
 
 
 def _words(steps: list[Step]) -> str:

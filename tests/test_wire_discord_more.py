@@ -11,8 +11,6 @@ from discord import app_commands
 
 from tests.wire.discord_client import Client, Room, place
 
-pytestmark = pytest.mark.timeout(30)
-
 
 class Button(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"t:again:(?P<number>\d+)"):
     """A button that works after a restart."""

@@ -37,6 +37,8 @@ class Begun:
         self._asked_by: dict[int, int] = {}
         """The last open question of each person."""
         self._asked: int | None = None
+        self._guessed: set[int] = set()
+        """Pages that nothing says the question of."""
         self._under: int | None = None
         """What the page before answers, while more pages of its answer may follow."""
         self._standing: dict[str, list[discord.Message]] = {}
@@ -65,15 +67,20 @@ class Begun:
             question = self._under
         else:
             question = self._asked_by.get(int(asker), self._asked) if asker else self._asked
+            if asker is None:
+                self._guessed.add(page.id)
         if question is None and page.webhook_id is not None:
             question = page.id
         if question is not None:
             self._pages.setdefault(question, []).append(page)
         self._under = None if button and button["act"] != "stop" else question
 
-    async def sort(self, answers: Sequence[Message]) -> None:
+    async def sort(self, debts: Sequence[tuple[Message, Collection[int]]]) -> None:
         """Takes out the pages of answers that are in storage, whichever question they seemed to stand below: those of
-        `answers`, which have no receipts, are what `standing` finds; others are nobody's. Raises `StorageError`."""
+        answers without receipts (`debts`, with their questions) are what `standing` finds; others are nobody's. Whole
+        answers of which nothing says whose they are go to those who wait, one after the other, as they were asked.
+        Raises `StorageError`."""
+        answers = [answer for answer, _ in debts]
         for answer in answers:
             if found := self._showing(answer):
                 self._standing[answer.id] = found
@@ -89,6 +96,12 @@ class Begun:
             else:
                 known = {receipt.origin for receipt in kept.receipts}
                 self._stale += [page for page in run if origin(self._channel.id, page.id) not in known]
+        wait = sorted(set(self._open).difference(*(numbers for _, numbers in debts)))
+        for question, found in list(self._pages.items()):
+            for run in [run for run in _runs(found) if _finished(run) and run[0].id in self._guessed]:
+                self._take(run)
+                free = (each for each in wait if each < run[0].id and (each == question or each not in self._pages))
+                self._pages.setdefault(next(free, question), []).extend(run)
 
     def standing(self, answer: Message) -> tuple[Receipt, ...]:
         """The receipts of an answer whose pages all stand there; nothing otherwise."""
@@ -139,7 +152,8 @@ class Begun:
     async def sweep(self, under_way: Collection[int]) -> None:
         """Removes what was begun for nobody: the question is gone, or has an answer already and half of another."""
         for question, found in list(self._pages.items()):
-            if await self._half(found) or (question in self._open and question not in under_way):
+            unwanted = question in self._open and question not in under_way
+            if unwanted or await self._half(found) or await self._second(question, found):
                 await self._remove(self._pages.pop(question))
         await self._remove(self._stale)
 
@@ -152,6 +166,13 @@ class Begun:
         if not self._front.bot.settings.discord.buttons or self._front.talks.busy(self._channel.id):
             return False
         return await self._front.bot.store.find(origin(self._channel.id, found[0].id)) is None
+
+    async def _second(self, question: int, found: Sequence[discord.Message]) -> bool:
+        """Whether these pages are an answer that was given anew and never kept: the one before is the answer still."""
+        if _finished(found) is None or self._front.talks.busy(self._channel.id):
+            return False
+        line = await self._front.bot.store.find(origin(self._channel.id, question))
+        return line is not None and await self._front.bot.afterwards.answer_to(line) is not None
 
     def _of(self, questions: Iterable[int]) -> Iterator[int]:
         return (question for question in tuple(questions) if question in self._pages)

@@ -85,12 +85,21 @@ class Catchup:
         self._filled = False
         """Whether all that was said before the bot was connected is known."""
         self._connected = False
+        self._new = False
+        """Whether nothing that was said before the bot was connected is its business: it never was before."""
         self._again: asyncio.Task[None] | None = None
 
     @property
     def hears(self) -> bool:
         """Whether everything up to now was heard."""
         return self._filled and self._connected
+
+    def asks(self) -> None:
+        """Told before the bot asks Discord to be let in: what is said from now on is looked for, should it be killed
+        before it is ready."""
+        self._new = self._heard.read() is None
+        if self._new:
+            self._heard.note(self._now())
 
     def shut(self) -> None:
         """Told when the bot is connected anew: what was said meanwhile comes first."""
@@ -162,13 +171,13 @@ class Catchup:
             opened.set()
         if done and opened is self._open:
             self._heard.note(now)
-            self._filled = True
+            self._filled, self._new = True, False
         return done
 
     async def _fill(self, now: datetime, opened: asyncio.Event) -> bool:
         settings = self._bot.settings.discord.catchup
         oldest = now - timedelta(seconds=settings.age)
-        last = self._heard.read() if self._bot.settings.storage.enabled else None
+        last = self._heard.read() if self._bot.settings.storage.enabled and not self._new else None
         since = max(oldest, last - _UNSURE) if last else now
         left = await self._left_open(oldest)
         places = await self._places(since - _OVERLAP) if last else {}

@@ -148,6 +148,7 @@ class Front(discord.Client):
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Paces every identify of this account, whoever restarted it."""
         await asyncio.sleep(self._identifies.book())
+        self.catchup.asks()
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         await self.bot.privacy.leaving(str(guild.id))

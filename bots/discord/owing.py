@@ -61,7 +61,7 @@ async def settle(
     channel = gap.channel
     if not _may_speak(channel):
         return True  # it may be allowed to, one day
-    await gap.begun.sort([answer for answer, _ in debt.answers])
+    await gap.begun.sort(debt.answers)
     brought = [await _bring(front, answer, numbers, gap, now) for answer, numbers in debt.answers]
     turns, missed = await _due(front, debt.lines, gap, fresh, now)
     for lines in turns:

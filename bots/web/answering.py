@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from itertools import groupby
+from typing import Literal
 
 from storage.errors import StorageError
 from storage.model import Message, Sender, Session
@@ -14,17 +15,17 @@ from ..errors import TroupeError
 
 _STEPS = 2_000
 """Steps of an answer that can be listened to one by one, at least; who is further behind gets the words so far."""
-
+STILL_HERE = b": still here\n\n"
+"""What a stream of events says in a silence."""
 _KEPT_ALIVE = 15.0
 """Seconds of silence after which whoever listens is told that somebody is still there."""
-Told = TypeVar("Told")
-Kind = Literal["began", "delta", "reset", "done", "refused"]
+Kind = Literal["began", "delta", "reset", "done", "refused", "silence"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One thing that happened to an answer; its number counts within that answer, from 1. Those numbered 0 only repeat
-    what happened before."""
+    what happened before, or say that nothing did."""
 
     number: int
     kind: Kind
@@ -61,10 +62,14 @@ class Answering:
     """On the loop's clock, once it is `done`."""
     number: int = 0
     """That of the last step."""
+    breath: Callable[[], float] = lambda: 0.0
+    """How many seconds at least are between two tellings of more words, now: what comes between is told in one."""
     _said: list[str] = field(default_factory=list)
     _steps: list[Step] = field(default_factory=list)
     """The latest."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _held: asyncio.TimerHandle | None = None
+    _rests_until: float = 0.0
 
     @property
     def text(self) -> str:
@@ -72,7 +77,7 @@ class Answering:
         return "".join(self._said)
 
     def tell(self, kind: Kind, text: str = "") -> None:
-        """Tells everybody who listens of the next step."""
+        """Tells everybody who listens of the next step, of more words after a breath at the latest."""
         if kind == "delta":
             self._said.append(text)
         elif kind == "reset":
@@ -81,15 +86,32 @@ class Answering:
         self._steps.append(Step(self.number, kind, text))
         if len(self._steps) > 2 * _STEPS:
             del self._steps[:_STEPS]
-        self.wake()
+        if kind != "delta" or not self._breathes():
+            self.wake()
 
     def shrink(self) -> None:
         """Lets go of all but the words and how it ended, once nobody listens step by step any more."""
         self._said = [self.text]
         del self._steps[:-1]
 
+    def _breathes(self) -> bool:
+        """Whether those who listen are told a little later, if they are to be told of more words now."""
+        if self._held is not None:
+            return True
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now < self._rests_until:
+            self._held = loop.call_at(self._rests_until, self.wake)
+            return True
+        self._rests_until = now + self.breath()
+        return False
+
     def wake(self) -> None:
         """Has whoever waits look again."""
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+            self._rests_until = asyncio.get_running_loop().time() + self.breath()
         self._news.set()
         self._news = asyncio.Event()
 
@@ -108,8 +130,9 @@ class Answering:
             await self.changed()
 
     async def events(self, after: int | None = None) -> AsyncIterator[Step]:
-        """The steps behind number `after`, until the answer is over; without one, or where too many have passed since,
-        the words so far as one step."""
+        """The steps behind number `after`, until the answer is over, and `silence` whenever nothing happened for a
+        while. Words that came meanwhile are one step; without `after`, or where too much has passed since, all of them
+        so far."""
         if after is None or not self._has(after):
             known = self.number
             for step in self._so_far(fresh=not after):
@@ -121,14 +144,23 @@ class Answering:
                 for step in self._so_far(fresh=False):
                     yield step
                 after = known
-            for step in self._steps[after - self.number :] if after < self.number else ():
-                yield step
-                after = step.number
             if after < self.number:
-                continue
-            if self.done:
+                for step in _joined(self._steps[after - self.number :]):
+                    yield step
+                    after = step.number
+            elif self.done:
                 return
-            await self.changed()
+            elif not await self._stirs():
+                yield Step(0, "silence")
+
+    async def _stirs(self) -> bool:
+        """Waits for the next thing that happens; whether something did."""
+        try:
+            async with asyncio.timeout(_KEPT_ALIVE):
+                await self.changed()
+        except TimeoutError:
+            return False
+        return True
 
     def _has(self, after: int) -> bool:
         """Whether all the steps behind a number are at hand."""
@@ -142,19 +174,11 @@ class Answering:
         return [*told, *ended]
 
 
-async def alive(coming: AsyncIterator[Told]) -> AsyncGenerator[Told | None, None]:
-    """All that comes, and None whenever nothing did for a while."""
-    following: asyncio.Future[Told] = asyncio.ensure_future(anext(coming))
-    try:
-        while True:
-            await asyncio.wait((following,), timeout=_KEPT_ALIVE)
-            if not following.done():
-                yield None
-                continue
-            try:
-                yield following.result()
-            except StopAsyncIteration:
-                return
-            following = asyncio.ensure_future(anext(coming))
-    finally:
-        following.cancel()
+def _joined(steps: Iterable[Step]) -> Iterator[Step]:
+    """The same with words that came right after one another as one step, which has the number of the last."""
+    for more, some in groupby(steps, lambda step: step.kind == "delta"):
+        if more:
+            words = list(some)
+            yield Step(words[-1].number, "delta", "".join(each.text for each in words))
+        else:
+            yield from some

@@ -20,6 +20,7 @@ from . import (
     housekeeping,
     memories,
     messages,
+    neighbours,
     office,
     openai_compat,
     openai_responses,
@@ -75,14 +76,9 @@ def create_app(desk: Desk) -> FastAPI:
     app.state.description = Description()
     app.state.live = Here(Telling(desk))
     app.state.held = None
-    app.include_router(streaming.router)
-    app.include_router(attachments.router)
-    app.include_router(commanding.router)
-    app.include_router(openai_responses.router)
-    app.include_router(openai_compat.router)
-    app.include_router(graphql.router)
-    for talk in (sessions, surgery, session_templates, messages, searching, exporting):
-        app.include_router(talk.router)
+    talk = (sessions, messages, streaming, attachments, surgery, session_templates, searching, exporting, commanding)
+    for each in (*talk, openai_responses, openai_compat, graphql):  # in turn asked whose a request is: the busy first
+        app.include_router(each.router)
     tell_problems(app)
     app.include_router(console)
     app.include_router(live)
@@ -92,7 +88,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.include_router(description)
     app.include_router(discord_login)
     app.state.office = office.Office.of(desk)
-    for each in (backups, configuring, housekeeping, memories, office, operating, personas, privacy, usage):
+    for each in (backups, configuring, housekeeping, memories, neighbours, office, operating, personas, privacy, usage):
         app.include_router(each.router)
     app.add_middleware(Guard)
     return app

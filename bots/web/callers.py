@@ -85,19 +85,16 @@ def scope_of(token: Token, settings: BotSettings) -> Scope | None:
     return "admin" if token.person_id in login.admins else "chat"
 
 
-async def _caller(connection: HTTPConnection) -> Caller:
-    """Whom the guard has let in."""
-    caller: Caller | None = connection.scope.get("caller")
-    if caller is None:
-        raise Unknown("Say who you are: send `Authorization: Bearer <token>`, or sign in at the console.")
-    return caller
-
-
 class _Asks:
+    """Whom the guard has let in, where that suffices."""
+
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def __call__(self, caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    async def __call__(self, connection: HTTPConnection) -> Caller:
+        caller: Caller | None = connection.scope.get("caller")
+        if caller is None:
+            raise Unknown("Say who you are: send `Authorization: Bearer <token>`, or sign in at the console.")
         if not caller.may(self._scope):
             raise Forbidden(f"This takes the scope '{self._scope}', and yours is '{caller.scope}'.")
         return caller

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ..errors import TroupeError
 from ..loading import load
 from ..reloading import Stamp, stamp
-from ..settings import Troupe
+from ..settings import BotSettings, Troupe
 from ..status import BotStatus, read, read_without_config
 
 _WITHIN = 1.5
@@ -35,6 +35,11 @@ class Fleet:
         await asyncio.to_thread(self._statuses)
         bots = self._known[1].bots if self._known else ()
         return next((bot.name for bot in bots if root in (bot.root.absolute(), *bot.root.absolute().parents)), None)
+
+    async def settings(self, name: str) -> BotSettings | None:
+        """Those of the bot of that name; None where there is none, or the files cannot be read."""
+        await asyncio.to_thread(self._statuses)
+        return self._known[1].bot(name) if self._known else None
 
     def _statuses(self) -> Sequence[BotStatus]:
         found = stamp(self._folder)

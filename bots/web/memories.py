@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from storage.model import storable
 from storage.records import Memory
 
+from ..consolidating import undone
 from ..errors import NotYours, TroupeError
 from ..known_names import MemoryNames
 from ..memories import LONGEST, Scope
@@ -57,6 +58,8 @@ class MemoryShown(BaseModel):
     """Whether a person said that it is to be remembered."""
     superseded_by: str | None
     superseded_at: datetime | None
+    undoable: bool
+    """Whether a change that it was a part of can be taken back."""
     mine: bool
 
 
@@ -244,6 +247,7 @@ async def _one(desk: Desk, caller: Caller, memory: Memory) -> MemoryShown:
 async def _shown(desk: Desk, caller: Caller, memories: list[Memory]) -> list[MemoryShown]:
     names = await MemoryNames.of(desk.store, memories, caller.person)
     sources = await _sources(desk, caller, {each.source for each in memories if each.source})
+    changed = await asyncio.gather(*(undone(desk.store, each, desk.now()) for each in memories))
     plain = {"id", "at", "type", "audience", "subject", "text", "importance", "superseded_by", "superseded_at"}
     return [
         MemoryShown(
@@ -254,9 +258,10 @@ async def _shown(desk: Desk, caller: Caller, memories: list[Memory]) -> list[Mem
             recalled_at=each.touched_at,
             source=sources.get(each.source or ""),
             told=each.metadata.get("by") == "person",
+            undoable=bool(back),
             mine=caller.person.id in (each.subject.removeprefix("user:"), *each.people),
         )
-        for each in memories
+        for each, back in zip(memories, changed, strict=True)
     ]
 
 

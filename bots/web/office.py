@@ -13,6 +13,7 @@ from fastapi.requests import HTTPConnection
 from pydantic import BaseModel
 
 from ..config_files import ConfigFiles
+from ..settings import BotSettings
 from .callers import Admin
 from .desk import Desk
 from .fleet import Fleet
@@ -65,6 +66,12 @@ class Office:
         folder, name = desk.folder, desk.settings.name
         fleet, files = (Fleet(folder), ConfigFiles(folder, name)) if folder is not None else (None, None)
         return cls(Works(desk.now, desk.chance), Confirmations(desk.now), fleet, files)
+
+    async def settings(self, desk: Desk, name: str) -> BotSettings | None:
+        """Those of a bot of the fleet; None where there is none of that name."""
+        if name == desk.settings.name:
+            return desk.settings
+        return await self.fleet.settings(name) if self.fleet is not None else None
 
 
 def _office(connection: HTTPConnection) -> Office:

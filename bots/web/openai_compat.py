@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValu
 
 from storage.model import Message, Usage, storable
 
-from .answering import Step
+from .answering import STILL_HERE, Step
 from .callers import Chatter, Reader
 from .desk import At
 from .given import Id, IdGiven, personas
@@ -301,7 +301,9 @@ async def _chunks(said: Exchange, spoken: Spoken, *, usage: bool) -> AsyncGenera
 
     yield chunk({"role": "assistant", "content": "", "refusal": None})
     async for step in answering.events():
-        if more := spoken.hear(step, answering):
+        if step.kind == "silence":
+            yield STILL_HERE
+        elif more := spoken.hear(step, answering):
             yield chunk({"content": more})
     try:
         there_is_one(answering)

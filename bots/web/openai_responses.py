@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from storage.model import Message, Usage
 
+from .answering import STILL_HERE
 from .callers import Chatter, Reader
 from .desk import At
 from .given import Id, IdGiven
@@ -285,7 +286,9 @@ async def _events(said: Exchange, wanted: Responding) -> AsyncGenerator[bytes, N
     yield told("response.output_item.added", output_index=0, item=item.model_dump())
     yield told("response.content_part.added", **place, part=OutputText(text="").model_dump())
     async for step in answering.events():
-        if more := spoken.hear(step, answering):
+        if step.kind == "silence":
+            yield STILL_HERE
+        elif more := spoken.hear(step, answering):
             yield told("response.output_text.delta", **place, delta=more, logprobs=[])
     try:
         there_is_one(answering)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from itertools import accumulate
 from typing import Any
 
@@ -20,7 +19,7 @@ from storage.errors import StorageError
 from storage.model import storable
 
 from ..errors import TroupeError
-from .answering import Answering, Step, alive
+from .answering import Answering, Step
 from .problems import AGAIN, WebError
 
 _KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -174,16 +173,10 @@ def there_is_one(answering: Answering) -> None:
 def streamed(events: AsyncGenerator[bytes, None], session_id: str) -> StreamingResponse:
     """Events as they come; the answer is given to its end whether or not anybody waits."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Troupe-Session": session_id}
-    return StreamingResponse(_alive(events), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 def event(told: dict[str, Any], name: str = "") -> bytes:
     """One server-sent event."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
-
-
-async def _alive(events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(alive(events)) as coming:
-        async for each in coming:
-            yield each or b": still here\n\n"

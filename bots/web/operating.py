@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,29 +20,18 @@ from ..operations import ModelState
 from ..status import BotStatus
 from .callers import Admin
 from .desk import At, Desk
-from .fleet import answers
 from .office import In
 from .problems import Conflict, NotThere, WebError
 from .shapes import PageShown
 from .works import Result, WorkShown
 
 if TYPE_CHECKING:
-    from ..checkup import Check
+    pass
 
 router = APIRouter(prefix="/api", tags=["operate"])
 
 _SAID = {"version", "state", "since", "started", "pid", "restarts", "memory_bytes", "live_sessions", "discord"}
 _SAID |= {"embedder", "memory", "last_backup"}
-_ALARMS = {
-    "last_error": "process",
-    "job_trouble": "jobs",
-    "config_trouble": "configuration",
-    "backup_alarm": "backups",
-    "model_trouble": "models",
-    "transfer_trouble": "storage",
-    "left_behind": "storage",
-}
-"""What the troubles of a status are about."""
 
 
 class CheckShown(BaseModel):
@@ -138,14 +126,7 @@ def _model(state: ModelState) -> ModelShown:
 def _quick_checks(desk: Desk, said: BotStatus) -> list[CheckShown]:
     from ..checkup import place, process  # what it needs takes memory, and operators come now and then
 
-    told = (replace(each, what=_about(each, said)) for each in process(desk.settings, said))
-    return [CheckShown(**asdict(each)) for each in (*told, *place(desk.settings))]
-
-
-def _about(check: Check, said: BotStatus) -> str:
-    """What a check is about: a trouble of the status is about what it is a trouble of."""
-    troubles = ((str(getattr(said, field)), what) for field, what in _ALARMS.items() if check.what == "status")
-    return next((what for trouble, what in troubles if trouble and trouble in check.sentence), check.what)
+    return [CheckShown(**asdict(each)) for each in (*process(desk.settings, said), *place(desk.settings))]
 
 
 @router.post("/bot/checkup", status_code=202)
@@ -178,73 +159,6 @@ async def reload(desk: At, caller: Admin) -> ReloadedShown:
         raise Conflict("I was started without knowing where my configuration is: restart me to read it.")
     done = await desk.operations.reload()
     return ReloadedShown(changed=list(done.changed), waiting=list(done.waiting))
-
-
-class NeighbourShown(BaseModel):
-    """One bot of the fleet."""
-
-    name: str
-    display: str
-    url: str
-    here: bool
-    """Whether it is the one that is asked."""
-    answers: bool
-    """Whether its console answers now."""
-    state: str
-    """As its own status says; empty where nobody knows."""
-    since: datetime | None
-    restarts: int
-    memory_bytes: int
-    discord: str
-    live_sessions: int
-    last_backup: datetime | None
-    troubles: list[str]
-
-
-class NeighboursShown(BaseModel):
-    """The fleet, the bot that is asked first."""
-
-    items: list[NeighbourShown]
-
-
-@router.get("/bots")
-async def bots(desk: At, office: In, caller: Admin) -> NeighboursShown:
-    """How every bot of the fleet is."""
-    known = await office.fleet.statuses() if office.fleet else {}
-    own = await asyncio.to_thread(desk.operations.status)
-    others = desk.settings.neighbours
-    well = await asyncio.gather(*(answers(each.url) for each in others))
-    items = [
-        _neighbour(
-            desk.settings.name, desk.settings.display, own.web or desk.settings.web.address, own, here=True, well=True
-        )
-    ]
-    for each, there in zip(others, well, strict=True):
-        items.append(_neighbour(each.name, each.display, each.url, known.get(each.name), here=False, well=there))
-    return NeighboursShown(items=items)
-
-
-def _neighbour(name: str, display: str, url: str, said: BotStatus | None, *, here: bool, well: bool) -> NeighbourShown:
-    return NeighbourShown(
-        name=name,
-        display=display,
-        url=url,
-        here=here,
-        answers=well,
-        state=said.state if said else "",
-        since=said.since if said else None,
-        restarts=said.restarts if said else 0,
-        memory_bytes=said.memory_bytes if said else 0,
-        discord=said.discord if said else "",
-        live_sessions=said.live_sessions if said else 0,
-        last_backup=said.last_backup if said else None,
-        troubles=[*(_troubles(said) if said else ()), *([] if well else ["Its console does not answer."])],
-    )
-
-
-def _troubles(said: BotStatus) -> Iterator[str]:
-    told = (said.last_error, said.job_trouble, said.config_trouble, said.model_trouble, said.backup_alarm)
-    yield from (each for each in (*told, said.transfer_trouble, said.web_trouble, said.left_behind) if each)
 
 
 class JobShown(BaseModel):

@@ -1,17 +1,22 @@
-"""Words made into HTML beside everything else: in threads of their own, and one text of each person at a time."""
+"""Words made into HTML beside everything else: in threads of their own, and some of each person's texts at a time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from html import escape
 from weakref import WeakValueDictionary
 
 LONGEST = 30_000
-"""Characters of a text that is read as Markdown: the worst of that length take most of a second."""
+"""Characters of a text that is read as Markdown: the worst of that length take most of a second. Shorter ones are read
+together, up to as many."""
 WAITING = 400_000
 """Characters of one person's texts that wait at a time, at most."""
+_AT_HAND = 1_000_000
+"""Characters of texts, and of the HTML made of them, that are kept for the next who looks at them."""
 _THREADS = ThreadPoolExecutor(2, "rendering")
 
 
@@ -23,28 +28,76 @@ class _Queue:
         self.waiting = 0
 
 
+class _AtHand:
+    """What was rendered lately."""
+
+    def __init__(self) -> None:
+        self._html: OrderedDict[str, str] = OrderedDict()
+        self._size = 0
+
+    def get(self, text: str) -> str | None:
+        html = self._html.get(text)
+        if html is not None:
+            self._html.move_to_end(text)
+        return html
+
+    def keep(self, text: str, html: str) -> None:
+        if text not in self._html:
+            self._html[text] = html
+            self._size += len(text) + len(html)
+        while self._size > _AT_HAND:
+            self._size -= sum(map(len, self._html.popitem(last=False)))
+
+
+_at_hand = _AtHand()
 _queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
 
 
 async def html_of(person_id: str, text: str) -> str | None:
     """Words as HTML that can do nothing, a very long text as it was written. None where so much waits for that person
     already that this one is not rendered."""
-    if len(text) > LONGEST:
-        return '<p dir="auto">' + escape(text).replace("\n", "<br>\n") + "</p>"
+    return (await html_of_each(person_id, (text,)))[0]
+
+
+async def html_of_each(person_id: str, texts: Sequence[str]) -> list[str | None]:
+    """The same for several, in order; those that are short are rendered together."""
+    told: dict[str, str | None] = {}
+    missing = list[str]()
     queue = _queues.get(person_id) or _queues.setdefault(person_id, _Queue())
-    if queue.waiting + len(text) > WAITING:
-        return None
-    queue.waiting += len(text)
+    for text in dict.fromkeys(texts):
+        if len(text) > LONGEST:
+            told[text] = '<p dir="auto">' + escape(text).replace("\n", "<br>\n") + "</p>"
+            continue
+        told[text] = _at_hand.get(text)
+        if told[text] is None and queue.waiting + len(text) <= WAITING:
+            queue.waiting += len(text)
+            missing.append(text)
     try:
-        async with queue.turn:
-            return await _in_its_thread(text)
+        for some in _together(missing):
+            async with queue.turn:
+                for text, html in zip(some, await _in_their_thread(some), strict=True):
+                    told[text] = html
+                    _at_hand.keep(text, html)
     finally:
-        queue.waiting -= len(text)
+        queue.waiting -= sum(map(len, missing))
+    return [told[text] for text in texts]
 
 
-async def _in_its_thread(text: str) -> str:
-    """Whoever gives up waits for what has begun, so that nobody has two texts under way."""
-    running = asyncio.get_running_loop().run_in_executor(_THREADS, _rendered, text)
+def _together(texts: list[str]) -> Iterator[list[str]]:
+    some, size = list[str](), 0
+    for text in texts:
+        if some and size + len(text) > LONGEST:
+            yield some
+            some, size = [], 0
+        some.append(text)
+        size += len(text)
+    if some:
+        yield some
+
+
+async def _in_their_thread(texts: list[str]) -> list[str]:
+    """Whoever gives up waits for what has begun, so that nobody has two under way."""
+    running = asyncio.get_running_loop().run_in_executor(_THREADS, _rendered, texts)
     try:
         return await asyncio.shield(running)
     finally:
@@ -53,7 +106,7 @@ async def _in_its_thread(text: str) -> str:
                 await asyncio.wait([running])
 
 
-def _rendered(text: str) -> str:
+def _rendered(texts: list[str]) -> list[str]:
     from .rendered import rendered  # what colours code takes a moment to load, and is seldom asked for
 
-    return rendered(text)
+    return [rendered(text) for text in texts]

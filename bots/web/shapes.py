@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Generic, Literal, TypeVar
@@ -35,7 +34,7 @@ from ..session_marks import MERGED
 from ..titles import titled
 from .callers import Caller, latest
 from .desk import Desk
-from .rendering import html_of
+from .rendering import html_of_each
 
 Shown = TypeVar("Shown")
 _PLAIN = ("why", "placed", "lines", "said_by")
@@ -177,15 +176,27 @@ class MessageShown(BaseModel):
 
 def session_shown(session: Session, caller: Caller, *, context: bool = False) -> SessionShown:
     """A session that was just read as a caller sees it; any other `shown_now` tells."""
-    known = session.model_dump(exclude={"channel", "context", "metadata", "participants", "tags"})
     return SessionShown(
-        **known,
+        id=session.id,
+        title=session.title,
         channel=channel_shown(session.channel),
+        type=session.type,
+        persona=session.persona,
         participants=list(session.participants),
+        opened_at=session.opened_at,
+        last_at=session.last_at,
+        closed_at=session.closed_at,
+        message_count=session.message_count,
         tags=list(session.tags),
+        starred=session.starred,
+        archived=session.archived,
+        deleted_at=session.deleted_at,
+        parent_id=session.parent_id,
+        branched_at=session.branched_at,
+        follows=session.follows,
         merged_into=session.metadata.get(MERGED),
         context=session.context if context else None,
-        mine=session.channel.key == caller.channel.key,
+        mine=session.channel.front == "web" and session.channel.id == caller.person.id,
     )
 
 
@@ -198,7 +209,7 @@ async def shown_now(desk: Desk, session: Session, caller: Caller) -> SessionShow
 
 def channel_shown(channel: Channel) -> ChannelShown:
     """A channel as everybody in it sees it."""
-    return ChannelShown(key=channel.key, **channel.model_dump(exclude={"past_names", "past_guild_names"}))
+    return ChannelShown.model_validate(channel, from_attributes=True)
 
 
 async def messages_shown(
@@ -211,10 +222,10 @@ async def messages_shown(
             ids[each.origin] = each.id
         ids.update({receipt.origin: each.id for receipt in each.receipts})
     elsewhere = list({m.reply_to for m in told if m.reply_to and m.role != "assistant"} - ids.keys())
-    for origin, found in zip(elsewhere, await asyncio.gather(*map(desk.store.find, elsewhere)), strict=True):
-        ids[origin] = found.id if found is not None else ""
-    me = caller.person.id
-    written = await asyncio.gather(*(html_of(me, m.text) for m in told)) if html else [None] * len(told)
+    if elsewhere:
+        ids |= await desk.store.found(elsewhere)
+    texts = [each.text for each in told] if html else []
+    written = await html_of_each(caller.person.id, texts) if html else [None] * len(told)
     return [
         message_shown(each, caller, replied=ids.get(each.reply_to or "") or None, html=words)
         for each, words in zip(told, written, strict=True)
@@ -240,7 +251,7 @@ def message_shown(
         outcome=message.outcome,
         usage=message.usage,
         edits=[EditShown(text=_words(edit.parts), at=edit.at) for edit in message.edits],
-        reactions=_reactions(message, me),
+        reactions=_reactions(message, me) if message.reactions else [],
         annotations=[
             AnnotationShown(**each.model_dump(), mine=each.sender.id == me)
             for each in message.annotations
@@ -249,7 +260,7 @@ def message_shown(
         pinned=message.pinned,
         seen=not message.metadata.keys() >= UNSEEN.keys(),
         deleted_at=message.deleted_at,
-        metadata=_metadata(message),
+        metadata=_metadata(message) if message.metadata else {},
     )
 
 

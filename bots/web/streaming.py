@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from storage.model import Message, storable
 
-from .answering import Answering, Step, alive
+from .answering import STILL_HERE, Answering, Step
 from .attachments import Hash, beside, uploads_of
 from .auditing import changes_nothing
 from .callers import Caller, Chatter, Reader
@@ -252,11 +252,8 @@ async def _events(
         session = await shown_now(desk, answering.session, caller)
         said = (await messages_shown(desk, [line], caller, html=html))[0]
         yield _event("said", {"message": said.model_dump(mode="json"), "session": session.model_dump(mode="json")})
-    async for step in alive(answering.events(after)):
-        if step is None:
-            yield b": still here\n\n"
-            continue
-        yield await _step(desk, caller, answering, step, html)
+    async for step in answering.events(after):
+        yield await _step(desk, caller, answering, step, html) if step.kind != "silence" else STILL_HERE
 
 
 async def _step(desk: Desk, caller: Caller, answering: Answering, step: Step, html: bool) -> bytes:

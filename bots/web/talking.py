@@ -35,6 +35,10 @@ _MOST = 500
 """and how many such answers."""
 _FRESH = 20.0
 """Seconds for which all of its steps are kept."""
+_BREATH = 0.002
+"""Seconds by which each answer under way has all of them told less often, in more words at a time: so a hundred at once
+leave time for whoever asks next."""
+_LONGEST_BREATH = 0.25
 _SEEN_OFF = 5.0
 """Seconds that answers have to be kept when the bot goes."""
 _OWED = timedelta(minutes=15)
@@ -199,7 +203,8 @@ class Talking:
             owed = await self._bot.afterwards.unfinished(started - _OWED, front="web")
             for line in owed.lines:
                 session = await self._desk.store.session(line.session_id)
-                if line.at > started or self._bot.at_work(line.id):  # somebody is here already
+                # Whoever has said it may be here already, and say it again.
+                if line.at > started or line.origin in self._answers or self._bot.at_work(line.id):
                     continue
                 if session is None or session.deleted_at is not None or session.channel.front != "web":
                     continue
@@ -249,9 +254,13 @@ class Talking:
     def _start(self, answering: Answering, pieces: AsyncIterator[Piece], *, wanted: bool = True) -> None:
         self._forget_old()
         self._answers[answering.origin] = answering
+        answering.breath = self._breath
         task = asyncio.ensure_future(self._run(answering, pieces, wanted=wanted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _breath(self) -> float:
+        return min(_BREATH * (len(self._tasks) - 1), _LONGEST_BREATH)
 
     async def _run(self, answering: Answering, pieces: AsyncIterator[Piece], *, wanted: bool) -> None:
         """Takes an answer down as it comes. Whoever listens, or leaves, makes no difference."""
@@ -264,7 +273,8 @@ class Talking:
             elif answering.admitted and not answering.left:
                 answering.refused = _STOPPED
             elif wanted and not answering.left and self._turn_of(answering) is None:
-                answering.refused = self._why_not(answering) or _UNANSWERED
+                answering.left = self._bot.leaving
+                answering.refused = "" if answering.left else self._why_not(answering) or _UNANSWERED
         except StorageError as error:
             answering.failure = error if answering.line is None else None
             answering.refused = str(error)
@@ -327,18 +337,21 @@ class Talking:
     async def _repeated(self, answering: Answering, *, wanted: bool) -> Answering | None:
         """What became of a line that was said before; None where it is new. Raises `Conflict` where it was said in
         another session, and `StorageError`."""
-        line = answering.line = await self._desk.store.find(answering.origin)
+        doors = self._bot.doors  # through which it comes, where whoever said it first has hung up at once
+        async with doors.of(answering.session.channel.key), doors.of_origin(answering.origin):
+            line = answering.line = await self._desk.store.find(answering.origin)
         if line is None:
             return None
         if line.session_id != answering.session.id:
             raise Conflict("A line with this `key` was said in another session: give each line one of its own.")
+        answer = await self._bot.afterwards.answer_to(line)
         async with self._bot.doors.of(answering.session.channel.key):
             turn = self._turn_of(answering)
+        # From here to where an answer is begun nothing may wait: others may begin one as well.
         known = self._answers.get((turn.lines[0].origin if turn is not None else None) or answering.origin)
         if known is not None and known.failure is None:
             known.line = line
             return known
-        answer = await self._bot.afterwards.answer_to(line)
         if answer is None and wanted and line.at > self._desk.now() - _OWED:
             answering.admitted = True
             self._start(answering, self._bot.again([line], line.sender, faces=True))

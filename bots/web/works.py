@@ -20,7 +20,7 @@ from .problems import Conflict, NotThere
 
 log = structlog.get_logger()
 
-What = Literal["backup", "verify", "restore", "cleanup", "job", "checkup"]
+What = Literal["backup", "verify", "restore", "cleanup", "job", "checkup", "fleet"]
 State = Literal["running", "done", "failed", "stopped"]
 Result = dict[str, JsonValue]
 

@@ -104,7 +104,7 @@ class Client(discord.Client):
 
     async def next(self, kind: str) -> Any:
         """The next thing heard of this kind, whatever came before it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 found, what = await self.heard.get()
                 if found == kind:

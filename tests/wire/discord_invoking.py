@@ -120,10 +120,10 @@ class Invoking(People, ABC):
         return await self._seen(interaction, wait)
 
     @abstractmethod
-    async def until(self, predicate: Callable[[], T | None], timeout: float = 10.0) -> T:
+    async def until(self, predicate: Callable[[], T | None], timeout: float = 30.0) -> T:
         """What `predicate` gives as soon as that is true."""
 
-    async def until_finished(self, interaction: Interaction, timeout: float = 5.0) -> Interaction:
+    async def until_finished(self, interaction: Interaction, timeout: float = 30.0) -> Interaction:
         """Returns when the person sees an answer that is no longer "thinking"."""
         await self.until(lambda: interaction.finished, timeout)
         return interaction

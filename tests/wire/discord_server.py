@@ -147,7 +147,7 @@ class DiscordServer(Invoking):
         """How many requests that were granted match a pattern as `METHOD /path`."""
         return sum(one.status < 300 and bool(re.search(pattern, one.line)) for one in self.requests)
 
-    async def until(self, predicate: Callable[[], T | None], timeout: float = 10.0) -> T:
+    async def until(self, predicate: Callable[[], T | None], timeout: float = 30.0) -> T:
         """What `predicate` gives as soon as that is true; asked again at every change of anything here."""
         try:
             async with asyncio.timeout(timeout):
@@ -157,11 +157,11 @@ class DiscordServer(Invoking):
             raise AssertionError(f"not so within {timeout} s; at the end:\n{self.describe()}") from None
         return found
 
-    async def until_ready(self, bot: BotAccount, timeout: float = 10.0) -> None:
+    async def until_ready(self, bot: BotAccount, timeout: float = 30.0) -> None:
         """Returns when the bot has been sent READY and its guilds, or has resumed."""
         await self.until(lambda: self.connected(bot), timeout)
 
-    async def answer_to(self, message: Message, timeout: float = 10.0, *, by: BotAccount | None = None) -> Message:
+    async def answer_to(self, message: Message, timeout: float = 30.0, *, by: BotAccount | None = None) -> Message:
         """The first bot's message that replies to this one; it may still be edited later."""
 
         def found() -> Message | None:
@@ -170,7 +170,7 @@ class DiscordServer(Invoking):
 
         return await self.until(found, timeout)
 
-    async def said_after(self, message: Message, timeout: float = 10.0, *, by: BotAccount | None = None) -> Message:
+    async def said_after(self, message: Message, timeout: float = 30.0, *, by: BotAccount | None = None) -> Message:
         """The first message after this one in its channel that a bot wrote, as itself or through its webhook."""
 
         def found() -> Message | None:

@@ -208,7 +208,7 @@ class ProviderServer:
         """Scripts any mixture of the above."""
         self._script.append(answer)
 
-    async def until(self, predicate: Callable[[ProviderServer], bool], timeout: float = 5.0) -> None:
+    async def until(self, predicate: Callable[[ProviderServer], bool], timeout: float = 30.0) -> None:
         """Waits until something this server saw makes `predicate` true."""
         if predicate(self):
             return

@@ -1,8 +1,8 @@
 // Backups: made, proved, and brought back beside the bot, never over it; and the jobs that make them by themselves.
 
 import { api } from "./api.js";
-import { badge, button, bytes, count, date, input, loaded, notice, opened, select, table, trouble, when } from "./pages.js";
-import { confirm, el, field, fill, toast } from "./ui.js";
+import { badge, button, bytes, coded, count, date, input, loaded, notice, opened, select, table, trouble, when } from "./pages.js";
+import { el, field, fill, toast } from "./ui.js";
 import { follow } from "./works.js";
 
 export function draw(room) {
@@ -14,15 +14,12 @@ export function draw(room) {
 
 function list(told, now, again) {
   const run = button("Back up now", async () => {
-    const earlier = told.items.filter((each) => each.proven_at && today(each.made_at)).length;
-    const words = "It takes the place of the one of today: of each day one backup is kept, the newest that was proved.";
-    if (earlier && !(await confirm("Back up again today?", words, { yes: "Back up" }))) return;
     const made = await follow(now, () => api.post("/api/backups"));
     if (made) toast(`Backed up and proved: ${made.name}, ${bytes(made.packed_size)}.`);
     again();
   }, { tone: "primary" });
   return [
-    told.alarm && notice("bad", el("p", {}, el("b", {}, "Backups need you: "), told.alarm)),
+    told.alarm && notice("bad", el("p", {}, el("b", {}, "Backups need you: "), coded(told.alarm))),
     el("p", { class: "row spread" }, el("span", { class: "muted" }, "Kept in ", el("code", {}, told.place)), run),
     table(
       "Backups",
@@ -39,9 +36,6 @@ function list(told, now, again) {
     told.strays.length > 0 && notice("warn", el("p", {}, `Beside them lie files that are no backups: ${told.strays.join(", ")}.`)),
   ];
 }
-
-/** A day is one of UTC, as retention counts them. */
-const today = (at) => new Date(at).toISOString().slice(0, 10) === new Date().toISOString().slice(0, 10);
 
 function stateOf(backup) {
   const lost = backup.attachments_lost ? el("small", { class: "remedy" }, `${count(backup.attachments_lost, "file")} could not be taken along.`) : null;

@@ -2,7 +2,8 @@
 
 import { api } from "./api.js";
 import { el, toast } from "./ui.js";
-import { at, badge, button, bytes, count, facts, loaded, notice, number, renewed, table, when } from "./pages.js";
+import { fleet } from "./operate_fleet.js";
+import { at, badge, button, bytes, coded, count, facts, loaded, notice, number, renewed, table, when } from "./pages.js";
 import { follow } from "./works.js";
 
 const EVERY = 15_000;
@@ -16,11 +17,11 @@ const PAGES = [
 ];
 
 export function draw(room) {
-  const [first, orders, checkup, fleet, mine] = Array.from({ length: 5 }, () => el("section", {}));
+  const [first, orders, checkup, all, mine] = Array.from({ length: 5 }, () => el("section", {}));
   const look = button("Check everything", () => examine(checkup));
   const read = button("Read the configuration again", () => reread(bot));
   orders.append(el("div", { class: "row wrap" }, look, read));
-  room.append(first, orders, checkup, fleet, mine);
+  room.append(first, orders, checkup, all, mine);
   const known = (told) => {
     const wanting = urgent(told);
     look.classList.toggle("primary", wanting.length > 0);
@@ -28,9 +29,12 @@ export function draw(room) {
     return about(told);
   };
   const bot = loaded(mine, () => api.get("/api/bot"), known, renewed);
-  const bots = loaded(fleet, () => api.get("/api/bots"), (told) => neighbours(told.items), renewed);
+  const bots = fleet(all, room, stop);
   const clock = setInterval(() => document.hidden || (bot(), bots()), EVERY);
-  return () => clearInterval(clock);
+  function stop() {
+    clearInterval(clock);
+  }
+  return stop;
 }
 
 /** What needs somebody, the worst first. */
@@ -60,8 +64,8 @@ function one(check) {
   const to = PAGES.find(([words]) => words.test(`${check.what} ${check.sentence}`));
   return notice(
     check.state === "wrong" ? "bad" : "warn",
-    el("p", {}, el("b", {}, `${check.model ? check.what : capital(check.what)}${check.where ? ` · ${check.where}` : ""}: `), el("span", { dir: "auto" }, check.sentence)),
-    check.remedy && el("p", { dir: "auto" }, check.remedy),
+    el("p", {}, el("b", {}, `${check.model ? check.what : capital(check.what)}${check.where ? ` · ${check.where}` : ""}: `), el("span", { dir: "auto" }, coded(check.sentence))),
+    check.remedy && el("p", { dir: "auto" }, coded(check.remedy)),
     to && el("p", {}, el("a", { href: at("operate", to[1]) }, `${to[2]} →`)),
   );
 }
@@ -84,30 +88,10 @@ function checksTable(checks) {
     [
       { head: "State", cell: (each) => state(each.state) },
       { head: "What", cell: (each) => `${capital(each.what)}${each.where ? ` · ${each.where}` : ""}` },
-      { head: "Found", broad: true, cell: (each) => [el("span", { dir: "auto" }, each.sentence), each.remedy && el("small", { class: "remedy", dir: "auto" }, each.remedy)].filter(Boolean) },
+      { head: "Found", broad: true, cell: (each) => [el("span", { dir: "auto" }, coded(each.sentence)), each.remedy && el("small", { class: "remedy", dir: "auto" }, coded(each.remedy))].filter(Boolean) },
     ],
     checks,
   );
-}
-
-function neighbours(bots) {
-  return [
-    el("h2", {}, "Bots"),
-    el("ul", { class: "cards" }, ...bots.map((each) => {
-      const stopped = !each.answers && each.state === "stopped";
-      const tone = stopped ? "warn" : !each.answers || each.troubles.length ? "bad" : TONES[each.state] ?? "warn";
-      const name = each.here || !each.url ? el("b", { dir: "auto" }, each.display) : el("a", { href: each.url, dir: "auto" }, each.display);
-      return el(
-        "li",
-        { class: `card ${tone}` },
-        el("div", { class: "row spread" }, name, badge(stopped || each.answers ? each.state || "answers" : "does not answer", tone)),
-        el("p", { class: "muted" }, each.here ? "this one" : each.url),
-        each.answers && el("p", {}, [each.discord && `Discord ${each.discord}`, count(each.live_sessions, "live session"), bytes(each.memory_bytes), each.restarts && count(each.restarts, "restart")].filter(Boolean).join(" · ")),
-        ...each.troubles.map((told) => el("p", { class: "remedy", dir: "auto" }, told)),
-        !each.answers && !stopped && el("p", { class: "remedy" }, "Look on its machine: `troupe status`, and `troupe up` where it is down."),
-      );
-    })),
-  ];
 }
 
 function about(bot) {

@@ -121,7 +121,7 @@ function one(memory, changed) {
         toast("Forgotten.");
         changed();
       }, { label: `Forget: ${memory.text}` }),
-      may("chat") && memory.told && button("Undo the last correction", async () => {
+      may("chat") && memory.undoable && button("Undo the last correction", async () => {
         const { items } = await api.post(`${own}/undo`);
         toast(items.length ? `Holds again: ${items.map((each) => each.text).join("; ")}` : "Undone.");
         changed();

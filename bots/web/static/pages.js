@@ -68,6 +68,9 @@ export const trouble = (error, again = null) =>
 
 export const sentence = (error) => error?.message || "Something went wrong; the bot's log says what.";
 
+/** A sentence of the bot's, with what stands between backticks as code. */
+export const coded = (words) => words.split("`").map((each, place) => (place % 2 ? el("code", {}, each) : each));
+
 export const empty = (words, ...more) => el("div", { class: "empty" }, el("p", {}, words), more);
 
 /** A box that says how something stands: `good`, `bad`, `warn` or `plain`. */

@@ -8,12 +8,12 @@ const WAIT = 20;
 
 /** Begins something long with `begin()` (which answers with a work), shows how far it is in `where`, and resolves with
 * its result; with null where it was stopped or failed, which is shown. */
-export async function follow(where, begin) {
+export async function follow(where, begin, { stoppable = true } = {}) {
   where.replaceChildren(notice("plain", el("p", { role: "status" }, "Beginning…")));
   let work;
   try {
     work = await begin();
-    const shown = under(work);
+    const shown = under(work, stoppable);
     where.replaceChildren(shown.box);
     while (work.state === "running" && where.isConnected) {
       shown.tell(work);
@@ -32,12 +32,12 @@ export async function follow(where, begin) {
   return null;
 }
 
-function under(work) {
+function under(work, stoppable) {
   const step = el("p", { role: "status" });
   const bar = el("progress", { "aria-label": work.title });
   const stop = button("Stop", () => api.post(`/api/works/${encodeURIComponent(work.id)}/stop`));
   return {
-    box: notice("plain", el("div", { class: "row spread" }, el("b", {}, work.title), stop), bar, step),
+    box: notice("plain", el("div", { class: "row spread" }, el("b", {}, work.title), stoppable && stop), bar, step),
     tell(now) {
       if (now.of) [bar.max, bar.value] = [now.of, now.done];
       else bar.removeAttribute("value");

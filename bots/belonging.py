@@ -75,9 +75,9 @@ _WONDERS: Final = frozenset(
     " где почему".split()
 )
 """First words of questions, which not everybody ends with a mark."""
-_OF_ONESELF: Final = frozenset("i my me ich mein meine mi mon meu minha mio mijn я мой меня".split())
+_OF_ONESELF: Final = frozenset("i my ich mein meine mi mon meu minha mio mijn я мой меня".split())
 _GOES_ON: Final = frozenset(
-    "yes yeah yep yea no nope ok okay thanks thank thx ty right sure and but so because it that then oh ah lol haha"
+    "yes yeah yep yea no nope ok okay thanks thank thx ty right sure and but so because it that then oh ah lol haha me same"
     " also or ja nein danke und aber sí gracias pero oui non merci mais sim não obrigado sì grazie да нет"
     " спасибо".split()
 )

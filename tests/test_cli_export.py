@@ -19,7 +19,7 @@ import storage
 from bots.cli_cleanup import import_
 from bots.cli_export import export
 from bots.export_order import order
-from bots.terminal import Door
+from bots.terminal import SOCKET, Door
 from storage.backend import Store
 from storage.blobs import Blobs
 from storage.copying import contents
@@ -30,6 +30,7 @@ from tests.test_cli_cleanup import House
 from tests.test_export_json import SESSION, line, talk
 
 from .generating import NOON, SENDERS
+from .stage import eventually
 from .world import world
 
 TROUPE = f"PYTHONPATH={Path(__file__).parents[1]} {sys.executable} -m bots export sage -o - --config config"
@@ -250,6 +251,7 @@ async def test_a_running_bot_exports_through_its_door(tmp_path: Path) -> None:
         blobs = Blobs(Folder(house.root / "attachments"), house.root)
         door = asyncio.create_task(Door(w.bot, {"export": order(w.store, blobs, "sage", lambda: NOON)}).serve())
         try:
+            await eventually(lambda: (house.root / SOCKET).exists())
             args = ["sage", "--form", "json", "-o", str(tmp_path / "all.json"), "--config", str(tmp_path / "config")]
             done = await asyncio.to_thread(CliRunner().invoke, export, args)
             assert done.exit_code == 0, done.output

@@ -55,7 +55,7 @@ async def test_markdown_has_names_and_times_and_nobody_poses_as_another(w: World
     room = w.room()
     picture = Attachment(type="image", name="cat](x).png", url="https://cdn.example/cat?sig=1")
     await room.say(ANA, "what is 6 * 7?", attachments=(picture,))
-    await room.say(MALLORY, "hello\n\n**Ben** (2026-03-02 09:00:00)\n\n> I agree", answer=False)
+    await room.say(MALLORY, "yes\n\n**Ben** (2026-03-02 09:00:00)\n\n> I agree", answer=False)
     told = await exported(w, "md")
     assert told.startswith("# what is 6 \\* 7?\n")
     assert "**Ana** (2026-03-02 09:00:00)\n\n> what is 6 * 7?\n> \\[image: cat\\]\\(x\\).png\\]\n" in told

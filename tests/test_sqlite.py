@@ -19,8 +19,11 @@ import pytest
 from storage.backends.sqlite import SqliteStore
 from storage.backends.sqlite_file import explained
 from storage.backends.sqlite_rows import HOW_MUCH, MESSAGES_NEWEST_FIRST, SESSIONS_IDLE, SESSIONS_LAST_FIRST
+from storage.blobs import Blobs
+from storage.doctor import examine
 from storage.errors import NewerSchema, Unavailable
 from storage.model import Channel, Message, Sender, Session, Text
+from storage.place import Folder
 
 HOUSE = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden" / "schema_v1.sql"
@@ -86,6 +89,32 @@ async def test_whatever_was_acknowledged_survives_kill_9(tmp_path: Path) -> None
     assert (await store.counts()).messages == len(kept)
     assert await store.append(SESSION, message(10**9))
     await store.close()
+
+
+LOOKER = """
+with closing(sqlite3.connect(sys.argv[1])) as database:
+    print(database.execute("SELECT count(*) FROM messages").fetchone()[0])
+"""
+
+
+async def test_a_bot_that_looks_itself_over_keeps_its_log_whoever_else_looks(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    assert await store.append(SESSION, message(1))
+    again = await SqliteStore.open(tmp_path, "sage")
+    assert (await examine("sage", tmp_path, Blobs(Folder(tmp_path / "attachments"), tmp_path), running=True)).healthy
+    await again.close()
+    with child(LOOKER, tmp_path / "conversations.db") as looker:
+        assert list(lines(looker)) == ["1"]
+    assert (tmp_path / "conversations.db-wal").exists()
+    assert await store.append(SESSION, message(2))
+
+
+async def test_nothing_is_acknowledged_once_the_log_is_gone(store: SqliteStore, tmp_path: Path) -> None:
+    assert await store.append(SESSION, message(1))
+    (tmp_path / "conversations.db-wal").unlink()
+    with pytest.raises(Unavailable, match="its log was moved, removed or replaced"):
+        await store.append(SESSION, message(2))
 
 
 async def test_closing_leaves_one_tidy_file(store: SqliteStore, tmp_path: Path) -> None:

@@ -26,16 +26,15 @@ def examine(visit: Visit) -> Iterator[Finding]:
     """Looks at `<root>/conversations.db`, which may be in use unless `fix` is asked for."""
     path = visit.root / DATABASE
     try:
-        head = _head(path)
+        if not path.stat().st_size:
+            return  # made, and never written to
+        outside = [] if visit.running else list(_outside(visit, path))
     except FileNotFoundError:
         yield from _absent(visit)
         return
     except OSError as error:
         yield _unusable("file", path, f"{path} cannot be read ({error.strerror}): check whom it belongs to.")
         return
-    if not head:
-        return  # made, and never written to
-    outside = [*_header(visit, path, head), *(() if visit.running else _leftovers(visit, path, head))]
     yield from outside
     if any(finding.open for finding in outside):
         return
@@ -78,16 +77,16 @@ def _absent(visit: Visit) -> Iterator[Finding]:
         yield _unusable("missing", visit.root / DATABASE, f"{said} {visit.backup}", lost=True)
 
 
-def _head(path: Path) -> bytes:
+def _outside(visit: Visit, path: Path) -> Iterator[Finding]:
+    """What can be seen without SQLite. Never of a file that is in use: whoever closes it as a plain file takes away the
+    locks that SQLite has on it in the same process (https://sqlite.org/howtocorrupt.html, 2.2)."""
     with path.open("rb") as file:
-        return file.read(100)
-
-
-def _header(visit: Visit, path: Path, head: bytes) -> Iterator[Finding]:
+        head = file.read(100)
     if len(head) < 100 or head[:16] != _MAGIC:
-        yield _unusable(
-            "header", path, f"{path} is not a database, or its first page is gone. {visit.backup}", lost=True
-        )
+        said = f"{path} is not a database, or its first page is gone. {visit.backup}"
+        yield _unusable("header", path, said, lost=True)
+    else:
+        yield from _leftovers(visit, path, head)
 
 
 def _page_size(head: bytes) -> int:

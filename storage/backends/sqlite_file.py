@@ -39,14 +39,16 @@ class Connection:
         self.thread = thread
         self.inner = inner
         self._file = _identity(path)
+        self._log = _identity(_log(path))
 
     def refuse_replaced(self) -> None:
-        """Raises `Unavailable` when the file is no longer the one that was opened: SQLite itself would go on writing
-        into what nobody will ever find again."""
-        if _identity(self.path) != self._file:
+        """Raises `Unavailable` when the file or its log is no longer the one that was opened: SQLite itself would go on
+        writing into what nobody will ever find again."""
+        self._log = self._log or _identity(_log(self.path))  # SQLite makes it when it first needs it
+        if _identity(self.path) != self._file or _identity(_log(self.path)) != self._log:
             raise Unavailable(
-                f"{self.path} was moved, removed or replaced while the bot was running: nothing more is kept until "
-                "the bot is started again. Put the file back first if it was moved by mistake."
+                f"{self.path} or its log was moved, removed or replaced while the bot was running: nothing more is "
+                "kept until the bot is started again. Put the file back first if it was moved by mistake."
             )
 
     @classmethod
@@ -99,6 +101,10 @@ def _identity(path: Path | None) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found else None
 
 
+def _log(path: Path | None) -> Path | None:
+    return path.with_name(f"{path.name}-wal") if path else None
+
+
 def _connect(path: Path | None, prepare: Callable[[sqlite3.Connection, Path | None], None]) -> sqlite3.Connection:
     try:
         inner = sqlite3.connect(path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False)
@@ -142,8 +148,8 @@ def _refuse_cut(path: Path, log: int) -> None:
                 "hold all that was said: put the database back beside it, or move the log aside to begin anew."
             )
         return
-    if not path.is_file():
-        return
+    if not path.is_file() or path.with_name(f"{path.name}-shm").exists():
+        return  # one that is in use must not be closed as a plain file: SQLite's locks on it would go with that
     with path.open("rb") as file:
         head = file.read(100)
     page = int.from_bytes(head[16:18], "big")

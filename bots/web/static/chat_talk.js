@@ -120,10 +120,11 @@ export class Talk {
   #off;
   #gone = new AbortController();
   #answers = new Map();
-  /** Lines that are on their way, whether they are to be stopped once they are there, and a stop that is on its own. */
+  /** Lines that are on their way, whether they are to be stopped once they are there, and the answers that are being
+   *  stopped. */
   #sending = 0;
   #stops = false;
-  #stopping = null;
+  #stopping = new Set();
 
   /** Shows it; `message` is the id of one to go to. */
   async open(message = null) {
@@ -190,11 +191,15 @@ export class Talk {
 
   /** Ends what is being said; of a line that is still on its way, its answer once it is there. */
   async stop() {
-    if (this.#sending) this.#stops = true;
-    else
-      await (this.#stopping ??= attempt(() => api.post(at(this.id, "/stop"))).finally(() => {
-        this.#stopping = null;
-      }));
+    if (this.#sending) {
+      this.#stops = true;
+      return;
+    }
+    const meant = [...this.#answers.keys()].filter((id) => !this.#stopping.has(id));
+    if (!meant.length && this.#stopping.size) return;
+    for (const id of meant) this.#stopping.add(id);
+    await attempt(() => api.post(at(this.id, "/stop")));
+    for (const id of meant) this.#stopping.delete(id);
   }
 
   /** Reads what was said and changed meanwhile, and hears what is being said. */

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +39,9 @@ class Unfinished:
     """Lines that wanted an answer and have none."""
     answers: tuple[Message, ...]
     """Answers that were kept and reached nobody."""
+    replaced: Mapping[str, datetime]
+    """The ids of answers in sight that were given anew, and when: `Afterwards.finish_replacing` takes them out of
+    sight."""
 
 
 class Afterwards:
@@ -67,7 +70,7 @@ class Afterwards:
         """A person's line got other words, or lost files; `files` are those beside it now. An answer under way is
         asked anew. Returns the answer that was given to it before, with its receipts, if there was one and the line is
         really another."""
-        async with self._doors.of_origin(origin):
+        async with self._standing(origin):
             line = await self._line(origin)
             if line is None:
                 return None
@@ -84,7 +87,7 @@ class Afterwards:
 
     async def deleted(self, origin: str, at: datetime) -> Message | None:
         """A line, or the first page of an answer, was taken away. Returns it as it is now."""
-        async with self._doors.of_origin(origin):
+        async with self._standing(origin):
             found = await self._store.find(origin)
             if found is None or found.deleted_at is not None:
                 return None
@@ -159,20 +162,20 @@ class Afterwards:
         return now is None or now.deleted_at != message.deleted_at
 
     async def reacted(self, origin: str, reaction: Reaction) -> None:
-        async with self._doors.of_origin(origin):
+        async with self._standing(origin):
             found = await self._store.find(origin)
             if found is not None:
                 await self._amend(found, Reacted(reaction=reaction))
 
     async def unreacted(self, origin: str, emoji: str, sender_id: str) -> None:
-        async with self._doors.of_origin(origin):
+        async with self._standing(origin):
             found = await self._store.find(origin)
             if found is not None:
                 await self._amend(found, Unreacted(emoji=emoji, sender_id=sender_id))
 
     async def cleared(self, origin: str, emoji: str | None) -> None:
         """Everybody's reactions were taken off a message: those with one emoji, or all."""
-        async with self._doors.of_origin(origin):
+        async with self._standing(origin):
             found = await self._store.find(origin)
             for each in found.reactions if found is not None else ():
                 if found is not None and emoji in (None, each.emoji):
@@ -213,11 +216,13 @@ class Afterwards:
 
     async def unfinished(self, since: datetime, *, front: str, limit: int = 5_000) -> Unfinished:
         """What was left open in the talk behind a front since a time, among the newest `limit` messages. An answer that
-        was taken away has been given all the same; one that another has replaced leaves sight, had it not yet."""
+        was taken away has been given all the same."""
         lines: list[Message] = []
         answers: list[Message] = []
         answered: set[str] = set()
-        replaced: dict[str, datetime] = {}
+        later: dict[str, Message] = {}
+        """By the ids of answers that are to leave sight, the answer that replaces each."""
+        gone: set[str] = set()
         cursor: str | None = None
         seen = 0
         while seen < limit:
@@ -226,28 +231,43 @@ class Afterwards:
                 seen += 1
                 if message.role == "assistant":
                     answered.update(asked_by(message))
+                    better = later.get(message.id, message if message.deleted_at is None and message.words else None)
+                    if better is not None and REPLACES in message.metadata and not is_copy(message):
+                        later[message.metadata[REPLACES]] = better
                 if message.deleted_at is not None:
-                    continue
-                if message.role == "assistant":
-                    if REPLACES in message.metadata and message.words and not is_copy(message):
-                        replaced[message.metadata[REPLACES]] = message.at
-                    if not message.receipts and message.text.strip() and not is_copy(message):
-                        answers.append(message)
-                elif _open(message, front) and message.id not in answered and message.at >= since:
-                    lines.append(message)
+                    gone.add(message.id)
+                elif message.role != "assistant":
+                    if _open(message, front) and message.id not in answered and message.at >= since:
+                        lines.append(message)
+                elif _reached_nobody(message) and message.at >= since:
+                    answers.append(message)
             cursor = page.older
             if cursor is None or page.items[0].at < since:
                 break
-        for id, at in replaced.items():
+        here = await self._behind(front, {each.session_id for each in (*answers, *later.values())})
+        return Unfinished(
+            tuple(reversed(lines)),
+            tuple(each for each in reversed(answers) if each.session_id in here and each.id not in later),
+            {id: each.at for id, each in later.items() if each.session_id in here and id not in gone},
+        )
+
+    async def finish_replacing(self, left: Unfinished) -> None:
+        """Takes answers out of sight that others have replaced."""
+        for id, at in left.replaced.items():
             if (old := await self._store.message(id)) is not None:
                 await self.replaced(old, at)
-        answers = [answer for answer in answers if answer.id not in replaced]
-        fronts: dict[str, str | None] = {}
-        for session_id in {answer.session_id for answer in answers}:
-            session = await self._store.session(session_id)
-            fronts[session_id] = session.channel.front if session and session.deleted_at is None else None
-        fresh = [answer for answer in answers if answer.at >= since and fronts[answer.session_id] == front]
-        return Unfinished(tuple(reversed(lines)), tuple(reversed(fresh)))
+
+    async def _behind(self, front: str, session_ids: Iterable[str]) -> set[str]:
+        """Those of some sessions that are in sight behind a front."""
+        found = [await self._store.session(id) for id in session_ids]
+        return {each.id for each in found if each and each.deleted_at is None and each.channel.front == front}
+
+    @asynccontextmanager
+    async def _standing(self, origin: str) -> AsyncIterator[None]:
+        """Holds the lock of the channel in which something stands, by `front:channel:id`, once that is kept."""
+        async with self._doors.of(origin.rpartition(":")[0]):
+            await self._doors.kept(origin)
+            yield
 
     @asynccontextmanager
     async def _at(self, message_id: str) -> AsyncIterator[Message | None]:
@@ -287,6 +307,10 @@ def _open(message: Message, front: str) -> bool:
     """Whether it is a line that wants an answer."""
     asked = message.metadata.keys() >= ASKED.keys()
     return asked and not _dropped(message) and (message.origin or "").startswith(f"{front}:")
+
+
+def _reached_nobody(answer: Message) -> bool:
+    return not answer.receipts and bool(answer.text.strip()) and not is_copy(answer)
 
 
 def _bare(url: str) -> str:

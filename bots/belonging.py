@@ -77,8 +77,8 @@ _WONDERS: Final = frozenset(
 """First words of questions, which not everybody ends with a mark."""
 _OF_ONESELF: Final = frozenset("i my ich mein meine mi mon meu minha mio mijn я мой меня".split())
 _GOES_ON: Final = frozenset(
-    "yes yeah yep yea no nope ok okay thanks thank thx ty right sure and but so because it that then oh ah lol haha me same"
-    " also or ja nein danke und aber sí gracias pero oui non merci mais sim não obrigado sì grazie да нет"
+    "yes yeah yep yea no nope ok okay thanks thank thx ty right sure and but so because it that then oh ah lol haha"
+    " me same also or ja nein danke und aber sí gracias pero oui non merci mais sim não obrigado sì grazie да нет"
     " спасибо".split()
 )
 """First words of lines that answer, thank or add to what was said."""

@@ -126,8 +126,7 @@ class Bot:
         )
         self.delivered = self._showing.delivered
         self._heard = Origins()
-        self.leaving = False
-        """Whether it is going away, so that nobody is answered any more."""
+        self._leaving = False
         self._think(settings, provider)
 
     def _remembering(self, means: Means, folder: Path | None) -> LongMemory:
@@ -233,7 +232,7 @@ class Bot:
         """Answers lines that are kept already, and yields the answer as `receive` does: what a crash left open, or
         anew, in place of an earlier answer. Raises `TroupeError` when that cannot be."""
         session = await self.store.session(lines[-1].session_id)
-        if session is None or session.deleted_at is not None or (self.leaving and not self._lanes.held):
+        if session is None or session.deleted_at is not None or (self._leaving and not self._lanes.held):
             raise TroupeError("The conversation that this belongs to is no longer there: ask again.")
         session = self.sessions.latest(session)
         origins = [line.reply_to for line in lines if line.reply_to]
@@ -317,10 +316,14 @@ class Bot:
         then, are kept without an answer and end with `Left`: the bot that is built next over the same talk answers."""
         await self._lanes.hold(within)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether it is going away, so that nobody is answered any more."""
+        return self._leaving
+
     async def close(self) -> None:
-        """Cuts what is being said short, so that it is kept as far as it got. Lines that still come are kept and
-        not answered."""
-        self.leaving = True
+        """Cuts what is being said short, and keeps it as far as it got. Lines that still come are only kept."""
+        self._leaving = True
         self._lanes.cut_all()
         self.casting.close()
         await self.privacy.close()
@@ -364,7 +367,7 @@ class Bot:
                     return None
                 if self._lanes.join(session, line, heard, reply, persona=incoming.persona):
                     return None
-            if self.leaving and not self._lanes.held:
+            if self._leaving and not self._lanes.held:
                 await kept
                 return None
             terms = self.admission.terms(
@@ -385,10 +388,9 @@ class Bot:
             with suppress(StorageError):
                 for line in turn.lines:
                     await self.afterwards.drop(line, self._now())
-        replaced = turn.replaces
-        if replaced is not None and answer is not None and answer.words:
+        if turn.replaces is not None and answer is not None and answer.words:
             with suppress(StorageError):  # two answers to one question then, which is not worse than none
-                await self.afterwards.replaced(replaced, self._now())
+                await self.afterwards.replaced(turn.replaces, self._now())
 
     def _unheard(self, turn: Turn) -> None:
         self.admission.settle(turn.session.channel, turn.terms, None)

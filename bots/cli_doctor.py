@@ -173,7 +173,8 @@ def _show(found: Diagnosis) -> None:
         state = "note" if each.note else "LOST" if each.lost else "mended" if each.fixed else "WRONG"
         many = f" ({each.count:,})" if each.count > 1 else ""
         click.echo(f"{found.bot}: {state}: {each.what}{many}: {each.sentence} [{each.where}]")
-    counted = f"{found.messages:,} messages in {found.sessions:,} sessions checked"
+    messages = f"{found.messages:,} message{'' if found.messages == 1 else 's'}"
+    counted = f"{messages} in {found.sessions:,} session{'' if found.sessions == 1 else 's'} checked"
     wrong = [each for each in found.findings if each.open]
     if not wrong:
         lost = any(each.lost for each in found.findings)

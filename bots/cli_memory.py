@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ _memory = click.argument("memory")
 def memory() -> None:
     """Look after what a bot remembers beyond its sessions, whether it runs or not.
 
-    A memory is named by its id, as `list` shows it.
+    A memory is named by its id as `list` shows it, by the beginning of one, or by words that stand in it alone.
 
     \b
     Example:
@@ -50,11 +51,14 @@ def list_(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
       troupe memory list sage
       troupe memory list sage tea --person 123456789012345678 --history
     """
+    from .memory_orders import handle
+
     told = _asked(folder, bot, "list", given)
     if printed(told, as_json):
         return
+    ids = Counter(handle(each["id"]) for each in told["memories"])
     for each in told["memories"]:
-        click.echo(_line(each))
+        click.echo(_line(each, alone=ids[handle(each["id"])] == 1))
     if not told["memories"]:
         click.echo("There are no such memories.")
     if told["more"]:
@@ -91,7 +95,7 @@ def forget(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
 
     \b
     Example:
-      troupe memory forget sage "fact 01hr2t5k8x0c9d4e7f2g"
+      troupe memory forget sage "lives in Rome"
     """
     _changed(folder, bot, "forget", given, as_json, "Forgotten")
 
@@ -107,7 +111,7 @@ def correct(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
 
     \b
     Example:
-      troupe memory correct sage "fact 01hr2t5k8x0c9d4e7f2g" "Ann lives in Oslo."
+      troupe memory correct sage 0c9d4e7f2g "Ann lives in Oslo."
     """
     _changed(folder, bot, "correct", given, as_json, "Corrected")
 
@@ -122,7 +126,7 @@ def undo(folder: Path, bot: str, as_json: bool, **given: Any) -> None:
 
     \b
     Example:
-      troupe memory undo sage "fact 01hr2t5k8x0c9d4e7f2g"
+      troupe memory undo sage 0c9d4e7f2g
     """
     told = _asked(folder, bot, "undo", given)
     if not printed(told, as_json):
@@ -205,10 +209,31 @@ def _changed(folder: Path, bot: str, verb: str, given: dict[str, Any], as_json: 
         click.echo(f"{done}: {_line(told)}")
 
 
-def _line(told: dict[str, Any]) -> str:
+def _line(told: dict[str, Any], *, alone: bool = True) -> str:
+    """A memory on one line, by the last word of its id where no other there has the same."""
+    from .memory_orders import handle
+
     replaced = f" (replaced by {_as_argument(told['superseded_by'])})" if told["superseded_by"] else ""
     text = plain(" ".join(told["text"].split()))
-    return f"{told['at'][:10]}  {_as_argument(told['id'])}  [{plain(told['audience'])}]  {text}{replaced}"
+    id = plain(handle(told["id"])) if alone else _as_argument(told["id"])
+    return f"{told['at'][:10]}  {id}  [{_for_whom(told['audience'])}]  {text}{replaced}"
+
+
+def _for_whom(audience: str) -> str:
+    """Who may be told it, in words."""
+    kind, _, name = plain(audience).partition(":")
+    match kind:
+        case "bot":
+            return "for everybody"
+        case "user":
+            return f"for {name}, in private"
+        case "asker":
+            return f"for {name}, wherever they ask"
+        case "guild":
+            return f"for the server {name}"
+        case "terminal":
+            return f"for {name}, at the terminal"
+    return f"in {plain(audience)}"
 
 
 def _as_argument(id: str) -> str:

@@ -79,7 +79,8 @@ def create(folder: Path, name: str, scope: Scope, user: str | None, expires: str
         return
     click.echo(made)
     for each in shown:
-        click.echo(f"Good at {each['bot']} ({each['url']}), as {each['id']}.", err=True)
+        url, id = each["url"], each["id"]
+        click.echo(f"Opens {each['bot']} at {url}. To take it back: troupe token revoke {id}", err=True)
     click.echo("It is not shown again: `troupe token create` makes another.", err=True)
 
 

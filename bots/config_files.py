@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .config_variables import elsewhere, names_in
+from .config_variables import Variable, elsewhere, spoken_of
 from .errors import ConfigError, TroupeError
 from .loading import load
 from .reloading import differing, needs_restart
@@ -85,11 +85,12 @@ class ConfigFiles:
         found = [self._read(path) for path in (self._own, *(f"personas/{name}" for name in personas), FLEET)]
         return [each for each in found if each is not None]
 
-    def variables(self) -> dict[str, bool]:
-        """The names of the variables that the files speak of, and whether each is set; never what it holds."""
-        known = Files(self._folder.parent, self._environ, []).variables
-        names = {name for each in self.listed() for name in names_in(each.text)}
-        return {name: bool(known.get(name)) for name in sorted(names)}
+    def variables(self) -> list[Variable]:
+        """The variables that the files' values speak of, by name; a file that is broken speaks of none."""
+        texts = {each.path: each.text for each in self.listed()}
+        files = Files(self._folder.parent, self._environ, [], {self._folder / path: texts[path] for path in texts})
+        entries = {path: entry for path in texts if (entry := files.mapping(self._folder / path)) is not None}
+        return spoken_of(entries, files.variables)
 
     def check(self, path: str, text: str, running: BotSettings) -> Checked:
         """What would come of it if the file read so, beside the settings that are `running`: variables stay where they

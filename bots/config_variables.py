@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from .written import Entry
 
 _WHITHER = ("provider", "base_url", "api_url", "gateway_url")
 """What says to whom the secrets beside it are sent."""
 _INDEX = re.compile(r"\[\d+\]")
-_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_]\w*)", re.ASCII)
+_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_]\w*)(?::-([^}]*))?", re.ASCII)
 Use = tuple[str, str, tuple[tuple[str, str], ...]]
 """A setting, a variable in it, and what beside it says whither it goes."""
 
 
-def names_in(text: str) -> list[str]:
-    """The names of the variables that a text speaks of."""
-    return list(dict.fromkeys(_VARIABLE.findall(text)))
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable that some files speak of; what it holds is told to nobody."""
+
+    name: str
+    set: bool
+    default: str | None
+    """What stands in for it where it is not set; None where something has no default, and so fails without it."""
+    used_in: tuple[str, ...]
+
+
+def spoken_of(files: Mapping[str, Entry], known: Mapping[str, str]) -> list[Variable]:
+    """The variables in the values of some files, by name; `known` are those that are set."""
+    found: dict[str, dict[str, list[str | None]]] = {}
+    for path, entry in files.items():
+        for name, default in _named(entry):
+            found.setdefault(name, {}).setdefault(path, []).append(default)
+    return [
+        Variable(
+            name, bool(known.get(name)), _default([each for those in uses.values() for each in those]), tuple(uses)
+        )
+        for name, uses in sorted(found.items())
+    ]
+
+
+def _named(entry: Entry) -> Iterator[tuple[str, str | None]]:
+    for each in _VARIABLE.finditer(_source(entry)):
+        yield each[1], each[2]
+    for child in entry.children:
+        yield from _named(child)
+
+
+def _default(written: list[str | None]) -> str | None:
+    return None if None in written else max(filter(None, written), default="")
 
 
 def elsewhere(before: Iterable[Entry], after: Entry) -> list[str]:
@@ -33,7 +65,7 @@ def elsewhere(before: Iterable[Entry], after: Entry) -> list[str]:
 
 def _uses(entry: Entry, whither: tuple[tuple[str, str], ...] = ()) -> Iterator[tuple[Use, Entry]]:
     setting = _INDEX.sub("", entry.key).removeprefix("defaults.")
-    for name in names_in(_source(entry)):
+    for name in dict.fromkeys(each[1] for each in _VARIABLE.finditer(_source(entry))):
         yield (setting, name, whither), entry
     if isinstance(entry.value, dict):
         whither = tuple((key, _source(entry.value[key])) for key in _WHITHER if key in entry.value)

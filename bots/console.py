@@ -36,12 +36,16 @@ _PASTE_SECONDS = 0.05
 """Lines that follow each other faster than this were pasted and belong together."""
 _LOG = "chat.log"
 _NAME_LINE = re.compile(r"\*\*[^*]+\*\*")
+_SMALL_PRINT = re.compile(r"^-# (.+)$", re.MULTILINE)
 _HELP = """\
-Type a line and press Enter. `/new` starts a new session, `/why` tells why that persona answered, `/why session` why \
-your line is in this session, `/memory` what the bot remembers, `/stop` or Ctrl-C ends an answer, `/history` shows the \
-session so far, `/help` shows this. `/quit`, Ctrl-D or Ctrl-C at the prompt leaves."""
-_HERE = {each: each for each in ("new", "why", "why session", "memory list", "stop", "history")}
+Type a line and press Enter. `/new` starts a new session, `/why` tells why that persona answered, `/why memory` what \
+was recalled for it, `/why session` why your line is in this session, `/memory` what the bot remembers, `/memory \
+remember` and `/memory forget` with words add to it and take from it, `/stop` or Ctrl-C ends an answer, `/history` \
+shows the session so far, `/help` shows this. `/quit`, Ctrl-D or Ctrl-C at the prompt leaves."""
+_HERE = {each: each for each in ("new", "why", "why memory", "why session", "memory list", "stop", "history")}
 _HERE["memory"] = "memory list"
+_WITH_WORDS = re.compile(r"(?P<do>memory (?:remember|forget)) (?P<text>.+)", re.IGNORECASE)
+_MEMORY = "Say /memory list, /memory remember and what, or /memory forget and what."
 _ELSEWHERE = {
     "backup": "backup {bot}",
     "cleanup": "cleanup {bot} --dry-run",
@@ -128,11 +132,14 @@ class _Talk:
 
     def hear(self, line: str) -> bool:
         """Does what the person says; False when that is to leave."""
-        command = " ".join(line[1:].split()).casefold() if line.startswith("/") else None
+        typed = " ".join(line[1:].split()) if line.startswith("/") else ""
+        command = typed.casefold() if line.startswith("/") else None
         if command in ("quit", "exit"):
             return False
         if command in ("help", "?", ""):
             self._help()
+        elif with_words := _WITH_WORDS.fullmatch(typed):
+            self._say({"do": with_words["do"].casefold(), "text": with_words["text"]})
         elif command is not None and command not in _HERE:
             self._send_elsewhere(command)
         elif line:
@@ -142,7 +149,9 @@ class _Talk:
     def _send_elsewhere(self, command: str) -> None:
         """Says where a command is done that is not done here."""
         word = command.split()[0]
-        if example := _ELSEWHERE.get(word):
+        if command in ("memory remember", "memory forget"):
+            self._note(_MEMORY)
+        elif example := _ELSEWHERE.get(word):
             self._note(f"In another terminal: troupe {example.format(bot=self._bot.name)}")
         else:
             self._note(f"There is no command '{command[:40]}'; /help lists them.")
@@ -256,13 +265,13 @@ class _Talk:
         if self._console.is_terminal:
             self._console.print(Markdown(_HELP), style="dim")
         else:
-            print(_HELP, flush=True)
+            print(_HELP.replace("`", ""), flush=True)
 
     def _print(self, text: str) -> None:
         if self._console.is_terminal:
             self._console.print(Markdown(_markdown(text)))
         else:
-            print(text, flush=True)
+            print(_plain(text), flush=True)
 
     def _aside(self, told: Answer) -> None:
         if told["is"] == "line":
@@ -271,7 +280,10 @@ class _Talk:
             self._note(told["text"])
 
     def _note(self, text: str) -> None:
-        self._console.print(Text(text, style="dim"))
+        if self._console.is_terminal:
+            self._console.print(Text(text, style="dim"))
+        else:
+            print(text.replace("`", ""), flush=True)
 
 
 @contextlib.contextmanager
@@ -343,6 +355,14 @@ def _waiting() -> list[str]:
 def _tail(text: str, height: int) -> str:
     """The end of a text that still fits the screen while it grows."""
     return "\n".join(text.splitlines()[-max(4, height - 4) :])
+
+
+def _plain(text: str) -> str:
+    """An answer for a pipe: the speaker's name and the small print without Discord's marks."""
+    first, newline, rest = text.partition("\n")
+    if newline and _NAME_LINE.fullmatch(first):
+        text = f"{first.strip('*')}:\n{rest}"
+    return _SMALL_PRINT.sub(r"(\1)", text)
 
 
 def _markdown(text: str) -> str:

@@ -11,7 +11,8 @@ from typing import cast
 
 from storage.model import Usage
 
-from .providers import Chunk, Prompt, Provider
+from .prompt import tokens, weighed
+from .providers import Chunk, Prompt, Provider, begun
 from .settings import Price
 
 
@@ -20,7 +21,8 @@ class Metered:
 
     `cost_micros` follows the price people wrote, else the table of genai-prices as installed (never fetched). It
     stays None for a model nobody knows the price of, and where a server told no token counts; the offline provider
-    costs nothing. `base_url` says whose price list counts; None is the provider's own service."""
+    costs nothing. What an answer takes that is broken off is guessed, see `Chunk.so_far`. `base_url` says whose price
+    list counts; None is the provider's own service."""
 
     def __init__(
         self,
@@ -36,36 +38,55 @@ class Metered:
         self._price = price
         self._base_url = base_url
         self._now = now
-        self._looked_up = False
+        self._table: asyncio.Future[int | None] | None = None
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
-        start = self._now()
+        start, begins = self._now(), True
+        self._load()
         async with aclosing(cast("AsyncGenerator[Chunk, None]", self._provider.stream(prompt))) as chunks:
             async for chunk in chunks:
-                if chunk.usage is None:
-                    yield chunk
-                else:
-                    seconds = round(self._now() - start, 3)
-                    yield replace(chunk, usage=await self._metered(chunk.usage, seconds))
+                if chunk.usage is not None:
+                    chunk = replace(chunk, usage=await self._metered(chunk.usage, self._since(start)))
+                elif begins:
+                    chunk = replace(
+                        chunk, usage=begun(self._provider), so_far=lambda words: self._guessed(prompt, words, start)
+                    )
+                begins = False
+                yield chunk
 
     async def close(self) -> None:
         await self._provider.close()
 
-    async def _metered(self, usage: Usage, seconds: float) -> Usage:
-        return usage.model_copy(update={"seconds": seconds, "cost_micros": await self._cost(usage)})
+    def _load(self) -> None:
+        """Has the table loaded, a fifth of a second, while the model thinks: too long for a loop that turns share."""
+        if self._table is None and self._price is None and self.name != "offline":
+            probe = Usage(provider=self.name, model=self.model, tokens_in=1)
+            self._table = asyncio.get_running_loop().run_in_executor(None, listed_cost, probe, self._base_url)
 
-    async def _cost(self, usage: Usage) -> int | None:
+    def _since(self, start: float) -> float:
+        return round(self._now() - start, 3)
+
+    def _guessed(self, prompt: Prompt, words: str, start: float) -> Usage:
+        """What an answer took that ended before the server told; as if nothing had come from its cache."""
+        usage = begun(self._provider).model_copy(
+            update={"tokens_in": weighed(prompt), "tokens_out": tokens(words), "seconds": self._since(start)}
+        )
+        return usage.model_copy(update={"cost_micros": self._cost(usage)})
+
+    async def _metered(self, usage: Usage, seconds: float) -> Usage:
+        if self._table is not None:
+            await asyncio.wait((self._table,))
+        return usage.model_copy(update={"seconds": seconds, "cost_micros": self._cost(usage)})
+
+    def _cost(self, usage: Usage) -> int | None:
         if usage.provider == "offline":
             return 0
         if not usage.tokens_in and not usage.tokens_out:
             return None
         if self._price is not None:
             return written_cost(self._price, usage)
-        if self._looked_up:
-            return listed_cost(usage, self._base_url)
-        # The first look loads the table, a fifth of a second: too long for a loop that other turns share.
-        self._looked_up = True
-        return await asyncio.to_thread(listed_cost, usage, self._base_url)
+        ready = self._table is not None and self._table.done()
+        return listed_cost(usage, self._base_url) if ready else None
 
 
 def written_cost(price: Price, usage: Usage) -> int:

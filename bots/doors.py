@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 
@@ -24,10 +22,8 @@ class Doors:
         self._coming[origin] = kept
         kept.add_done_callback(lambda _: self._coming.pop(origin, None))
 
-    @asynccontextmanager
-    async def of_origin(self, origin: str) -> AsyncIterator[None]:
-        """Holds the lock of the channel in which something stands, by `front:channel:id`, once that is kept."""
-        async with self.of(origin.rpartition(":")[0]):
-            if origin in self._coming:
-                await asyncio.wait((self._coming[origin],))
-            yield
+    async def kept(self, origin: str) -> None:
+        """Returns once nothing of that origin is on its way into storage. A line sets out while the lock of its channel
+        is held: whoever asks with that lock finds every line that was said before."""
+        if origin in self._coming:
+            await asyncio.wait((self._coming[origin],))

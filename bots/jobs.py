@@ -54,6 +54,10 @@ class JobState:
     """Why it failed the last time; empty where it did not."""
 
 
+LATENESS = 0xFFFFF
+"""The bits of a chance that say how late a job comes that was missed: all of them, as late as it may."""
+
+
 class Jobs:
     """Runs jobs until it is cancelled. One that fails is logged and told, and comes again at its next time."""
 

@@ -12,12 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
+from typing import Literal
 
 import structlog
 from pydantic import ValidationError
 
 from . import status, wish
-from .errors import ConfigError
+from .errors import ConfigError, TroupeError
+from .knocking import told_to
 from .loading import load
 from .nursery import LOST, Child, Nursery
 from .process import FATAL, Launch
@@ -26,6 +28,8 @@ from .settings import BotSettings
 from .status import BotStatus
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_UNNAMED = "config/ has no such bot any more: name it again under `bots` in troupe.yaml, or start `troupe up` anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Patience:
     missed_beats: int = 10
     memory_beats: int = 3
     """Memory is looked at once in so many beats."""
+    rest_within: float = 40.0
+    """For the answers under way, beyond what the bot itself allows them: it may be stuck."""
     stop_within: float = 10.0
     look_every: float = 2.0
     """How often the files of the configuration are looked at, for a bot that waits for a person to change them."""
@@ -78,6 +84,8 @@ class Keeper:
         self._lived = False
         self._heard = False
         self._reason = ""
+        self._unnamed = False
+        """Whether the files no longer say anything of it, so that it cannot start."""
         self._wanted: wish.Wish | None = None
         """What somebody wants of it, until that is done."""
         self._log = log.bind(bot=bot.name)
@@ -90,7 +98,7 @@ class Keeper:
         while await self._its_turn():
             read = await self._stamp()
             began = self._around.now()
-            code = await self._live()
+            code = FATAL if self._unnamed else await self._live()
             if self._wanted is not None:
                 continue
             if code == FATAL or self.status.state == "fatal":
@@ -128,26 +136,30 @@ class Keeper:
             if seen == read or seen != before:
                 continue
             read = seen
-            if await self._read_again():
+            if await self._read_again() == "taken":
                 self._log.info("is started again, since the configuration has changed")
                 self._failures = 0
-                self._tell(self.status.model_copy(update={"config_trouble": "", "last_error": ""}))
+                self._tell(self.status.model_copy(update={"last_error": ""}))
                 return True
+            self._say("fatal", self.status.last_error)
         return False
 
-    async def _read_again(self) -> bool:
-        """Takes over what the files say of the bot now; False where they say nothing of it, or are refused."""
+    async def _read_again(self) -> Literal["taken", "refused", "unnamed"]:
+        """Takes over what the files say of the bot now; where they are refused, or say nothing of it, `status` does."""
         if (folder := self._around.launch.folder) is None:
-            return False
+            return "taken"
         try:
             found = (await asyncio.to_thread(load, folder, os.environ)).bot(self.bot.name)
         except ConfigError as error:
             trouble = f"The changed configuration is refused: {error.findings[0]}"
             self._log.error("config.refused", findings=error.findings)
-            self._say(self.status.state, self.status.last_error, config_trouble=trouble)
-            return False
+            self._tell(self.status.model_copy(update={"config_trouble": trouble}))
+            return "refused"
+        self._unnamed = found is None
+        facts = {"config_trouble": "", **({"last_error": _UNNAMED} if self._unnamed else {})}
+        self._tell(self.status.model_copy(update=facts))
         self.bot = found or self.bot
-        return found is not None
+        return "unnamed" if self._unnamed else "taken"
 
     async def _its_turn(self) -> bool:
         """Waits for this start's turn among all starts; False when everything stops instead."""
@@ -233,12 +245,15 @@ class Keeper:
         await self._retire(child)
 
     async def _heed(self, child: Child) -> None:
-        """Ends the bot when it is to stay down, or to be started anew."""
+        """Ends the bot when it is to stay down, or to be started anew, once the answers under way are given."""
         wanted: wish.Wish | None = None
         while wanted not in ("stop", "restart"):
             await asyncio.sleep(self._around.patience.look_every)
             wanted = wish.taken(self.bot.root)
         self._wanted = wanted
+        with suppress(TroupeError, TimeoutError):  # one that does not hear ends without
+            async with asyncio.timeout(self._around.patience.rest_within):
+                await told_to(self.bot, {"do": "end"})
         await self._retire(child)
 
     async def _retire(self, child: Child) -> None:
@@ -279,9 +294,9 @@ class Keeper:
             async with asyncio.timeout(seconds):
                 await self._around.stop.wait()
 
-    def _say(self, state: status.State, reason: str, **more: str) -> None:
+    def _say(self, state: status.State, reason: str) -> None:
         """Speaks for a bot that is not running."""
-        facts = {**more, "state": state, "pid": None, "since": datetime.now(UTC), "memory_bytes": 0, "live_sessions": 0}
+        facts = {"state": state, "pid": None, "since": datetime.now(UTC), "memory_bytes": 0, "live_sessions": 0}
         said = self.status.model_copy(update={**facts, "discord": "", "last_error": reason, "restarts": self._restarts})
         try:
             status.write_unless_held(self.bot.root, said)

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 _LINE_LIMIT = 1 << 20
 
 
-async def told_to(bot: BotSettings, order: dict[str, str], hear: Callable[[str], Awaitable[None]]) -> None:
+async def _nothing(line: str) -> None:
+    """For an order that tells nothing as it goes."""
+
+
+async def told_to(bot: BotSettings, order: dict[str, str], hear: Callable[[str], Awaitable[None]] = _nothing) -> None:
     """Has the running bot do something through its own door, and hears what it tells, a line of JSON each. Raises
     `TroupeError`; `NoDoor` when it does not answer at all."""
     from .errors import TroupeError

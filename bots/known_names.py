@@ -63,7 +63,7 @@ class MemoryNames:
         if memory.audience == BOT:
             return "everybody"
         if kind == "user":
-            return f"{self._person(id)}, alone with me"
+            return f"{self._person(id)} only, in private"
         if kind == "asker":
             return f"{self._person(id)}, wherever I answer them"
         if kind == "guild":

@@ -25,9 +25,12 @@ from .orders import answered
 from .pauses import paused
 from .providers import Provider
 from .seeking import one_place
+from .sessions import short
 from .settings import BotSettings
 
 Told = dict[str, JsonValue]
+_ALIKE = 20
+"""Memories alike that are looked at; what was replaced often bears an id like that of what holds now."""
 _OPERATOR = Sender(type="system", id="operator", name="whoever runs the bot")
 _ANYWHERE = Channel(front="terminal", id="operator", kind="terminal", name="operator")
 
@@ -37,7 +40,7 @@ class Given(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     memory: str = ""
-    """The id of the memory meant."""
+    """The memory meant: its id, a beginning of it or of its last word, or words that stand in it alone."""
     text: str = ""
     """`list`: a part of it. `remember`, `correct`: what is true."""
     person: str = ""
@@ -129,16 +132,16 @@ class MemoryOrders:
         return shown(await self._memories.remember(given.text, _OPERATOR, place, scope, may_manage=True))
 
     async def _forget(self, given: Given) -> Told:
-        by, place = await self._whose(given.memory)
-        return shown(await self._memories.forget(given.memory, by, place, may_manage=True))
+        id, by, place = await self._meant(given.memory)
+        return shown(await self._memories.forget(id, by, place, may_manage=True))
 
     async def _correct(self, given: Given) -> Told:
-        by, place = await self._whose(given.memory)
-        return shown(await self._memories.correct(given.memory, given.text, by, place, may_manage=True))
+        id, by, place = await self._meant(given.memory)
+        return shown(await self._memories.correct(id, given.text, by, place, may_manage=True))
 
     async def _undo(self, given: Given) -> Told:
-        by, place = await self._whose(given.memory)
-        holding = await self._memories.undo(given.memory, by, place, may_manage=True)
+        id, by, place = await self._meant(given.memory)
+        holding = await self._memories.undo(id, by, place, may_manage=True)
         return {"memories": [shown(each) for each in holding]}
 
     async def _pause(self, given: Given, on: bool) -> Told:
@@ -181,11 +184,35 @@ class MemoryOrders:
         await self._anew()
         return {"rebuilding": True}
 
-    async def _whose(self, memory_id: str) -> tuple[Sender, Channel]:
-        """On whose behalf, and where, a memory may be changed."""
-        memory = await self._store.record(Memory, memory_id)
-        if memory is None:
-            raise NotYours(f"There is no memory '{memory_id[:60]}': `troupe memory list` shows their ids.")
+    async def _meant(self, which: str) -> tuple[str, Sender, Channel]:
+        """The id of the memory that is meant, on whose behalf, and where, it may be changed."""
+        memory = await self._store.record(Memory, which) or await self._alike(which)
+        return memory.id, *await self._whose(memory)
+
+    async def _alike(self, which: str) -> Memory:
+        """The only memory whose id begins like that; where none does, the only one that holds those words."""
+        wanted = " ".join(which.split()).casefold()
+        by_id, by_words = list[Memory](), list[Memory]()
+        async for page in pages(lambda cursor: self._store.records(Memory, cursor=cursor)):
+            if not wanted or len(by_id) >= _ALIKE:
+                break
+            named = [
+                each for each in page if each.id.casefold().startswith(wanted) or handle(each.id).startswith(wanted)
+            ]
+            by_id += named[:_ALIKE]
+            if len(by_words) < 2:
+                held = [each for each in page if wanted in " ".join(each.text.split()).casefold()]
+                by_words += await self._memories.in_sight(held[:_ALIKE])
+        found = by_id or by_words
+        if not found:
+            raise NotYours(f"There is no memory '{which[:60]}': `troupe memory list` shows their ids.")
+        holding = [each for each in found if each.superseded_by is None]
+        if len(found) > 1 and len(holding) != 1:
+            some = " and ".join(f'"{each.id}" ({short(each.text, 40)})' for each in found[:2])
+            raise TroupeError(f"'{which[:60]}' may mean several memories, such as {some}: say more of one, or its id.")
+        return found[0] if len(found) == 1 else holding[0]
+
+    async def _whose(self, memory: Memory) -> tuple[Sender, Channel]:
         kind, _, name = memory.subject.partition(":")
         if kind == "user":
             return Sender(type="user", id=name, name=name), _ANYWHERE
@@ -197,6 +224,11 @@ class MemoryOrders:
         if kind == "guild":
             return _OPERATOR, _ANYWHERE.model_copy(update={"guild_id": name})
         return _OPERATOR, await self._store.channel(memory.audience) or _ANYWHERE
+
+
+def handle(id: str) -> str:
+    """A memory's id as people can type it: the last word of it."""
+    return id.rpartition(" ")[2].casefold()
 
 
 @asynccontextmanager

@@ -38,6 +38,9 @@ _HARDLY = 0.4
 somebody likelier by as much."""
 _FEW, _PLAINLY = 5, 0.45
 """A line of fewer words tells little: another must be likelier by so much."""
+_SAID = 0.35
+"""What the words of a line must tell for another persona, where it has none of its keywords and nothing knows what it
+means: letters alone are no reason to leave off talking."""
 _CLOSE = 0.15
 """The two likeliest are a tie if they are no further apart,"""
 _LIKELY = 0.35
@@ -315,7 +318,7 @@ class ContextRouter:
         if speaks is not None:
             now, left = likely[best], likely[speaks.name]
             plainly = now - left >= (_PLAINLY if few else _CLEARLY if left <= _HARDLY else _HARDLY)
-            if not verdict.sure or not plainly:
+            if not verdict.sure or not plainly or not _evident(verdict.signals.get(best)):
                 told = f"{speaks.display} speaks in this session already"
                 return self._scored(Decision(speaks.name, "session", told), verdict)
             moved = f", and the talk has moved on from {speaks.display}"
@@ -339,6 +342,13 @@ class ContextRouter:
 
     def _named(self, name: str | None) -> PersonaSettings | None:
         return next((p for p in self._personas if p.name == name), None)
+
+
+def _evident(signals: Mapping[str, float] | None) -> bool:
+    """Whether more than letters speaks for a persona."""
+    if not signals or "meaning" in signals:
+        return True
+    return signals["keywords"] > 0 or signals["words"] >= _SAID
 
 
 def _idle(text: str) -> bool:

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Literal
 
 from storage.rootlock import holder
 
 from . import status, wish
-from .errors import NoDoor, TroupeError
+from .errors import TroupeError
 from .knocking import told_to
 from .settings import BotSettings
 from .status import BotStatus
+from .wish import Wish
 
-Act = Literal["stop", "start", "restart"]
-
-WITHIN = 60.0
-"""Seconds within which a bot must have stopped or started."""
-_RESTED_WITHIN = 40.0
-"""Seconds for the answers under way, beyond what the bot itself allows them: it may be stuck."""
+WITHIN = 90.0
+"""Seconds within which a bot must have stopped or started, after the answers under way."""
 _LOOK_EVERY = 0.1
 _SETTLED = ("ready", "fatal", "backing off")
 
 
-def possible(bot: BotSettings, said: BotStatus) -> tuple[Act, ...]:
+def possible(bot: BotSettings, said: BotStatus) -> tuple[Wish, ...]:
     """What can be done with a bot that is as `said`; a bot that runs alone can only end. Reads files."""
-    if holder(bot.root, status.FLEET) is None:
+    if alone(bot):
         return ("stop",) if said.running else ()
     if said.running:
         return ("restart", "stop")
@@ -36,15 +31,19 @@ def possible(bot: BotSettings, said: BotStatus) -> tuple[Act, ...]:
     return ("start",) if said.state in ("stopped", "fatal") and said.last_error else ()
 
 
+def alone(bot: BotSettings) -> bool:
+    """Whether no `troupe up` looks after it, which could start it again. Reads a file."""
+    return holder(bot.root, status.FLEET) is None
+
+
 async def stop(bot: BotSettings) -> str:
-    """Stops it once the answers under way are given, and tells how to have it run again. Raises `TroupeError`, and
-    `OSError` where its root cannot be written."""
-    fleet, before = holder(bot.root, status.FLEET), status.of(bot)
-    if fleet is None:
+    """Stops it once the answers under way are given, and tells how to have it run again. Once that was heard it goes
+    on, whoever leaves meanwhile. Raises `TroupeError`, and `OSError` where its root cannot be written."""
+    before = status.of(bot)
+    if alone(bot):
         if holder(bot.root) is None:
             raise TroupeError(f"{bot.name} is not running.")
-        await _rested(bot)
-        await told_to(bot, {"do": "end"}, _unheard)
+        await told_to(bot, {"do": "end"})
         await _until(lambda: holder(bot.root) is None, f"{bot.name} has not stopped yet: look at its log.")
         return (
             f"{bot.name} has stopped. It ran alone: where docker or a service has started it, stop it there as well "
@@ -52,10 +51,10 @@ async def stop(bot: BotSettings) -> str:
         )
     if before.state == "fatal" or (before.state == "stopped" and before.last_error):
         raise TroupeError(f"{bot.name} is not running ({before.state}: {before.last_error}).")
-    await _rested(bot)
-    wish.leave(bot.root, "stop")
-    await _until(
-        lambda: not wish.waits(bot.root) and holder(bot.root) is None and status.of(bot).state == "stopped",
+    await _met(
+        bot,
+        "stop",
+        lambda: holder(bot.root) is None and status.of(bot).state == "stopped",
         f"{bot.name} has not stopped yet: `troupe status {bot.name}` tells.",
     )
     return f"{bot.name} is stopped, and the others go on. `troupe start {bot.name}` runs it again."
@@ -63,44 +62,46 @@ async def stop(bot: BotSettings) -> str:
 
 async def start(bot: BotSettings) -> str:
     """Has it run again, by its files as they are now. Raises as `stop` does."""
-    if holder(bot.root, status.FLEET) is None:
+    if alone(bot):
         raise TroupeError(
             f"No `troupe up` looks after {bot.name}: `troupe up` starts all bots, and `troupe bot {bot.name}` this one."
         )
-    if status.of(bot).running:
+    before = status.of(bot)
+    if before.running:
         raise TroupeError(f"{bot.name} is running already, or its storage is in use by a command.")
-    wish.leave(bot.root, "start")
-    return await _ready(bot, lambda: True)
+    return await _ready(bot, "start", before)
 
 
 async def restart(bot: BotSettings) -> str:
     """Stops it once the answers under way are given, and has it run again, by its files as they are now. Raises as
-    `stop` does."""
+    `stop` does, and goes on as that does."""
     before = status.of(bot)
-    if holder(bot.root, status.FLEET) is None or not before.running:
+    if alone(bot) or not before.running:
         raise TroupeError(f"{bot.name} is not running, or no `troupe up` looks after it.")
-    await _rested(bot)
-    wish.leave(bot.root, "restart")
-    return await _ready(bot, lambda: status.of(bot).started != before.started)
+    return await _ready(bot, "restart", before)
 
 
-async def _rested(bot: BotSettings) -> None:
-    """Has the answers under way end; what is said from now on waits for the bot's next start. One that does not hear
-    ends without."""
-    with suppress(NoDoor, TimeoutError):
-        async with asyncio.timeout(_RESTED_WITHIN):
-            await told_to(bot, {"do": "rest"}, _unheard)
+async def _ready(bot: BotSettings, act: Wish, before: BotStatus) -> str:
+    def again() -> bool:
+        said = status.of(bot)
+        refused = said.state == "fatal" and said.since != before.since  # it got no process
+        return (said.started != before.started or refused) and said.state in _SETTLED
 
-
-async def _ready(bot: BotSettings, another: Callable[[], bool]) -> str:
-    await _until(
-        lambda: not wish.waits(bot.root) and another() and status.of(bot).state in _SETTLED,
-        f"{bot.name} has not said yet that it is ready: `troupe status {bot.name}` tells.",
-    )
+    await _met(bot, act, again, f"{bot.name} has not said yet that it is ready: `troupe status {bot.name}` tells.")
     after = status.of(bot)
     if after.state != "ready":
         raise TroupeError(f"{bot.name} could not start ({after.state}: {after.last_error}).")
     return f"{bot.name} is ready."
+
+
+async def _met(bot: BotSettings, act: Wish, met: Callable[[], bool], otherwise: str) -> None:
+    """Leaves a wish and waits until it is met; one that nobody has heard goes when nobody waits for it any more."""
+    wish.leave(bot.root, act)
+    try:
+        await _until(lambda: not wish.waits(bot.root) and met(), otherwise)
+    except BaseException:
+        wish.withdraw(bot.root, act)
+        raise
 
 
 async def _until(met: Callable[[], bool], otherwise: str) -> None:
@@ -112,7 +113,3 @@ async def _until(met: Callable[[], bool], otherwise: str) -> None:
                 await asyncio.sleep(_LOOK_EVERY)
     except TimeoutError:
         raise TroupeError(otherwise) from None
-
-
-async def _unheard(line: str) -> None:
-    """It tells nothing as it goes."""

@@ -1,8 +1,9 @@
 """The terminal front: a door in the bot's own storage root through which people on the same machine talk to it.
 
 A Unix socket, open to the owner of the root alone. One JSON object a line, either way. In: `{"say": text}` or
-`{"do": "new" | "why" | "why session" | "memory list" | "stop" | "history"}`, or an order of the one who runs the bot,
-`{"do": "backup" | "cleanup" | "transfer" | "sessions" | "memory" | "route" | "export" | "rest" | "end"}`.
+`{"do": "new" | "why" | "why memory" | "why session" | "memory list" | "stop" | "history"}`, or with words
+`{"do": "memory remember" | "memory forget", "text": text}`, or an order of the one who runs the bot,
+`{"do": "backup" | "cleanup" | "transfer" | "sessions" | "memory" | "route" | "export" | "end"}`.
 Out: `{"is": "opened" | "delta" | "reset" | "done" | "note" | "line" | "end", …}`, and what an order tells under the
 order's own name, `{"is": "cleanup", "json": text}`; every request ends with `end`. A request may carry `"id": text`:
 all that is told because of it carries the same `id`, so that a client with several requests under way, such as an
@@ -158,7 +159,7 @@ class Door:
             elif asked.get("do") in self._orders:
                 await self._obey(asked, writer, mark)
             else:
-                for told in await self._do(channel, asked.get("do", "")):
+                for told in await self._do(channel, asked.get("do", ""), asked.get("text", "")):
                     _write(writer, told | mark)
         except (StorageError, TroupeError) as error:
             _write(writer, {"is": "note", "text": str(error)} | mark)
@@ -221,7 +222,7 @@ class Door:
         if not reading:
             raise TroupeError("It was done to its end, but nobody read how it went, so that the rest was left out.")
 
-    async def _do(self, channel: Channel, wanted: str) -> list[Answer]:
+    async def _do(self, channel: Channel, wanted: str, text: str) -> list[Answer]:
         match wanted:
             case "new":
                 session = await self._bot.begin(channel)
@@ -229,12 +230,21 @@ class Door:
             case "why":
                 why = await self._bot.explaining.told(channel, self._bot.settings)
                 return [{"is": "note", "text": why or "Nobody has answered in this session yet."}]
+            case "why memory":
+                told = await self._bot.explaining.recalled(channel, channel.id, past=True)
+                return [{"is": "note", "text": told or "Nobody has answered in this session yet."}]
             case "why session":
                 explained = SessionsExplained(self._bot.store, self._bot.conversations, self._bot.sessions)
                 told = await explained.of_last_line(channel, channel.id)
                 return [{"is": "note", "text": told.replace("**", '"')}]
             case "memory list":
                 return [{"is": "note", "text": await self._remembered(channel)}]
+            case "memory remember":
+                memory = await self._bot.memory.memories.remember(text, _person(channel), channel, "me")
+                told = f"I remember it, and may tell it wherever I answer you: {memory.text}"
+                return [{"is": "note", "text": told}]
+            case "memory forget":
+                return [{"is": "note", "text": await self._forgotten(channel, text)}]
             case "stop":
                 stopped = await self._bot.stop(channel, everybody=True)
                 return [] if stopped else [{"is": "note", "text": "There is no answer under way."}]
@@ -254,13 +264,28 @@ class Door:
             lines.append(f"Memory is {OFF}.")
         return "\n".join([*lines, f"All of it, in another terminal: troupe memory list {settings.name}"])
 
+    async def _forgotten(self, channel: Channel, which: str) -> str:
+        """Forgets what is meant, by its words."""
+        kept, wanted = self._bot.memory.memories, " ".join(which.split()).casefold()
+        listed = await kept.list(channel.id, channel, may_manage=True)
+        found = [each for each in listed if wanted in " ".join(each.text.split()).casefold()] if wanted else []
+        exact = [each for each in found if wanted == " ".join(each.text.split()).casefold()]
+        if len(found) != 1 and len(exact) != 1:
+            told = (
+                f"{len(found)} memories read like that" if found else "No memory that I may tell here reads like that"
+            )
+            raise TroupeError(f"{told}: /memory list shows them; say enough of one that it is the only one.")
+        meant = (exact or found)[0]
+        gone = await kept.forget(meant.id, _person(channel), channel, may_manage=True)
+        return f"I have forgotten it for good: {gone.text}"
+
     def _incoming(self, channel: Channel, text: str) -> Incoming:
         self._said += 1
         at = datetime.now(UTC)
         return Incoming(
             origin=f"{channel.key}:{at.timestamp():.6f}-{self._said}",
             channel=channel,
-            sender=Sender(type="user", id=channel.id, name=channel.name),
+            sender=_person(channel),
             text=text,
             at=at,
         )
@@ -288,6 +313,10 @@ def _myself() -> asyncio.Task[None]:
 def _here() -> Channel:
     person = whoever_is_here()
     return Channel(front="terminal", id=person.id, kind="terminal", name=person.name)
+
+
+def _person(channel: Channel) -> Sender:
+    return Sender(type="user", id=channel.id, name=channel.name)
 
 
 def _asked(line: bytes) -> Answer:

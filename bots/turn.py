@@ -59,6 +59,9 @@ class _Answer:
     before: list[Passage] = field(default_factory=list)
     """What other voices have said before."""
     usage: Usage | None = None
+    so_far: Callable[[str], Usage] | None = None
+    estimated: bool = False
+    """Whether what the words took is guessed, as they ended before the server told."""
     spent: Usage | None = None
     """What was asked before took."""
     full: bool = False
@@ -85,9 +88,15 @@ class _Answer:
 
     def hand_over(self, voice: PersonaSettings) -> None:
         """Lets another voice go on."""
+        self.end()
         self.spent, self.usage = summed(self.spent, self.usage), None
         self.before, self.words, self.remark = self.said, [], ""
         self.voice, self.heading = voice, heading(voice, self.before)
+
+    def end(self) -> None:
+        """No more words of the voice come."""
+        if self.so_far is not None:
+            self.usage, self.so_far, self.estimated = self.so_far("".join(self.words)), None, True
 
     def taken(self, text: str) -> str:
         """The words of a piece, fit to be shown and kept."""
@@ -197,8 +206,7 @@ class Turns:
 
     def _begun(self, turn: Turn) -> _Answer:
         """An answer without a word yet, by the persona that the router picks."""
-        session = self._sessions.latest(turn.session)
-        cast = self._casting.cast(turn, session)
+        cast = self._casting.cast(turn, self._sessions.latest(turn.session))
         persona, above = self._voice(turn, cast)
         return _Answer(cast, persona, persona, above, notice=turn.terms.notice)
 
@@ -275,6 +283,7 @@ class Turns:
         beside = [
             f for message in (*asked_now, *replied, *before[: -_LOOKED_BACK - 1 : -1]) for f in message.attachments
         ]
+        seen = {blob: image for each in glimpses for blob, image in each.images.items()}
         answer.recalled = await self._memory.for_turn(turn, before, answer.voice.name, answer.recalled)
         prompt = self._prompts.assemble(
             answer.voice,
@@ -285,9 +294,7 @@ class Turns:
             now=self._now(),
             context=session.context,
             recalled=answer.recalled.told,
-            images=await files.images(
-                beside, {blob: image for each in glimpses for blob, image in each.images.items()}
-            ),
+            images=await files.images(beside, seen),
             texts={
                 **await files.texts([*before, *turn.lines, *replied]),
                 **{blob: text for each in glimpses for blob, text in each.texts.items()},
@@ -311,7 +318,7 @@ class Turns:
                 answer.full |= chunk.full
                 answer.recalled = answer.recalled.drawn_on(chunk.drew_on)
                 if chunk.usage is not None:
-                    answer.usage = chunk.usage
+                    answer.usage, answer.so_far = chunk.usage, chunk.so_far
         except ProviderError as error:
             log.warning("provider.failed", kind=error.kind, detail=error.detail, said=len(answer.words))
             answer.failure = str(error)
@@ -328,6 +335,7 @@ class Turns:
         if turn.wish == "leave":
             return
         turn.settled = True
+        answer.end()
         parts = _parts(answer, turn.wish)
         if not parts:
             return
@@ -352,14 +360,14 @@ class Turns:
 
 
 def _metadata(turn: Turn, answer: _Answer) -> dict[str, str]:
-    full = FULL if answer.full else {}
     return {
         "rule": answer.decision.rule,
         "why": str(answer.decision),
         "decision": answer.decision.as_json,
         **answering(turn.lines),
         **({REPLACES: turn.replaces.id} if turn.replaces else {}),
-        **full,
+        **(FULL if answer.full else {}),
+        **({"usage": "estimated"} if answer.estimated else {}),
         **(answer.recalled.metadata if answer.said else {}),
     }
 

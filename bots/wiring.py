@@ -33,7 +33,7 @@ from . import backing, export_order, token_notes, upkeep
 from .bot import Bot
 from .cleaning import Cleaner
 from .index_files import FILE, discard
-from .jobs import Jobs
+from .jobs import LATENESS, Jobs
 from .library import Library
 from .long_memory import Means
 from .memory_orders import MemoryOrders
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ENDED_WITHIN = 30.0
-"""Seconds that answers under way have when the bot goes over to another store; after that they are given anew there."""
+"""Seconds that answers under way have when the bot is stopped, or goes over to another store."""
 _LONGEST_TURN = 900.0
 """Seconds after which nobody can be asking a model any more that is no longer configured."""
 
@@ -103,7 +103,7 @@ class House:
                 doors.create_task(self._looked_after(report))
                 doors.create_task(upkeep.learn(self.bot))
                 talk = self._talk_orders()
-                orders = _orders(operations, self.bot) | {"export": self._exports(), "transfer": moving.order}
+                orders = _orders(operations) | {"export": self._exports(), "transfer": moving.order, "end": self._end}
                 orders |= {name: talk[name].order for name in ("sessions", "memory", "route")}
                 orders[token_notes.ORDER] = token_notes.order(self.store, self.now, self.chance)
                 self.door = door = self._opened(orders)
@@ -145,6 +145,14 @@ class House:
         door.hold()
         await self.bot.pause(_ENDED_WITHIN)
         raise _Leave
+
+    async def _end(self, _asked: Answer, _say: Say) -> None:
+        """Ends this process once the answers under way are given, even where whoever asked for it has gone."""
+        assert self.door is not None
+        log.info("ending", once="the answers under way are given")
+        self.door.hold()
+        await self.bot.pause(_ENDED_WITHIN)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def reloading(self, report: Report) -> Reloading:
         """What reads the configuration again; for a house that knows its folder."""
@@ -251,7 +259,7 @@ class House:
             troubles[name] = trouble
             report({"job_trouble": " ".join(f"{job}: {text}" for job, text in troubles.items() if text)})
 
-        return Jobs(jobs, told, now=self.now, chance=lambda: (self.chance() & 0xFFFFF) / 0x100000)
+        return Jobs(jobs, told, now=self.now, chance=lambda: (self.chance() & LATENESS) / (LATENESS + 1))
 
 
 class TalkOrders(TypedDict):
@@ -266,7 +274,7 @@ class _Leave(Exception):
     """Closes every door."""
 
 
-def _orders(operations: Operations, bot: Bot) -> dict[str, Order]:
+def _orders(operations: Operations) -> dict[str, Order]:
     """What may be ordered at the terminal's door."""
 
     async def back_up(_asked: Answer, say: Say) -> None:
@@ -275,13 +283,7 @@ def _orders(operations: Operations, bot: Bot) -> dict[str, Order]:
     async def clean_up(asked: Answer, say: Say) -> None:
         await operations.clean_up(say, asked.get("dry") != "no")
 
-    async def rest(_asked: Answer, _say: Say) -> None:
-        await bot.pause(_ENDED_WITHIN)
-
-    async def end(_asked: Answer, _say: Say) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    return {"backup": back_up, "cleanup": clean_up, "rest": rest, "end": end}
+    return {"backup": back_up, "cleanup": clean_up}
 
 
 @asynccontextmanager
@@ -393,8 +395,5 @@ def _upgrading(step: str, done: int, of: int) -> None:
     log.info("storage.upgrading", step=step, done=done, of=of)
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -64,5 +64,6 @@ def storage_check(bot: BotSettings, seen: Diagnosis) -> Check:
         remedy = f"`troupe doctor storage {bot.name}` says more, and mends what can be mended with --fix."
         sentence = f"{len(wrong)} wrong: {', '.join(each.what for each in wrong)}."
         return Check("wrong", "storage", str(bot.root), sentence, remedy)
-    counted = f"{seen.messages:,} messages in {seen.sessions:,} sessions are whole."
+    messages = f"{seen.messages:,} message{'' if seen.messages == 1 else 's'}"
+    counted = f"{messages} in {seen.sessions:,} session{'' if seen.sessions == 1 else 's'}: all whole."
     return Check("ok", "storage", str(bot.root), counted)

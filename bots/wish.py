@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -19,6 +20,13 @@ def leave(root: Path, wish: Wish) -> None:
 def waits(root: Path) -> bool:
     """Whether a wish was not taken yet."""
     return (root / FILE).exists()
+
+
+def withdraw(root: Path, wish: Wish) -> None:
+    """Takes a wish back that was not taken yet; another one stays."""
+    with suppress(OSError):
+        if (root / FILE).read_text() == wish:
+            (root / FILE).unlink()
 
 
 def taken(root: Path) -> Wish | None:

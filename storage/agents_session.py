@@ -7,6 +7,7 @@ message, its words are found, exported and forgotten like any other.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
@@ -39,6 +40,12 @@ Item = dict[str, Any]
 _REST = "item"
 """The entry of a message's metadata with what its parts do not say of the item, in JSON."""
 _PAGE = 200
+_LOOKS_AFTER = 0.2
+"""Seconds after which somebody who waits for another loop looks whether it still runs."""
+_HOME_ENDED = (
+    "The event loop in which the store was opened has ended meanwhile, so that nobody can tell whether this was done: "
+    "open the store anew, and look what it has."
+)
 _AGENT = Sender(type="persona", id="agent", name="Agent")
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant"}
 
@@ -70,7 +77,7 @@ class DatabaseSession:
         """`now` gives times with a zone, `chance` 50 random bits. The `limit` of `session_settings` counts where
         `get_items` is given none. Raises `TypeError` for settings that the SDK does not know."""
         self.session_id = session_id
-        self.session_settings = _settings(session_settings)
+        self.session_settings = None if session_settings is None else _settings(session_settings)
         self._store = store
         self._person, self._agent = person, agent
         self._channel = channel or Channel(front="web", id=person.id, kind="web", name=person.name, parent_id=person.id)
@@ -103,7 +110,7 @@ class DatabaseSession:
         home = self._home
         if home is None or home is asyncio.get_running_loop() or not home.is_running():
             return asyncio.ensure_future(work)
-        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
+        return asyncio.ensure_future(_at_home(work, home))
 
     async def _latest(self, wanted: int | None) -> list[Item]:
         found: list[Item] = []
@@ -209,10 +216,30 @@ class DatabaseSession:
         return None
 
 
-def _settings(given: SessionSettings | dict[str, Any] | None) -> SessionSettings | None:
-    from agents.memory import SessionSettings  # not needed to import this module, which only those with the SDK use
+def _settings(given: SessionSettings | dict[str, Any]) -> SessionSettings:
+    from agents.memory import SessionSettings  # takes seconds, the first time
 
     return given if isinstance(given, SessionSettings) else SessionSettings().resolve(given)
+
+
+async def _at_home(work: Coroutine[Any, Any, Result], home: asyncio.AbstractEventLoop) -> Result:
+    """What comes of the work in another thread's loop. Raises `StorageError` when that ends meanwhile."""
+    try:
+        handed = asyncio.run_coroutine_threadsafe(work, home)
+    except RuntimeError as error:  # it is closed
+        work.close()
+        raise StorageError(_HOME_ENDED) from error
+    told = asyncio.wrap_future(handed)
+    try:
+        while not handed.done() and home.is_running():
+            await asyncio.wait((told,), timeout=_LOOKS_AFTER)
+        if handed.done() and not handed.cancelled():
+            return handed.result()
+        raise StorageError(_HOME_ENDED)
+    finally:
+        told.cancel()
+        if inspect.getcoroutinestate(work) == inspect.CORO_CREATED and not home.is_running():
+            work.close()
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

@@ -226,7 +226,7 @@ def _added(each: Iterable[dict[int, float]]) -> dict[int, float]:
 _LATEST = """
 SELECT entry FROM postings WHERE audience IN (SELECT value FROM json_each(?)) AND term = ? ORDER BY entry DESC LIMIT ?
 """
-_POSTED = _LATEST.replace(" ORDER BY entry DESC", "")
+_POSTED = "SELECT entry FROM postings WHERE audience IN (SELECT value FROM json_each(?)) AND term = ? LIMIT ?"
 _COUNTED = """
 SELECT count(*) FROM (
     SELECT 1 FROM postings WHERE audience IN (SELECT value FROM json_each(?)) AND term = ? LIMIT ?

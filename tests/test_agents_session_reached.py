@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +19,7 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
+from storage.agents_session import DatabaseSession
 from storage.backend import Store
 from storage.errors import StorageError
 from tests.contracts.conftest import BACKENDS, opener
@@ -113,6 +117,52 @@ def test_it_may_be_made_where_no_loop_runs(backend: Any, tmp_path: Path) -> None
         loop.run(store.close())
 
 
+async def test_who_waits_for_a_loop_that_has_ended_is_told(tmp_path: Path) -> None:
+    """Its last look finds the loop running, and nothing that is handed over then is ever begun."""
+    home, blocked, go_on = asyncio.new_event_loop(), threading.Event(), threading.Event()
+    store = await asyncio.to_thread(home.run_until_complete, opener("sqlite in memory", tmp_path)())
+
+    def stop() -> None:
+        blocked.set()
+        go_on.wait(20)
+        home.stop()
+
+    def live() -> None:
+        home.call_soon(stop)
+        home.run_forever()
+
+    async def made() -> DatabaseSession:
+        return talk(store)
+
+    mine = await asyncio.to_thread(home.run_until_complete, made())
+    living = asyncio.create_task(asyncio.to_thread(live))
+    await asyncio.to_thread(blocked.wait, 20)
+    reads, writes = asyncio.create_task(mine.get_items()), asyncio.create_task(mine.add_items(SAID))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    # What comes in a turn of the loop before it stops is begun in the next, which there is none of.
+    go_on.set()
+    await living
+    for work in (reads, writes):
+        with pytest.raises(StorageError, match="has ended meanwhile"):
+            await asyncio.wait_for(work, 20)
+    await asyncio.to_thread(home.run_until_complete, store.close())
+    home.close()
+
+
+def test_the_sdk_is_loaded_only_for_settings() -> None:
+    """It takes seconds, in the loop of whoever makes a session."""
+    program = (
+        "import sys; from datetime import datetime, UTC; from storage.agents_session import DatabaseSession\n"
+        "from storage.model import Sender\n"
+        "ann = Sender(type='user', id='ann', name='Ann')\n"
+        "DatabaseSession('talk', None, person=ann, now=lambda: datetime.now(UTC), chance=lambda: 1)\n"
+        "print('agents' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
+
+
 async def test_items_of_two_who_write_to_one_talk_stay_together(store: Store) -> None:
     batches = [[{"role": "user", "content": f"{who} {number}"} for number in range(9)] for who in "abcdef"]
     pair = talk(store), talk(store)
@@ -173,7 +223,6 @@ async def test_settings_limit_what_is_given_unless_a_limit_is_named(one: Store, 
 
 
 async def test_settings_that_the_sdk_does_not_know_are_refused(one: Store) -> None:
-    assert talk(one).session_settings == SessionSettings()
     with pytest.raises(TypeError, match="limits"):
         talk(one, session_settings={"limits": 1})
 

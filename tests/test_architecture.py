@@ -21,7 +21,12 @@ from bots.storage_settings import StorageSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 EDGES = ("bots.discord", "bots.web", "bots.providers")
-SDKS = {"discord": "bots/discord/", "openai": "bots/providers/openai.py", "anthropic": "bots/providers/anthropic.py"}
+SDKS = {
+    "discord": "bots/discord/",
+    "openai": "bots/providers/openai.py",
+    "anthropic": "bots/providers/anthropic.py",
+    "agents": "storage/agents_session.py",
+}
 SEE_EVERYTHING = ("__main__", "cli", "cli_*", "wiring", "wiring_*", "supervisor", "process", "preload", "console")
 """Modules directly in bots/ that may name concrete classes; all others there know protocols only."""
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time")}

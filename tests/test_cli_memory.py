@@ -90,8 +90,23 @@ def test_what_is_listed_can_be_given_to_the_other_commands(house: House) -> None
     new = told(house, "correct", "sage", "lives", "Ann lives in Oslo")["id"]
     assert " " in new
     listed = run(house, "list", "sage", "--history").output
-    assert f'"{new}"  [' in listed
+    typed = new.split()[-1]
+    assert f"  {typed}  [in {HALL.key}]  Ann lives in Oslo" in listed
     assert f'Ann lives in Rome (replaced by "{new}")' in listed
+    assert told(house, "undo", "sage", typed[:8])["memories"][0]["text"] == "Ann lives in Rome"
+
+
+def test_a_memory_is_meant_by_the_beginning_of_its_id_or_by_words_that_it_alone_has(house: House) -> None:
+    tea, coffee = (told(house, "remember", "sage", f"{what} is at five")["id"] for what in ("Tea", "Coffee"))
+    doubtful = run(house, "forget", "sage", "is at FIVE").output
+    assert "may mean several memories" in doubtful
+    assert f'"{tea}" (Tea is at five)' in doubtful
+    assert "[for everybody]" in run(house, "list", "sage", "tea").output
+    assert "Coffee is at six" in run(house, "correct", "sage", "coffee is", "Coffee is at six").output
+    assert told(house, "forget", "sage", tea.split()[-1][:9])["text"] == "Tea is at five"
+    assert told(house, "forget", "sage", "is at six")["text"] == "Coffee is at six"
+    assert run(house, "forget", "sage", coffee).exit_code == 1
+    assert run(house, "forget", "sage", " ").exit_code == 1
 
 
 def test_a_bot_without_a_memory_says_so(house: House) -> None:

@@ -226,7 +226,9 @@ async def test_everything_is_done_by_keyboard(tmp_path: Path) -> None:
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await keys.press("Control+k")
         await keys.type("First")
-        await expect(page.get_by_role("list", name="In what was said")).to_contain_text("First line")
+        found = page.get_by_role("list", name="In what was said").get_by_role("listitem").first
+        await expect(found.locator("mark")).to_have_text("First")
+        await expect(found.locator(".of")).to_have_text("First lineToday")
         await keys.press("Control+Shift+o")
         await expect(composer(page)).to_be_focused()
         await keys.type("/")
@@ -262,6 +264,11 @@ async def test_on_a_phone_and_in_the_dark_nothing_runs_over_the_edge(tmp_path: P
                 assert box["x"] + box["width"] <= PHONE["width"]
             assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
             await fine(window)
+            await page.get_by_role("heading", level=1).tap()
+            await expect(page.get_by_role("link", name="Chat", exact=True)).to_be_visible()
+            await page.locator(".m.assistant").get_by_role("button", name="React").tap()
+            await expect(page.get_by_role("menuitem").last).to_be_in_viewport(ratio=1)
+            await page.keyboard.press("Escape")
             await page.get_by_role("button", name="Conversations").tap()
             await expect(page.get_by_role("searchbox")).to_be_visible()
             await fine(window)

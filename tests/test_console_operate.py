@@ -75,7 +75,12 @@ async def test_an_operator_sees_at_once_what_is_wrong_and_makes_it_right(tmp_pat
         await expect(page.get_by_text("Proved", exact=True)).to_have_count(2)
         await page.get_by_role("button", name="Verify").first.click()
         await expect(page.get_by_text("is whole")).to_be_visible()
-        await page.get_by_role("button", name="Restore the backup").first.click()
+        alike = [await each.text_content() for each in await page.locator("td[data-head=Made]").all()]
+        assert len(set(alike)) == 2
+        restore = page.get_by_role("button", name="Restore as… conversations_")
+        names = {await each.get_attribute("aria-label") for each in await restore.all()}
+        assert len(names) == 2
+        await restore.first.click()
         await page.get_by_role("button", name="See what would happen").click()
         await page.get_by_role("button", name="Restore", exact=True).click()
         await expect(page.get_by_text("Restored 2 messages")).to_be_visible()
@@ -90,7 +95,7 @@ async def test_memories_are_corrected_forgotten_and_undone(tmp_path: Path) -> No
         await page.get_by_role("button", name="Remember something…").click()
         await page.get_by_label("What is true").fill("I have a cat.")
         await page.get_by_role("button", name="Remember", exact=True).click()
-        await expect(page.get_by_text("1 memory (")).to_be_visible()
+        await expect(page.get_by_text("1 memory; 0%")).to_be_visible()
         await expect(page.get_by_role("button", name="Undo the last correction")).to_have_count(0)
         await page.get_by_role("button", name="Correct: I have a cat.").click()
         await page.get_by_label("What is true").fill("I have two cats.")
@@ -155,6 +160,20 @@ async def test_a_change_of_the_configuration_is_checked_shown_and_only_then_writ
         await page.get_by_role("button", name="Write it").click()
         await expect(page.get_by_text("Written; what was there before")).to_be_visible()
         assert (config / "bots" / "sage.yaml").read_text() == f"{written}display: Wise\n"
+
+
+async def test_times_and_costs_are_told_in_the_unit_that_fits_and_never_as_nothing(tmp_path: Path) -> None:
+    async with console(tmp_path) as (_, __, page):
+        told = await page.evaluate("""async () => {
+          const { ago, cost } = await import('/static/pages.js')
+          const far = [59.6, 3_599, 86_399, 45].map(seconds => ago(0, seconds * 1000))
+          const sums = [[0, 0], [0, 3], [20_000, 0], [20_000, 1]]
+          return [far, sums.map(([cost_micros, unpriced]) => cost({ cost_micros, unpriced }))]
+        }""")
+        assert told == [
+            ["1 minute ago", "1 hour ago", "1 day ago", "45 seconds ago"],
+            ["$0", "not known", "$0.02", "$0.02 +"],
+        ]
 
 
 async def test_whoever_runs_nothing_sees_only_what_is_theirs(tmp_path: Path) -> None:

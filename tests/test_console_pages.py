@@ -141,6 +141,10 @@ async def test_every_page_of_an_empty_bot_says_what_to_do(tmp_path: Path) -> Non
         for path, words in said.items():
             await page.evaluate("path => { location.hash = '#/' + path }", path)
             await expect(page.get_by_text(words)).to_be_visible()
+        await page.evaluate("location.hash = '#/sessions/nothing'")
+        await expect(page.get_by_role("heading", name="No such session")).to_be_visible()
+        await page.get_by_role("link", name="All sessions").click()
+        await expect(page.get_by_role("heading", name="Sessions", exact=True)).to_be_visible()
 
 
 async def test_a_family_is_drawn_compared_and_made_one_with_the_keyboard_alone(tmp_path: Path) -> None:
@@ -153,6 +157,7 @@ async def test_a_family_is_drawn_compared_and_made_one_with_the_keyboard_alone(t
         await api(web, "POST", f"chat/sessions/{branch}/messages", json={"text": "what is 2 * 2?"})
         await page.locator(".tree").get_by_role("link", name="Sums, where it began").press("Enter")
         await expect(page.get_by_role("link", name="Branch of Sums, branched from Sums, 4 messages")).to_be_visible()
+        assert await page.locator(".tree path.edge").evaluate("line => getComputedStyle(line).display") == "inline"
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         await page.get_by_role("button", name="Compare…").press("Enter")

@@ -6,10 +6,13 @@ import pytest
 
 from bots.costs import Metered, listed_cost, written_cost
 from bots.providers import Line, Prompt, Provider
+from bots.providers.chain import Chain
 from bots.providers.openai import OpenAI
 from bots.settings import Price
 from storage.model import Usage
+from tests.test_turn import first_words
 from tests.wire.provider_server import ProviderServer
+from tests.world import ANA, Heard, world
 
 
 async def last_usage(provider: Provider) -> Usage:
@@ -51,6 +54,28 @@ async def test_an_answer_without_token_counts_has_no_known_cost(gpt: OpenAI, ser
     server.answer("words", usage=False)
     last = await last_usage(Metered(gpt, Price(input=1, output=1)))
     assert last.cost_micros is None
+
+
+async def test_whoever_stops_an_answer_has_used_what_was_asked_and_said(gpt: OpenAI, server: ProviderServer) -> None:
+    async with world(provider=Chain([Metered(gpt, Price(input=1_000, output=1_000))])) as w:
+        server.hold(after_pieces=2, text="one two three four")
+        room, heard = w.room(), Heard()
+        answering = await first_words(room, heard, "count")
+        w.clock.advance(5)
+        await room.say(ANA, "stop")
+        await answering
+        assert heard.answer is not None
+        stopped = (await w.store.messages(heard.answer.session_id))[-1]
+        assert stopped.usage is not None
+        assert stopped.metadata["usage"] == "estimated"
+        assert (stopped.usage.model, stopped.usage.tokens_in > 50) == ("gpt-4o", True)
+        assert stopped.usage.tokens_out > 0
+        assert stopped.usage.seconds > 0
+        assert stopped.usage.cost_micros == 1_000 * (stopped.usage.tokens_in + stopped.usage.tokens_out)
+        server.answer("one two three")
+        whole = (await room.say(ANA, "again")).answer
+        assert whole is not None
+        assert "usage" not in whole.metadata
 
 
 def test_cached_tokens_have_prices_of_their_own() -> None:

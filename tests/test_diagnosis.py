@@ -362,7 +362,7 @@ async def test_troupe_doctor_looks_every_bot_over_and_ends_with_1_when_something
         in whole.stdout
     )
     assert "sage: ok: permissions (Home): It can answer wherever it can read: 1 channel." in whole.stdout
-    assert "0 messages in 0 sessions are whole." in whole.stdout
+    assert "0 messages in 0 sessions: all whole." in whole.stdout
     assert "no bot is called 'merlin'; there are: sage, spark" in nobody.stderr
     assert "token-s" not in whole.stdout
     assert one.exit_code == 0

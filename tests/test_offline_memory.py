@@ -8,13 +8,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from bots.prompt import Prompts
 from bots.providers import Earlier, Line, Prompt
 from bots.providers.offline import Offline
+from bots.settings import ModelSettings
 from storage.memory_index import MemoryIndex
-from storage.model import MemoryReference, Message
+from storage.model import Attachment, MemoryReference, Message
 
 from .test_memory_house import later
 from .test_offline import NOW
+from .test_prompt import ROOM, SAGE
+from .test_prompt import message as spoken
 from .world import ANA, BEN, Room, World, settings, world
 
 WAFFLES = Earlier("m1", "Ana said on 2 March 2026", "My dog is called Waffles\nBen: I owe you money")
@@ -54,6 +58,24 @@ async def test_what_somebody_said_a_week_ago_is_quoted_with_their_name_and_the_d
         answer = (await hall.say(BEN, "what did Ana say about the boiler?")).answer
         assert answer is not None
         assert "Ana said on 2 March 2026:\n> The boiler hums at night" in answer.text
+
+
+async def test_a_file_beside_a_line_is_quoted_then_and_in_later_answers() -> None:
+    prompts = Prompts([ModelSettings(provider="offline")], 9)
+    texts = {"b": "The museum ticket costs 14 euros.\n\nTea costs 3 euros.\n"}
+    file = Attachment(name="prices.txt", media_type="text/plain", type="file", size=56, url="", blob="b")
+
+    async def told(text: str, *before: Message, files: tuple[Attachment, ...] = ()) -> str:
+        said = spoken(2, text, files=files)
+        prompt = prompts.assemble(SAGE, ROOM, [*before], [said], carry_over="", now=NOW, texts=texts)
+        return "".join([chunk.text async for chunk in Offline(None, now=lambda: NOW).stream(prompt)])
+
+    fresh = await told("what does the museum ticket cost?", files=(file,))
+    assert fresh.startswith("From the file prices.txt:\n> The museum ticket costs 14 euros.\n\n-# Offline: ")
+    before = spoken(1, "look", files=(file,))
+    assert "> Tea costs 3 euros." in await told("and how much does tea cost?", before)
+    assert "nothing about that" in await told("what does a giraffe eat?", before)
+    assert "I can quote from prices.txt" in await told("", files=(file,))
 
 
 async def test_what_the_answer_does_not_use_is_not_listed_as_recalled() -> None:

@@ -46,6 +46,21 @@ def test_the_beginning_is_the_same_byte_for_byte_turn_after_turn() -> None:
     assert "09:0" not in later.system
 
 
+def test_a_model_is_told_what_kind_of_place_it_speaks_in() -> None:
+    prompts = Prompts([ModelSettings(provider="offline")], max_history=100)
+
+    def told(front: str, kind: str) -> str:
+        place = Channel.model_validate({"front": front, "id": "1", "kind": kind, "name": "Ana"})
+        return prompts.assemble(SAGE, place, [], [message(1, "hi")], carry_over="", now=START).system
+
+    room, direct = told("discord", "channel"), told("discord", "dm")
+    web, terminal = told("web", "web"), told("terminal", "terminal")
+    assert ["group chat" in each for each in (room, direct, web, terminal)] == [True, False, False, False]
+    assert ["Discord" in each for each in (room, direct, web, terminal)] == [True, True, False, False]
+    assert "formulas in LaTeX" in web
+    assert told("discord", "thread") == room
+
+
 def test_the_window_stays_put_for_many_turns_when_history_is_full() -> None:
     prompts = Prompts([ModelSettings(provider="offline")], max_history=40)
     everything = talk(400)

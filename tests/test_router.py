@@ -132,6 +132,21 @@ def test_whoever_is_surely_meant_answers_though_who_speaks_is_likely_too(
 
 
 @pytest.mark.parametrize(
+    ("signals", "expected"),
+    [
+        ({"keywords": 0.0, "words": 0.23, "letters": 1.03}, "marcus by session"),
+        ({"keywords": 0.3, "words": 0.23, "letters": 1.03}, "ada by classifier"),
+        ({"keywords": 0.0, "words": 0.6, "letters": 1.03}, "ada by classifier"),
+        ({"keywords": 0.0, "words": 0.23, "letters": 1.03, "meaning": 0.5}, "ada by classifier"),
+    ],
+)
+def test_letters_alone_take_the_word_from_nobody(signals: dict[str, float], expected: str) -> None:
+    verdict = Verdict((("ada", 0.8), ("marcus", 0.1), ("sage", 0.01)), True, {"ada": signals})
+    found = ContextRouter(CONFIG, home_name)._weighed(verdict, CONFIG.personas[1], CONFIG.personas[0])
+    assert f"{found.persona} by {found.rule}" == expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "ada and marcus, what do you both think?",

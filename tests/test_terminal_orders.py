@@ -28,6 +28,26 @@ async def test_what_is_remembered_and_why_a_line_is_in_its_session_is_told_at_th
         assert session.id in why
 
 
+async def test_a_person_at_the_terminal_has_it_remember_and_forget(tmp_path: Path) -> None:
+    async with offline_fleet(tmp_path) as here:
+        lines = "what is 6 * 7?\n/why memory\n/memory remember I like  Tea\n/memory\n/memory forget like tea\n/memory\n"
+        said = await asyncio.to_thread(chat, here, given=lines)
+        assert "Nothing was recalled for the last answer here." in said
+        assert "I remember it, and may tell it wherever I answer you: I like Tea" in said
+        assert said.count("I like Tea") == 3
+        assert "I have forgotten it for good: I like Tea\nI remember nothing yet" in said
+        none = await asyncio.to_thread(chat, here, given="/memory forget tea\n/memory forget\n")
+        assert "No memory that I may tell here reads like that" in none
+        assert "Say /memory list, /memory remember and what" in none
+
+
+async def test_a_pipe_gets_no_marks_of_discord(tmp_path: Path) -> None:
+    async with offline_fleet(tmp_path) as here:
+        said = await asyncio.to_thread(chat, here, given="/help\nwho was the first on the moon?\n")
+        assert "(Offline: " in said
+        assert not any(mark in said for mark in ("-# ", "**", "`/new`"))
+
+
 async def test_a_bot_without_a_memory_says_so_at_the_terminal(tmp_path: Path) -> None:
     config = settings(tmp_path, memory={"enabled": False})
     async with world(config, root=tmp_path) as w, at_the_door(w) as ana:
@@ -36,7 +56,7 @@ async def test_a_bot_without_a_memory_says_so_at_the_terminal(tmp_path: Path) ->
 
 async def test_orders_that_are_for_another_terminal_are_not_given_by_chance(tmp_path: Path) -> None:
     async with offline_fleet(tmp_path) as here:
-        lines = "hello\n/backup\n/cleanup now\n/export\n/route\n/memory forget x\n/end\n/memory\n/memory  list\n"
+        lines = "hello\n/backup\n/cleanup now\n/export\n/route\n/memory report\n/end\n/memory\n/memory  list\n"
         said = await asyncio.to_thread(chat, here, given=lines)
         for told in ("backup sage", "cleanup sage --dry-run", "export sage", 'route "your line" --bot sage'):
             assert f"In another terminal: troupe {told}\n" in said

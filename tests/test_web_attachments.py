@@ -192,14 +192,15 @@ async def test_a_file_that_is_too_large_leaves_nothing(tmp_path: Path) -> None:
     [
         (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhalf', "breaks off"),
         (b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nwords\r\n--x--\r\n', "no file in the form"),
+        (b'--x\r\nContent-Disposition: form-data; name="upload"; filename="a"\r\n\r\none\r\n--x--\r\n', "'upload'"),
         (b"this is no form at all", "cannot be read"),
         (b"", "no file in the form"),
         (b'--x\r\nContent-Disposition: form-data; name="x"\r\n\r\nq\r\n' * 300, "only the file"),
         (b'--x\r\nContent-Disposition: form-data; name="x"\r\n\r\n' + b"q" * 100_000, "only the file"),
         (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\none' * 2, "breaks off"),
         (
-            b'--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\none\r\n'
-            b'--x\r\nContent-Disposition: form-data; name="f"; filename="b"\r\n\r\ntwo\r\n--x--\r\n',
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\none\r\n'
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="b"\r\n\r\ntwo\r\n--x--\r\n',
             "two files",
         ),
     ],

@@ -56,6 +56,17 @@ async def test_a_session_that_is_cleared_leaves_sight_and_another_one_begins(tmp
         assert again["session"]["id"] not in (first, other)
 
 
+async def test_a_branch_goes_on_in_a_session_of_its_own(tmp_path: Path) -> None:
+    async with web_front(tmp_path) as web:
+        session = await begun(web)
+        await say(web, session, "What is 2 + 2?")
+        made = (await order(web, session, "/branch into here"))["session"]
+        assert (made["parent_id"], made["message_count"]) == (session, 2)
+        assert made["id"] != session
+        elsewhere = await web.client.post(f"/api/chat/sessions/{session}/command", json={"line": "/branch thread"})
+        assert "say /branch alone" in elsewhere.json()["detail"]
+
+
 async def test_who_speaks_can_be_chosen(tmp_path: Path) -> None:
     async with web_front(tmp_path) as web:
         session = await begun(web)

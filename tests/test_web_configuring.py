@@ -26,7 +26,7 @@ def config(tmp_path: Path) -> Path:
     (folder / "personas" / "sage.yaml").write_text(PERSONA)
     (folder / "bots" / "spark.yaml").write_text("personas: [sage]\n")
     (folder / "bots" / "sage.yaml").write_text(
-        f"personas: [sage]  # the only one\nweb: {{port: {port}}}\nembedder: {{provider: none}}\n"
+        f"personas: [sage]  # no ${{DESK_SAMPLE}}\nweb: {{port: {port}}}\nembedder: {{provider: none}}\n"
         'discord: {token: "${DESK_TOKEN:-}"}\n'
         'models: [{provider: openai, model: m, api_key: "${DESK_KEY:-}", base_url: "http://127.0.0.1:1/v1"}]\n'
     )
@@ -42,8 +42,8 @@ async def test_files_are_shown_with_the_names_of_variables_and_never_what_they_h
             ("personas/sage.yaml", "persona"),
         ]
         assert shown["variables"] == [
-            {"name": "DESK_KEY", "set": True, "used_in": ["bots/sage.yaml"]},
-            {"name": "DESK_TOKEN", "set": False, "used_in": ["bots/sage.yaml"]},
+            {"name": "DESK_KEY", "set": True, "default": "", "used_in": ["bots/sage.yaml"]},
+            {"name": "DESK_TOKEN", "set": False, "default": "", "used_in": ["bots/sage.yaml"]},
         ]
         assert "very-secret" not in told.text
         for scope in ("read", "chat"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bots.web.problems import Conflict
 from bots.web.talking import Talking
 from storage.backends.sqlite import SqliteStore
 from storage.errors import StorageError
+from tests.stage import eventually
 from tests.test_web_talking import STREAM, begun, desk_of, events, here, lines, say, speaking, until
 from tests.webfront import Web, web_front
 
@@ -176,9 +178,9 @@ async def test_a_line_that_comes_while_the_bot_goes_is_answered_once_it_is_back(
         told = await web.client.post(f"/api/chat/sessions/{session}/messages", json={"text": "What is 2 + 2?"})
         assert (told.status_code, told.json()["answer"], told.json()["refused"]) == (202, None, None)
     async with web_front(tmp_path) as web:
-        while len(said := await lines(web, session)) < 2:
-            pass
-        assert said[-1].text == "2 + 2 = 4"
+        with closing(sqlite3.connect(tmp_path / "data" / "sage" / "conversations.db")) as kept:
+            await eventually(lambda: kept.execute("SELECT count(*) FROM conversations").fetchone() == (2,))
+        assert [each.text for each in await lines(web, session)] == ["What is 2 + 2?", "2 + 2 = 4"]
 
 
 async def test_a_line_that_is_said_again_before_it_was_kept_is_kept_once_and_answered(tmp_path: Path) -> None:

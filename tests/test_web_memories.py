@@ -25,7 +25,7 @@ async def test_somebody_has_the_bot_remember_correct_undo_and_forget(tmp_path: P
     async with web_front(tmp_path) as web:
         anns = as_someone(web, "chat")
         kept = (await web.client.post("/api/memories", headers=anns, json={"text": "I live in Rome"})).json()
-        assert (kept["audience_name"], kept["mine"], kept["told"]) == ("Ann, alone with me", True, True)
+        assert (kept["audience_name"], kept["mine"], kept["told"]) == ("Ann only, in private", True, True)
         new = (await web.client.put(at(kept["id"]), headers=anns, json={"text": "I live in Oslo"})).json()
         listed = (await web.client.get("/api/memories", headers=anns)).json()
         assert [each["text"] for each in listed["items"]] == ["I live in Oslo"]

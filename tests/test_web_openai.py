@@ -65,6 +65,16 @@ async def test_a_persona_answers_with_what_it_took(web: Web, server: ProviderSer
     assert (kept.persona, kept.channel.kind) == ("compass", "web")
 
 
+async def test_an_answer_ends_where_the_client_has_no_more_room(web: Web, server: ProviderServer) -> None:
+    async with sdk(web) as client:
+        server.answer("One two three four five.")
+        told = await client.chat.completions.create(model="Compass", messages=HELLO, max_tokens=2)
+        assert (told.choices[0].message.content, told.choices[0].finish_reason) == ("One two", "length")
+        server.answer("One two three four five.")
+        response = await client.responses.create(model="Compass", input="Hello?", max_output_tokens=2)
+        assert (response.output_text, response.status) == ("One two", "incomplete")
+
+
 async def test_an_answer_comes_as_it_is_said(web: Web, server: ProviderServer) -> None:
     gate = server.hold(after_pieces=2, text="One two three four.")
     async with sdk(web) as client:

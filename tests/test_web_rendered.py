@@ -30,6 +30,12 @@ def test_formulas_become_mathml(written: str, kind: str, holds: str) -> None:
     assert "<em>" not in html
 
 
+def test_tasks_have_boxes_and_what_only_looks_like_one_has_none() -> None:
+    html = rendered("- [x] tea\n- [ ] $x$ cakes\n- `[x] code`\n\n[x] no list")
+    assert [html.count(box) for box in "☑☐"] == [1, 1]
+    assert "☑\ufe0e tea" in html
+
+
 @pytest.mark.parametrize(
     "written",
     [

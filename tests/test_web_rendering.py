@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
-from bots.web.rendering import LONGEST, WAITING, html_of, html_of_each
+from bots.web.rendering import LONGEST, WAITING, Rendering, html_of, html_of_each
 from tests.test_web_auth import bearer, token_for
 from tests.test_web_talking import begun, say
 from tests.webfront import web_front
@@ -38,6 +39,44 @@ async def test_a_page_of_texts_is_rendered_in_order_and_the_same_words_once() ->
     assert (told[3] or "").startswith('<p dir="auto">xxx')
     assert await html_of_each("ben", texts) == told
     assert await html_of_each("ann", []) == []
+
+
+async def test_what_was_rendered_lately_is_at_hand_for_everybody_and_the_oldest_goes() -> None:
+    asked: list[str] = []
+
+    def render(texts: list[str]) -> list[str]:
+        asked.extend(texts)
+        return [text.upper() for text in texts]
+
+    rendering = Rendering(render, at_hand=12)  # three texts of two characters, and what was made of them
+    assert await rendering.each("ann", ["aa", "bb", "cc"]) == ["AA", "BB", "CC"]
+    assert await rendering.each("ben", ["aa", "bb", "cc", "aa"]) == ["AA", "BB", "CC", "AA"]
+    assert asked == ["aa", "bb", "cc"], "one has them rendered for all"
+    await rendering.each("ann", ["aa"])
+    await rendering.each("ann", ["dd"])
+    assert await rendering.each("ann", ["aa", "cc", "dd"]) == ["AA", "CC", "DD"]
+    assert asked == ["aa", "bb", "cc", "dd"], "what was looked at last has stayed"
+    assert await rendering.each("ann", ["bb"]) == ["BB"]
+    assert asked[4:] == ["bb"], "and what nobody looked at has gone"
+
+
+async def test_a_long_page_gives_room_back_as_it_goes() -> None:
+    texts = [f"{n:02}" + "a" * (LONGEST - 2) for n in range(WAITING // LONGEST)]
+    second, go_on = threading.Event(), threading.Event()
+
+    def render(some: list[str]) -> list[str]:
+        if some == [texts[1]]:
+            second.set()
+            go_on.wait(20)
+        return some
+
+    rendering = Rendering(render)
+    page = asyncio.create_task(rendering.each("ann", texts))
+    await asyncio.to_thread(second.wait, 20)
+    other = asyncio.create_task(rendering.each("ann", ["b" * LONGEST]))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await other, await page) == (["b" * LONGEST], texts)
 
 
 async def test_too_much_at_once_is_not_rendered_and_later_is() -> None:

@@ -53,7 +53,8 @@ async def test_nobody_speaks_in_a_session_of_somebody_else_or_in_discord_from_he
             ("POST", f"/api/chat/messages/{answer}/edit-and-branch"),
         ]
         for method, url in asked:
-            body = {"text": "Hello", "line": "/help"} if method == "POST" else None
+            words = {"line": "/help"} if url.endswith("command") else {"text": "Hello"}
+            body = words if method == "POST" else None
             assert (await web.client.request(method, url, headers=ben, json=body)).status_code == 404, url
         assert (await refused(web, own, text="Hello"))[0] == 409  # whoever runs the bot sees it, and speaks elsewhere
         general = Channel(front="discord", id="1", kind="channel", name="general", guild_id="7")

@@ -52,7 +52,7 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(config: Path, tmp_path:
     assert code == 0
     assert token.startswith("troupe_")
     assert len(token) > 45
-    assert "Good at sage (http://127.0.0.1:8700)" in err
+    assert "Opens sage at http://127.0.0.1:8700. To take it back: troupe token revoke " in err
     file = tmp_path / "data" / "sage" / FILE
     assert token not in file.read_text()
     assert token.removeprefix("troupe_") not in file.read_text()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx2
 
+from bots.jobs import LATENESS
 from bots.loading import load
 from bots.settings import BotSettings
 from bots.wiring import House, build
 from tests.world import persona
+
+_CHANCE = Random(7)
+"""One for all fronts of a process: those that are opened in one second in one folder give different ids."""
 
 
 @dataclass
@@ -82,4 +86,4 @@ async def web_front(
 
 def _late() -> int:
     """A chance by which jobs that were missed come late, after minutes: none runs while a test looks on."""
-    return secrets.randbits(50) | 0xE0000
+    return _CHANCE.getrandbits(50) | (LATENESS & ~(LATENESS >> 3))

@@ -209,6 +209,7 @@ class Catchup:
     async def _left_open(self, oldest: datetime) -> dict[int, Debt]:
         """What a crash or an outage left open, by channel."""
         unfinished = await self._bot.afterwards.unfinished(oldest, front="discord")
+        await self._bot.afterwards.finish_replacing(unfinished)
         left: dict[int, Debt] = {}
         for line in unfinished.lines:
             left.setdefault(spot(line)[0], Debt()).lines.append(line)

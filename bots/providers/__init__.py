@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -75,6 +75,8 @@ class Chunk:
     text: str = ""
     notice: str = ""
     usage: Usage | None = None
+    so_far: Callable[[str], Usage] | None = None
+    """Where `usage` is not final, and somebody can say: roughly what an answer takes that ends after such words."""
     full: bool = False
     """Whether the words end here because an answer may not become longer."""
     drew_on: frozenset[str] | None = None

@@ -13,6 +13,7 @@ from typing import Protocol
 from ..errors import ProviderError
 from ..knowledge import Found, Knowledge
 from ..offline.arithmetic import work_out
+from ..offline.attached import from_files, names
 from ..offline.dates import look_up
 from ..offline.phrases import plain
 from ..offline.quoting import closed, excerpt, quoted
@@ -110,7 +111,7 @@ class _Answering:
             or look_up(asked, self._now())
             or self._told_of(transcript, asked)
             or reply(asked, name, self._topics())
-            or self._quotes(asked, transcript)
+            or self._quotes(asked, transcript, prompt.lines)
             or self._nothing(asked)
         )
         return closed(excerpt(_ended(answer, said_so), _LONGEST - 10))
@@ -154,8 +155,11 @@ class _Answering:
         here = None if transcript.silent else answer
         return "\n\n".join(filter(None, (here, self._recalled(asked)))) or answer
 
-    def _quotes(self, asked: str, transcript: Transcript) -> str | None:
-        """What notes or session hold on the question: notes first, unless it is about the person who asks."""
+    def _quotes(self, asked: str, transcript: Transcript, lines: tuple[Line, ...]) -> str | None:
+        """What files, notes or session hold on the question: a file beside it first, then notes, unless it is about
+        the person who asks."""
+        if beside := from_files(lines[-1:], asked):
+            return _within([beside], _ROOM)
         if _ABOUT_THE_ASKER.match(plain(asked)):
             if said := transcript.about(asked):
                 return _within([f"From this chat:\n{said}"], _ROOM)
@@ -170,6 +174,8 @@ class _Answering:
             return _within(
                 [_from_notes(one, asked) for one in found if one.score >= found[0].score * _SECOND_PASSAGE], _ROOM
             )
+        if earlier_file := from_files(lines[:-1], asked):
+            return _within([earlier_file], _ROOM)
         said = None if transcript.missing else transcript.about(asked)
         if said:
             return _within([f"From this chat:\n{said}"], _ROOM)
@@ -255,6 +261,8 @@ def _beside(prompt: Prompt) -> str:
     last = prompt.lines[-1] if prompt.lines else Line("user", "")
     if last.images or "[image: " in last.text:
         return "I cannot look at pictures without a model."
+    if named := names(last):
+        return f"I can quote from {', '.join(named[:3])}: ask me about something that stands there."
     return "I cannot read files without a model." if _FILE.search(last.text) else ""
 
 
@@ -280,7 +288,7 @@ def _pieces(answer: str) -> Iterator[str]:
 
 
 _FILE = re.compile(r"\[(?:file|audio|video): ")
-_QUOTES = re.compile(r"^From (?:my notes, |this chat:|earlier talk:)", re.MULTILINE)
+_QUOTES = re.compile(r"^From (?:my notes, |the file |this chat:|earlier talk:)", re.MULTILINE)
 _COIN = re.compile(r"(?:flip|toss|throw)(?: me)? a coin|(?:a )?coin ?(?:flip|toss)|heads or tails")
 _DICE = re.compile(
     r"(?:(?:roll|throw)(?: me)? )?(?P<count>\d{1,3})?d(?P<sides>\d{1,4})"

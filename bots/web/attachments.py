@@ -48,6 +48,7 @@ _SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "i
 """Kinds that a browser may show, beside sound, moving pictures and plain text."""
 _MARKUP = ("text/html", "image/svg+xml", "application/xml")
 _POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+_BYTES = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _UPLOAD = {
     "requestBody": {
         "required": True,
@@ -156,8 +157,8 @@ async def send(desk: At, caller: Chatter, request: Request) -> Taken:
     "/{hash}",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "Its bytes.", "content": {"application/octet-stream": {}}},
-        206: {"description": "A part of them.", "content": {"application/octet-stream": {}}},
+        200: {"description": "Its bytes.", "content": _BYTES},
+        206: {"description": "A part of them.", "content": _BYTES},
         304: {"description": "It is what you have already."},
         416: {"description": "It has no such part."},
     },

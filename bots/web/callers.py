@@ -85,21 +85,21 @@ def scope_of(token: Token, settings: BotSettings) -> Scope | None:
     return "admin" if token.person_id in login.admins else "chat"
 
 
-class _Asks:
+class Asks:
     """Whom the guard has let in, where that suffices."""
 
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+        self.scope = scope
 
     async def __call__(self, connection: HTTPConnection) -> Caller:
         caller: Caller | None = connection.scope.get("caller")
         if caller is None:
             raise Unknown("Say who you are: send `Authorization: Bearer <token>`, or sign in at the console.")
-        if not caller.may(self._scope):
-            raise Forbidden(f"This takes the scope '{self._scope}', and yours is '{caller.scope}'.")
+        if not caller.may(self.scope):
+            raise Forbidden(f"This takes the scope '{self.scope}', and yours is '{caller.scope}'.")
         return caller
 
 
-Reader = Annotated[Caller, Depends(_Asks("read"))]
-Chatter = Annotated[Caller, Depends(_Asks("chat"))]
-Admin = Annotated[Caller, Depends(_Asks("admin"))]
+Reader = Annotated[Caller, Depends(Asks("read"))]
+Chatter = Annotated[Caller, Depends(Asks("chat"))]
+Admin = Annotated[Caller, Depends(Asks("admin"))]

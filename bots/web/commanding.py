@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from storage.exports import Form
 from storage.forgetting import pages
@@ -53,6 +53,7 @@ class Commands(BaseModel):
 class Ordered(BaseModel):
     """A command as somebody typed it."""
 
+    model_config = ConfigDict(extra="forbid")
     line: Annotated[str, Field(min_length=1, max_length=4_000, examples=["/why memory"])]
 
 
@@ -130,6 +131,16 @@ async def _clear(asked: _Asked) -> Obeyed:
         begun = await bot.sessions.current(session.channel, asked.caller.person.id)
     told = "I no longer see what was said there. Until it is removed for good, the session can be restored."
     return Obeyed(text=told, session=await shown_now(asked.desk, begun, asked.caller) if begun else None)
+
+
+async def _branch(asked: _Asked) -> Obeyed:
+    if asked.said.casefold() not in ("", "here", "into here", "into:here"):
+        raise TroupeError("On the web a branch is a session beside this one: say /branch alone.")
+    bot, session = asked.desk.bot, asked.session
+    async with bot.doors.of(session.channel.key):
+        made = await bot.conversations.branch(session.id, None, session.channel)
+    told = "A branch: what you say here leaves the other session as it is."
+    return Obeyed(text=told, session=await shown_now(asked.desk, made, asked.caller))
 
 
 async def _persona(asked: _Asked) -> Obeyed:
@@ -243,6 +254,7 @@ async def _stop(asked: _Asked) -> Obeyed:
 
 _COMMANDS = (
     Command(name="new", takes="[template]", about="Begin a new session; what was said is kept"),
+    Command(name="branch", takes="", about="Go on from here in a session beside this one"),
     Command(name="clear", takes="", about="Take this session out of my view, and begin a new one"),
     Command(name="stop", takes="", about="End the answer under way"),
     Command(name="persona", takes="[name]", about="See who speaks here, or choose who does"),
@@ -266,6 +278,7 @@ _COMMANDS = (
 )
 _ACTS: dict[str, Callable[[_Asked], Awaitable[Obeyed]]] = {
     "new": _new,
+    "branch": _branch,
     "clear": _clear,
     "stop": _stop,
     "persona": _persona,

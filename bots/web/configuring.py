@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.model import storable
 
 from ..config_files import LARGEST, Changed, ConfigFile, ConfigFiles
-from ..config_variables import names_in
 from ..errors import ConfigError
 from .auditing import changes_nothing
 from .callers import Admin
@@ -49,6 +48,8 @@ class VariableShown(BaseModel):
 
     name: str
     set: bool
+    default: str | None
+    """What stands in for it where it is not set; null where something fails without it."""
     used_in: list[str]
 
 
@@ -71,10 +72,7 @@ async def config(desk: At, office: In, caller: Admin) -> ConfigShown:
         return ConfigShown(folder=None, files=[], variables=[], trouble=said.config_trouble)
     files = await asyncio.to_thread(office.files.listed)
     known = await asyncio.to_thread(office.files.variables)
-    variables = [
-        VariableShown(name=name, set=is_set, used_in=[each.path for each in files if name in names_in(each.text)])
-        for name, is_set in known.items()
-    ]
+    variables = [VariableShown(**asdict(each) | {"used_in": list(each.used_in)}) for each in known]
     shown = [ConfigFileShown.of(each) for each in files]
     return ConfigShown(folder=str(desk.folder), files=shown, variables=variables, trouble=said.config_trouble)
 

@@ -21,7 +21,7 @@ from .auditing import changes_nothing
 from .callers import Caller, Reader
 from .desk import At, Desk
 from .given import IdGiven, Short, Tag, Time, is_named
-from .problems import Conflict, Forbidden
+from .problems import Conflict, Forbidden, WebError
 
 router = APIRouter(prefix="/api/chat", tags=["export"])
 
@@ -34,12 +34,15 @@ _TYPES = {
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     "zip": "application/zip",
 }
+_TEXT = {"type": "string"}
+_BINARY = {"type": "string", "format": "binary"}
+_SCHEMAS = {"json": {"type": "object"}, "pdf": _BINARY, "docx": _BINARY, "zip": _BINARY}
 _LOOK = 0.5
 """Seconds after which it is looked again whether anybody still waits."""
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file, with its name in `Content-Disposition`.",
-        "content": {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in _TYPES.values()},
+        "content": {kind.partition(";")[0]: {"schema": _SCHEMAS.get(end, _TEXT)} for end, kind in _TYPES.items()},
     }
 }
 
@@ -73,7 +76,8 @@ class Look(BaseModel):
 class Bulk(Look):
     """What many sessions are exported; nothing said means all that the caller may see."""
 
-    sessions: Annotated[list[IdGiven], Field(max_length=1_000)] = []
+    sessions: Annotated[list[IdGiven], Field(max_length=1_000)] | None = None
+    """Their ids; left out, all."""
     channels: Annotated[list[Short], Field(max_length=100)] = []
     """Names, ids or keys."""
     user: Short | None = None
@@ -85,8 +89,10 @@ class Bulk(Look):
     until: Time | None = None
 
     async def order(self, desk: Desk, caller: Caller) -> Request:
-        """What is asked for, as far as the caller may. Raises `Forbidden` and `NotThere`."""
-        for id in self.sessions:
+        """What is asked for, as far as the caller may. Raises `WebError`."""
+        if self.sessions is not None and not self.sessions:
+            raise WebError("Name at least one session, or leave `sessions` out for all.")
+        for id in self.sessions or ():
             await caller.session(desk, id)
         channels, user = tuple(self.channels), self.user
         if caller.keys is not None:
@@ -95,9 +101,12 @@ class Bulk(Look):
             if user is not None and user not in (caller.person.id, caller.person.name):
                 raise Forbidden("You may export your own talk; name nobody else.")
             channels, user = (), caller.person.id if user is not None else None
-        meant = {"sessions": tuple(self.sessions), "channels": channels, "user": user, "persona": self.persona}
+        meant = {"sessions": tuple(self.sessions or ()), "channels": channels, "user": user, "persona": self.persona}
         more = {"tags": tuple(self.tags), "starred": self.starred, "since": self.since, "until": self.until}
         return self.request(caller, **meant, **more)
+
+
+_AS_IT_COMES = Look()
 
 
 class CountShown(BaseModel):
@@ -108,7 +117,9 @@ class CountShown(BaseModel):
 
 
 @router.post("/sessions/{id}/export", response_class=StreamingResponse, responses=_FILE)
-async def export_session(desk: At, caller: Reader, at: Asked, id: IdGiven, given: Look) -> StreamingResponse:
+async def export_session(
+    desk: At, caller: Reader, at: Asked, id: IdGiven, given: Look = _AS_IT_COMES
+) -> StreamingResponse:
     """One session as a file."""
     session = await caller.session(desk, id)
     request = given.request(caller, sessions=(session.id,))

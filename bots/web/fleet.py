@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,29 +25,34 @@ class Fleet:
         self._folder = folder
         self._known: tuple[Stamp, Troupe] | None = None
 
-    async def statuses(self) -> dict[str, BotStatus]:
-        """What every bot of the fleet says of itself, by name."""
-        return {each.bot: each for each in await asyncio.to_thread(self._statuses)}
+    def known(self) -> dict[str, tuple[BotSettings | None, BotStatus]]:
+        """What every bot of the fleet says of itself, by name, with its settings; None where its files cannot be read.
+        Reads files: call in a thread."""
+        good = self._read_again()
+        said = read(self._known[1]) if self._known else read_without_config(self._folder)
+        return {each.bot: (self._known[1].bot(each.bot) if self._known and good else None, each) for each in said}
 
     async def owner(self, root: Path) -> str | None:
-        """The bot that keeps what it keeps in a folder, or in one inside it, or is to."""
-        await asyncio.to_thread(self._statuses)
+        """The bot that keeps what it keeps in a folder, or in one inside it, or is to; as far as files that can be read
+        have ever said."""
+        await asyncio.to_thread(self._read_again)
         bots = self._known[1].bots if self._known else ()
         return next((bot.name for bot in bots if root in (bot.root.absolute(), *bot.root.absolute().parents)), None)
 
     async def settings(self, name: str) -> BotSettings | None:
         """Those of the bot of that name; None where there is none, or the files cannot be read."""
-        await asyncio.to_thread(self._statuses)
-        return self._known[1].bot(name) if self._known else None
+        good = await asyncio.to_thread(self._read_again)
+        return self._known[1].bot(name) if self._known and good else None
 
-    def _statuses(self) -> Sequence[BotStatus]:
+    def _read_again(self) -> bool:
+        """Whether what is known is what the files say now; what they said before stays where they cannot be read."""
         found = stamp(self._folder)
         if self._known is None or self._known[0] != found:
             try:
                 self._known = found, load(self._folder, os.environ)
             except TroupeError:
-                return read(self._known[1]) if self._known else read_without_config(self._folder)
-        return read(self._known[1])
+                return False
+        return True
 
 
 async def answers(url: str) -> bool:

@@ -58,15 +58,17 @@ class Filters(BaseModel):
     tag: Annotated[list[Short], Field(max_length=20)] = []
     """The session has all of these."""
     starred: bool | None = None
+    """Only starred sessions, or only others."""
     archived: bool | None = None
+    """Only archived sessions, or only others."""
     persona: Short = ""
     """It said something there."""
     person: Short = ""
     """A name or an id of somebody who said something there."""
     since: Short = ""
-    """`2026-03-02`, or with a time `2026-03-02T18:30`, in UTC where no zone is named."""
+    """From then on: `2026-03-02`, or with a time `2026-03-02T18:30`, in UTC where no zone is named."""
     until: Short = ""
-    """Likewise; a day alone counts in full."""
+    """Up to then, said in the same way as `since`; a day alone counts in full."""
     files: bool | None = None
     """Whether there is a file beside a message."""
     channel: Short = ""

@@ -20,6 +20,7 @@ from storage.model import storable
 from ..errors import TroupeError
 from ..events import Behind, places
 from . import memories, messages, searching, sessions, usage
+from .graphql_described import describe
 from .graphql_limits import limits
 from .graphql_types import (
     Happening,
@@ -95,11 +96,13 @@ class Query:
 
     @strawberry.field
     def me(self, info: Info) -> Me:
+        """Who asks."""
         asking = info.context
         return Me(person=PersonNode.of(asking.caller.person), scope=asking.caller.scope, bot=asking.desk.settings.name)
 
     @strawberry.field
     def personas(self, info: Info) -> list[Persona]:
+        """Whom one can talk with."""
         return [
             Persona(name=strawberry.ID(each.name), display=each.display, description=each.description)
             for each in info.context.desk.settings.personas
@@ -117,6 +120,7 @@ class Query:
         archived: bool | None = None,
         mine: bool = False,
     ) -> SessionPage:
+        """Sessions in sight, the one a person spoke in last first."""
         asking = info.context
         meant = sessions.Listed(q=q, tag=tags or [], starred=starred, archived=archived, mine=mine)
         page = await sessions.sessions(asking.desk, asking.caller, meant, bounded(cursor), few(first))
@@ -124,20 +128,24 @@ class Query:
 
     @strawberry.field
     async def session(self, info: Info, id: strawberry.ID) -> SessionNode:
+        """One session, also one that was taken out of sight."""
         return SessionNode.of(await sessions.session(info.context.desk, info.context.caller, _id(id)))
 
     @strawberry.field
     async def message(self, info: Info, id: strawberry.ID) -> MessageNode:
+        """One message."""
         return MessageNode.of(await messages.message(info.context.desk, info.context.caller, _id(id)))
 
     @strawberry.field
     async def search(self, info: Info, q: str, first: int = 25) -> list[HitNode]:
+        """Messages in sight that hold the words, the best match first."""
         wanted = searching.Sought(q=q)
         found = await searching.search(info.context.desk, info.context.caller, wanted, few(first), 0)
         return [HitNode(message=MessageNode.of(h.message), snippet=h.snippet, score=h.score) for h in found.items]
 
     @strawberry.field
     async def memories(self, info: Info, first: int = 25, q: str = "", all: bool = False) -> list[MemoryNode]:
+        """What is remembered of whoever asks; with `all`, which takes the scope admin, of everybody."""
         asking = info.context
         told = await memories.memories(asking.desk, asking.caller, q[:200], all=all, limit=few(first))
         return [MemoryNode.of(each) for each in told.items]
@@ -166,6 +174,7 @@ class Mutation:
     async def begin_session(
         self, info: Info, title: str = "", persona: str = "", tags: list[str] | None = None
     ) -> SessionNode:
+        """Begins a session in the caller's own place."""
         info.context.changes(info)
         given = sessions.Begin(title=title, persona=persona, tags=tags or [])
         return SessionNode.of(await sessions.begin_session(info.context.desk, info.context.caller, given))
@@ -181,18 +190,21 @@ class Mutation:
         archived: bool | None = None,
         persona: str | None = None,
     ) -> SessionNode:
+        """Names, tags, stars or archives a session; what is left out stays."""
         info.context.changes(info, f"session:{_id(id)}")
         given = sessions.Change(title=title, tags=tags, starred=starred, archived=archived, persona=persona)
         return SessionNode.of(await sessions.change_session(info.context.desk, info.context.caller, _id(id), given))
 
     @strawberry.mutation
     async def delete_session(self, info: Info, id: strawberry.ID, hard: bool = False) -> bool:
+        """Takes a session out of sight; with `hard`, for good."""
         info.context.changes(info, f"session:{_id(id)}")
         await sessions.delete_session(info.context.desk, info.context.caller, _id(id), hard)
         return True
 
     @strawberry.mutation
     async def restore_session(self, info: Info, id: strawberry.ID) -> SessionNode:
+        """Brings a session back that was taken out of sight."""
         info.context.changes(info, f"session:{_id(id)}")
         return SessionNode.of(await sessions.restore_session(info.context.desk, info.context.caller, _id(id)))
 
@@ -237,18 +249,21 @@ class Mutation:
 
     @strawberry.mutation
     async def reword_message(self, info: Info, id: strawberry.ID, text: str) -> MessageNode:
+        """Words a message anew: one's own, or an answer in one's own place."""
         info.context.changes(info, f"message:{_id(id)}")
         given = messages.Reworded(text=text)
         return MessageNode.of(await messages.reword_message(info.context.desk, info.context.caller, _id(id), given))
 
     @strawberry.mutation
     async def delete_message(self, info: Info, id: strawberry.ID) -> bool:
+        """Takes a message out of sight, and what was learned from it."""
         info.context.changes(info, f"message:{_id(id)}")
         await messages.delete_message(info.context.desk, info.context.caller, _id(id))
         return True
 
     @strawberry.mutation
     async def react(self, info: Info, id: strawberry.ID, emoji: str, take_back: bool = False) -> MessageNode:
+        """Puts an emoji on a message; with `take_back`, takes one's own off it."""
         info.context.changes(info, f"message:{_id(id)}")
         if not 1 <= len(emoji) <= 64:
             raise WebError("An emoji has between 1 and 64 characters.")
@@ -264,12 +279,14 @@ class Mutation:
 
     @strawberry.mutation
     async def correct_memory(self, info: Info, id: strawberry.ID, text: str) -> MemoryNode:
+        """Puts other words in a memory's place."""
         info.context.changes(info, f"memory:{_id(id)}")
         wanted = memories.Corrected(text=text)
         return MemoryNode.of(await memories.correct(info.context.desk, info.context.caller, _id(id), wanted))
 
     @strawberry.mutation
     async def forget_memory(self, info: Info, id: strawberry.ID) -> bool:
+        """Forgets it."""
         info.context.changes(info, f"memory:{_id(id)}")
         await memories.forget(info.context.desk, info.context.caller, _id(id))
         return True
@@ -355,3 +372,4 @@ schema = Schema(
     extensions=[*limits(), _Sentences],
     config=StrawberryConfig(scalar_map={Long: strawberry.scalar(name="Long", serialize=int, parse_value=int)}),
 )
+describe(schema)

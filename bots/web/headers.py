@@ -34,6 +34,8 @@ def dressed(send: Send, origin: Origin | None, path: str, settings: BotSettings)
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = list(message.get("headers", ()))
+            if message["status"] == 204:  # of nothing there is no kind
+                given = [pair for pair in given if pair[0].lower() != b"content-type"]
             present = {name.lower() for name, _ in given}
             told = _told(friends(settings), guarded(path), origin is not None and origin.secure)
             message = {**message, "headers": [*given, *(pair for pair in told if pair[0] not in present)]}

@@ -40,12 +40,14 @@ class Health(BaseModel):
 
 
 @router.get("/api/health")
+@router.head("/api/health", include_in_schema=False)
 async def health() -> Health:
     """Whether the process answers at all."""
     return Health()
 
 
 @router.get("/api/ready", response_model=Health)
+@router.head("/api/ready", response_model=Health, include_in_schema=False)
 async def ready(desk: At) -> Health | JSONResponse:
     """Whether storage answers, so that people can be answered."""
     try:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.requests import HTTPConnection
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from storage.durable import in_thread
 from storage.model import Sender
@@ -90,6 +90,7 @@ class Me(BaseModel):
 class Credentials(BaseModel):
     """What one signs in with."""
 
+    model_config = ConfigDict(extra="forbid")
     token: Annotated[str, Field(min_length=1, max_length=200)]
     """As `troupe token create` has shown it."""
 

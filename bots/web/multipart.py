@@ -93,6 +93,8 @@ class Body:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         if b"filename" not in options:
             return
+        if (part := options.get(b"name", b"").decode("utf-8", "replace")) != "file":
+            raise Malformed(f"Send the file as the part 'file' of the form; this one is '{part[:60]}'.")
         if self.name is not None:
             raise Malformed("There are two files in the form: send one at a time.")
         self.name, self._in_file = options[b"filename"].decode("utf-8", "replace"), True

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from storage.progress import Tell
 
 from .. import status, stopping
 from ..errors import TroupeError
+from ..settings import BotSettings
 from ..status import BotStatus
-from ..stopping import Act
-from .callers import Admin
+from ..wish import Wish
+from .auditing import Act, acted
+from .callers import Admin, Caller
 from .desk import At, Desk
 from .fleet import answers
 from .office import In, Office
-from .problems import Conflict, NotThere
+from .problems import Conflict, Forbidden, NotThere
 from .works import Result, WorkShown
 
 router = APIRouter(prefix="/api/bots", tags=["operate"])
@@ -47,8 +50,10 @@ class NeighbourShown(BaseModel):
     live_sessions: int
     last_backup: datetime | None
     troubles: list[str]
-    possible: list[Act]
-    """What can be done with it from here."""
+    alone: bool
+    """Whether no `troupe up` looks after it, which could start it again."""
+    possible: list[Wish]
+    """What the caller can do with it from here."""
 
 
 class NeighboursShown(BaseModel):
@@ -57,28 +62,55 @@ class NeighboursShown(BaseModel):
     items: list[NeighbourShown]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the files say of a bot now."""
+
+    said: BotStatus | None = None
+    alone: bool = False
+    possible: tuple[Wish, ...] = ()
+
+
 @router.get("")
 async def bots(desk: At, office: In, caller: Admin) -> NeighboursShown:
     """How every bot of the fleet is."""
-    known = await office.fleet.statuses() if office.fleet else {}
-    own = await asyncio.to_thread(desk.operations.status)
     here, others = desk.settings, desk.settings.neighbours
-    well = await asyncio.gather(*(answers(each.url) for each in others))
-    can = {here.name: await asyncio.to_thread(stopping.possible, here, own)}
-    for name, said in known.items():
-        if name not in can and (bot := await office.settings(desk, name)) is not None:
-            can[name] = await asyncio.to_thread(stopping.possible, bot, said)
-    address = own.web or here.web.address
-    items = [_neighbour(here.name, here.display, address, own, can[here.name], here=True, well=True)]
+    known, well = await asyncio.gather(
+        asyncio.to_thread(_known, desk, office, caller), asyncio.gather(*(answers(each.url) for each in others))
+    )
+    own = known[here.name]
+    address = (own.said.web if own.said else "") or here.web.address
+    items = [_neighbour(here.name, here.display, address, own, here=True, well=True)]
     for each, there in zip(others, well, strict=True):
-        told = (known.get(each.name), can.get(each.name, ()))
-        items.append(_neighbour(each.name, each.display, each.url, *told, here=False, well=there))
+        told = known.get(each.name, _Known())
+        items.append(_neighbour(each.name, each.display, each.url, told, here=False, well=there))
     return NeighboursShown(items=items)
 
 
-def _neighbour(
-    name: str, display: str, url: str, said: BotStatus | None, can: Sequence[Act], *, here: bool, well: bool
-) -> NeighbourShown:
+def _known(desk: Desk, office: Office, caller: Caller) -> dict[str, _Known]:
+    """All of the fleet, by name; reads files."""
+    found = office.fleet.known() if office.fleet else {}
+    found[desk.settings.name] = desk.settings, desk.operations.status()
+    return {name: _one(desk, caller, bot, said) for name, (bot, said) in found.items()}
+
+
+def _one(desk: Desk, caller: Caller, bot: BotSettings | None, said: BotStatus) -> _Known:
+    if bot is None:
+        return _Known(said)
+    can = stopping.possible(bot, said) if _theirs(desk, caller, bot) else ()
+    return _Known(said, stopping.alone(bot), can)
+
+
+def _theirs(desk: Desk, caller: Caller, bot: BotSettings) -> bool:
+    """Whether the caller, an admin here, may stop and start a bot: this one, any from this machine, and those of which
+    they are an admin, too."""
+    if bot.name == desk.settings.name or caller.by == "here":
+        return True
+    return bot.web.login is not None and caller.person.id in bot.web.login.admins
+
+
+def _neighbour(name: str, display: str, url: str, known: _Known, *, here: bool, well: bool) -> NeighbourShown:
+    said = known.said
     down = said is not None and not said.running
     return NeighbourShown(
         name=name,
@@ -94,7 +126,8 @@ def _neighbour(
         live_sessions=said.live_sessions if said else 0,
         last_backup=said.last_backup if said else None,
         troubles=[*(_troubles(said) if said else ()), *([] if well or down else ["Its console does not answer."])],
-        possible=list(can),
+        alone=known.alone,
+        possible=list(known.possible),
     )
 
 
@@ -103,31 +136,19 @@ def _troubles(said: BotStatus) -> Iterator[str]:
     yield from (each for each in (*told, said.transfer_trouble, said.web_trouble, said.left_behind) if each)
 
 
-@router.post("/{name}/stop", status_code=202)
-async def stop(desk: At, office: In, caller: Admin, name: str) -> WorkShown:
-    """Begins to stop a bot: the answers under way are given first, and what is said meanwhile waits for its next start.
-    One that stops itself tells nothing more."""
-    return await _begun(desk, office, name, "stop")
-
-
-@router.post("/{name}/start", status_code=202)
-async def start(desk: At, office: In, caller: Admin, name: str) -> WorkShown:
-    """Begins to start a bot that is down, by its files as they are now."""
-    return await _begun(desk, office, name, "start")
-
-
-@router.post("/{name}/restart", status_code=202)
-async def restart(desk: At, office: In, caller: Admin, name: str) -> WorkShown:
-    """Begins to stop a bot, as `stop` does, and to start it again by its files as they are now."""
-    return await _begun(desk, office, name, "restart")
-
-
-async def _begun(desk: Desk, office: Office, name: str, act: Act) -> WorkShown:
-    """Raises `NotThere` and `Conflict`."""
+@router.post("/{name}/{act}", status_code=202)
+async def order(request: Request, desk: At, office: In, caller: Admin, name: str, act: Wish) -> WorkShown:
+    """Begins to stop, start or restart a bot. The answers under way are given first, and what is said meanwhile waits
+    for its next start, which goes by its files as they are then. One that stops itself tells nothing more."""
     if (bot := await office.settings(desk, name)) is None:
         raise NotThere(f"There is no bot '{name[:40]}' here.")
-    said = await asyncio.to_thread(status.of, bot)
-    if act not in await asyncio.to_thread(stopping.possible, bot, said):
+    if not _theirs(desk, caller, bot):
+        raise Forbidden(
+            f"You are an admin here, and not of {bot.display}: it is stopped and started at its own console, by its "
+            "admins, or at its machine."
+        )
+    said, can = await asyncio.to_thread(_can, bot)
+    if act not in can:
         raise Conflict(f"{bot.display} is {said.state}: to {act} it is not possible from here now.")
 
     async def do(tell: Tell) -> Result:
@@ -136,4 +157,11 @@ async def _begun(desk: Desk, office: Office, name: str, act: Act) -> WorkShown:
         except OSError as error:
             raise TroupeError(f"{error.filename or 'Its root'} could not be written: {error.strerror}.") from error
 
-    return office.works.begin("fleet", f"{_DOING[act]} {bot.display}", do).shown
+    begun = office.works.begin("fleet", f"{_DOING[act]} {bot.display}", do, stoppable=False).shown
+    acted(request, Act(202, act, f"bot:{name}"))
+    return begun
+
+
+def _can(bot: BotSettings) -> tuple[BotStatus, tuple[Wish, ...]]:
+    said = status.of(bot)
+    return said, stopping.possible(bot, said)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue
+from starlette.exceptions import HTTPException
 
 from storage.model import Message, Usage, storable
 
@@ -45,6 +46,7 @@ Stops = Annotated[
         lambda given: [given] if isinstance(given, str) else given, json_schema_input_type=Stop | list[Stop]
     ),
 ]
+Most = Annotated[int, Field(ge=1)]
 Metadata = dict[
     Annotated[str, Field(max_length=64), AfterValidator(storable)],
     Annotated[str, Field(max_length=512), AfterValidator(storable)],
@@ -115,6 +117,9 @@ class Completing(BaseModel):
     prediction: JsonValue = None
     web_search_options: JsonValue = None
     response_format: JsonValue = None
+    max_tokens: Most | None = None
+    max_completion_tokens: Most | None = None
+    """Tokens after which the answer ends, by a careful guess; this one goes before `max_tokens`."""
     stop: Stops | None = None
     """Words before which the answer ends."""
 
@@ -209,7 +214,7 @@ async def complete(
     session = named or (wanted.metadata or {}).get("session")
     stops = [each for each in wanted.stop or () if each]
     said = await exchange(desk, talking, caller, Asked(wanted.model, lines, rules, session))
-    spoken = Spoken(stops)
+    spoken = Spoken(stops, wanted.max_completion_tokens or wanted.max_tokens)
     if wanted.stream:
         await begun(said.answering)
         usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
@@ -229,10 +234,20 @@ async def complete(
     return JSONResponse(told.model_dump(), headers={"X-Troupe-Session": said.session_id})
 
 
-@router.api_route("/{path:path}", methods=["GET", "POST", "DELETE"], include_in_schema=False)
-async def nothing(path: str, _caller: Reader) -> None:
+@router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+async def nothing(path: str, request: Request, _caller: Reader) -> None:
     """What else OpenAI's API has."""
+    if (takes := _takes(path)) is not None:
+        raise HTTPException(405, f"/v1/{path[:80]} takes {takes}, not {request.method}", {"Allow": takes})
     raise Refusal(f"There is no /v1/{path[:80]} here.", code="unknown_url", status=404)
+
+
+def _takes(path: str) -> str | None:
+    """The method of what is there; None where nothing is."""
+    of_many, _, one = path.partition("/")
+    if path in ("chat/completions", "responses"):
+        return "POST"
+    return "GET" if path == "models" or (of_many in ("models", "responses") and one and "/" not in one) else None
 
 
 def refuse(wanted: BaseModel, names: Iterable[str]) -> None:
@@ -273,7 +288,7 @@ async def _noted(said: Exchange, spoken: Spoken) -> None:
 
 
 def _finish(answer: Message, spoken: Spoken) -> Literal["stop", "length"]:
-    return "length" if answer.outcome == "cut" and not spoken.cut else "stop"
+    return "length" if spoken.short or (answer.outcome == "cut" and not spoken.cut) else "stop"
 
 
 def _usage(usage: Usage | None) -> CompletionUsage:

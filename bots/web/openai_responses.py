@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field, JsonValue
 
 from storage.model import Message, Usage
 
-from .answering import STILL_HERE
+from .answering import STILL_HERE, Step
 from .callers import Chatter, Reader
 from .desk import At
 from .given import Id, IdGiven
-from .openai_compat import Metadata, SessionId, Words, obliged_to_nothing, refuse
+from .openai_compat import Metadata, Most, SessionId, Words, obliged_to_nothing, refuse
 from .openai_talk import Asked, Exchange, Line, answer_of, exchange
 from .openai_wire import (
     REFUSALS,
@@ -73,6 +73,8 @@ class Responding(BaseModel):
     conversation: IdGiven | Conversation | None = None
     metadata: Metadata | None = None
     """`session`: the id of the session in which it is said."""
+    max_output_tokens: Most | None = None
+    """Tokens after which the answer ends, by a careful guess."""
     stream: bool | None = None
     tool_choice: JsonValue = None
     prompt: JsonValue = None
@@ -179,8 +181,11 @@ async def respond(wanted: Responding, desk: At, caller: Chatter, request: Reques
     await whole(said.answering)
     answer = said.answering.message
     assert answer is not None
-    await said.told(answer.text)
-    told = _shown(answer, said.answering.persona, wanted)
+    spoken = Spoken(most=wanted.max_output_tokens)
+    spoken.hear(Step(0, "done"), said.answering)
+    if not spoken.cut:
+        await said.told(answer.text)
+    told = _shown(answer, said.answering.persona, wanted, spoken)
     return JSONResponse(told.model_dump(), headers={"X-Troupe-Session": said.session_id})
 
 
@@ -232,10 +237,14 @@ def _said(item: InputItem) -> tuple[str, tuple[str, ...]]:
     return "\n".join(words), tuple(pictures)
 
 
-def _shown(answer: Message, persona: str, wanted: Responding | None = None, text: str | None = None) -> ResponseShown:
+def _shown(
+    answer: Message, persona: str, wanted: Responding | None = None, spoken: Spoken | None = None
+) -> ResponseShown:
     """An answer as it stands, or with the words that were told of it."""
-    status: Literal["completed", "incomplete"] = "incomplete" if answer.outcome == "cut" else "completed"
-    part = OutputText(text=answer.text if text is None else text)
+    status: Literal["completed", "incomplete"] = (
+        "incomplete" if answer.outcome == "cut" or (spoken and spoken.short) else "completed"
+    )
+    part = OutputText(text=answer.text if spoken is None else spoken.text)
     return ResponseShown(
         id=f"{_PREFIX}{answer.id}",
         created_at=int(answer.at.timestamp()),
@@ -263,7 +272,7 @@ def _usage(usage: Usage | None) -> ResponseUsage:
 
 
 async def _events(said: Exchange, wanted: Responding) -> AsyncGenerator[bytes, None]:
-    answering, spoken, numbers = said.answering, Spoken(), count()
+    answering, spoken, numbers = said.answering, Spoken(most=wanted.max_output_tokens), count()
 
     def told(kind: str, **fields: Any) -> bytes:
         return event({"type": kind, **fields, "sequence_number": next(numbers)}, kind)
@@ -299,8 +308,9 @@ async def _events(said: Exchange, wanted: Responding) -> AsyncGenerator[bytes, N
         return
     answer = answering.message
     assert answer is not None
-    await said.told(spoken.text)
-    whole = _shown(answer, answering.persona, wanted, spoken.text)
+    if not spoken.cut:
+        await said.told(spoken.text)
+    whole = _shown(answer, answering.persona, wanted, spoken)
     yield told("response.output_text.done", **place, text=spoken.text, logprobs=[])
     yield told("response.content_part.done", **place, part=whole.output[0].content[0].model_dump())
     yield told("response.output_item.done", output_index=0, item=whole.output[0].model_dump())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -19,6 +20,7 @@ from storage.errors import StorageError
 from storage.model import storable
 
 from ..errors import TroupeError
+from ..prompt import tokens
 from .answering import Answering, Step
 from .problems import AGAIN, WebError
 
@@ -110,13 +112,15 @@ def refusal(
 class Spoken:
     """The words of an answer as somebody hears them who cannot unhear any."""
 
-    def __init__(self, stops: Sequence[str] = ()) -> None:
-        """`stops` are words before which it ends."""
+    def __init__(self, stops: Sequence[str] = (), most: int | None = None) -> None:
+        """`stops` are words before which it ends; `most` is the tokens after which it does."""
         self.text = ""
         """All that was told."""
         self.cut = False
-        """Whether it ended before one of the stops."""
-        self._stops = stops
+        """Whether it ended before its end: at one of the stops, or as it was long enough."""
+        self.short = False
+        """Whether it was long enough."""
+        self._stops, self._most = stops, most
         self._before = ""
         """What was told and is not meant any more."""
         self._now = ""
@@ -142,11 +146,22 @@ class Spoken:
     def _fit(self, words: str, *, last: bool) -> str:
         """What of words can be told: all before a stop; unless they are the last, not what may be the head of one."""
         found = [at for stop in self._stops if (at := words.find(stop)) >= 0]
-        self.cut = bool(found)
+        room = len(words) if self._most is None else _fitting(words, self._most)
+        self.short = room < min((*found, len(words)))
+        self.cut = bool(found) or self.short
+        if self.short:
+            return words[:room]
         if found:
             return words[: min(found)]
         heads = (len(head) for stop in self._stops for head in accumulate(stop[:-1]) if words.endswith(head))
         return words if last else words[: len(words) - max(heads, default=0)]
+
+
+def _fitting(words: str, most: int) -> int:
+    """How many characters of words have at most so many tokens."""
+    if tokens(words) <= most:
+        return len(words)
+    return bisect_right(range(len(words)), most, key=lambda end: tokens(words[:end])) - 1
 
 
 async def whole(answering: Answering) -> None:

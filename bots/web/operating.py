@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, JsonValue
@@ -24,9 +24,6 @@ from .office import In
 from .problems import Conflict, NotThere, WebError
 from .shapes import PageShown
 from .works import Result, WorkShown
-
-if TYPE_CHECKING:
-    pass
 
 router = APIRouter(prefix="/api", tags=["operate"])
 

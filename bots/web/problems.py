@@ -103,6 +103,14 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     return JSONResponse(told.model_dump(), status, headers, media_type=PROBLEM)
 
 
+def _fields(request: Request) -> str:
+    """The names of what a body may hold, as a clause."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    names = getattr(body and body.field_info.annotation, "model_fields", {})
+    told = ", ".join(f"`{field.alias or name}`" for name, field in names.items())
+    return told and f"{'these' if len(names) > 1 else 'this'}: {told}"
+
+
 def tell_problems(app: FastAPI) -> None:
     """Has the app answer with a sentence whatever goes wrong."""
 
@@ -119,10 +127,11 @@ def tell_problems(app: FastAPI) -> None:
         return problem(400, "That is no cursor of this list: take one from a page of it, or leave it out.")
 
     @app.exception_handler(RequestValidationError)
-    async def not_understood(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def not_understood(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(each) for each in first["loc"])
-        return problem(422, f"{where}: {first['msg']}.")
+        known = _fields(request) if first["type"] == "extra_forbidden" and len(first["loc"]) == 2 else ""
+        return problem(422, f"{where}: {f'there is no such field, but {known}' if known else first['msg']}.")
 
     @app.exception_handler(HTTPException)
     async def turned_away(_request: Request, error: HTTPException) -> JSONResponse:

@@ -43,11 +43,20 @@ _ATTRIBUTES = frozenset(
 _VALUE = re.compile(r"#?[a-z -]{0,40}|#[0-9a-fA-F]{3,8}|[+-]?\d{0,2}(?:\.\d{1,4})?(?:em|ex|px|pt)?")
 
 
+_TASK = re.compile(r'<li dir="auto">(<p dir="auto">)?\[([ xX])\](?=\s)')
+_BOX = {" ": "☐", "x": "☑\ufe0e"}
+
+
 def rendered(text: str) -> str:
     """The words as HTML that can do nothing, whatever they are: no script, no style, no picture from elsewhere.
 
     Formulas stand between `$` and `$`, `$$` and `$$`, `\\(` and `\\)` or `\\[` and `\\]`; one that cannot be read is
-    shown as it was written. Takes time, up to some hundred milliseconds for the longest: call it in a thread."""
+    shown as it was written. Tasks have a box each. Takes time, up to some
+    hundred milliseconds for the longest: call it in a thread."""
+    return _TASK.sub(lambda task: f'<li class="task" dir="auto">{task[1] or ""}{_BOX[task[2].lower()]}', _html(text))
+
+
+def _html(text: str) -> str:
     if ("$" not in text and "\\" not in text) or len(text) > _WHOLE or _STAND_IN.search(text):
         return words(text, code_language="", load_images=False)
     found = list(islice(_formulas(text), _FORMULAS))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from html import escape
@@ -31,7 +31,8 @@ class _Queue:
 class _AtHand:
     """What was rendered lately."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._html: OrderedDict[str, str] = OrderedDict()
         self._size = 0
 
@@ -45,12 +46,53 @@ class _AtHand:
         if text not in self._html:
             self._html[text] = html
             self._size += len(text) + len(html)
-        while self._size > _AT_HAND:
+        while self._size > self._most:
             self._size -= sum(map(len, self._html.popitem(last=False)))
 
 
-_at_hand = _AtHand()
-_queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
+class Rendering:
+    """Words made into HTML, for many people."""
+
+    def __init__(self, render: Callable[[list[str]], list[str]], at_hand: int = _AT_HAND) -> None:
+        """`render` is called in a thread. The HTML of texts is kept, and the texts, up to `at_hand` characters."""
+        self._render = render
+        self._at_hand = _AtHand(at_hand)
+        self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
+
+    async def each(self, person_id: str, texts: Sequence[str]) -> list[str | None]:
+        """As `html_of_each` says."""
+        told: dict[str, str | None] = {}
+        missing = list[str]()
+        queue = self._queues.setdefault(person_id, _Queue())
+        for text in dict.fromkeys(texts):
+            if len(text) > LONGEST:
+                told[text] = '<p dir="auto">' + escape(text).replace("\n", "<br>\n") + "</p>"
+                continue
+            told[text] = self._at_hand.get(text)
+            if told[text] is None and queue.waiting + len(text) <= WAITING:
+                queue.waiting += len(text)
+                missing.append(text)
+        waiting = deque(_together(missing))
+        try:
+            while waiting:
+                async with queue.turn:
+                    for text, html in zip(waiting[0], await self._in_its_thread(waiting[0]), strict=True):
+                        told[text] = html
+                        self._at_hand.keep(text, html)
+                queue.waiting -= sum(map(len, waiting.popleft()))
+        finally:
+            queue.waiting -= sum(len(text) for some in waiting for text in some)
+        return [told[text] for text in texts]
+
+    async def _in_its_thread(self, texts: list[str]) -> list[str]:
+        """Whoever gives up waits for what has begun, so that nobody has two under way."""
+        running = asyncio.get_running_loop().run_in_executor(_THREADS, self._render, texts)
+        try:
+            return await asyncio.shield(running)
+        finally:
+            while not running.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([running])
 
 
 async def html_of(person_id: str, text: str) -> str | None:
@@ -61,26 +103,7 @@ async def html_of(person_id: str, text: str) -> str | None:
 
 async def html_of_each(person_id: str, texts: Sequence[str]) -> list[str | None]:
     """The same for several, in order; those that are short are rendered together."""
-    told: dict[str, str | None] = {}
-    missing = list[str]()
-    queue = _queues.get(person_id) or _queues.setdefault(person_id, _Queue())
-    for text in dict.fromkeys(texts):
-        if len(text) > LONGEST:
-            told[text] = '<p dir="auto">' + escape(text).replace("\n", "<br>\n") + "</p>"
-            continue
-        told[text] = _at_hand.get(text)
-        if told[text] is None and queue.waiting + len(text) <= WAITING:
-            queue.waiting += len(text)
-            missing.append(text)
-    try:
-        for some in _together(missing):
-            async with queue.turn:
-                for text, html in zip(some, await _in_their_thread(some), strict=True):
-                    told[text] = html
-                    _at_hand.keep(text, html)
-    finally:
-        queue.waiting -= sum(map(len, missing))
-    return [told[text] for text in texts]
+    return await _rendering.each(person_id, texts)
 
 
 def _together(texts: list[str]) -> Iterator[list[str]]:
@@ -95,18 +118,10 @@ def _together(texts: list[str]) -> Iterator[list[str]]:
         yield some
 
 
-async def _in_their_thread(texts: list[str]) -> list[str]:
-    """Whoever gives up waits for what has begun, so that nobody has two under way."""
-    running = asyncio.get_running_loop().run_in_executor(_THREADS, _rendered, texts)
-    try:
-        return await asyncio.shield(running)
-    finally:
-        while not running.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-
-
 def _rendered(texts: list[str]) -> list[str]:
     from .rendered import rendered  # what colours code takes a moment to load, and is seldom asked for
 
     return [rendered(text) for text in texts]
+
+
+_rendering = Rendering(_rendered)

@@ -49,6 +49,9 @@ class Begin(BaseModel):
     """The id or the name of a template that it begins with."""
 
 
+_ANEW = Begin()
+
+
 class ContextGiven(BaseModel):
     """What a session is about."""
 
@@ -106,7 +109,7 @@ async def sessions(
 
 
 @router.post("", status_code=201)
-async def begin_session(desk: At, caller: Chatter, given: Begin) -> SessionShown:
+async def begin_session(desk: At, caller: Chatter, given: Begin = _ANEW) -> SessionShown:
     """Begins a session in the caller's own place; the others there go on."""
     persona, bot = _persona(desk, caller, given.persona), desk.bot
     async with bot.doors.of(caller.channel.key):

@@ -37,7 +37,7 @@ from .desk import Desk
 from .rendering import html_of_each
 
 Shown = TypeVar("Shown")
-_PLAIN = ("why", "placed", "lines", "said_by")
+_PLAIN = ("why", "placed", "lines", "said_by", "usage")
 """Entries of a message's metadata that are shown as they are."""
 _RECALLED = ("id", "kind", "score")
 
@@ -73,19 +73,27 @@ class SessionShown(BaseModel):
     channel: ChannelShown
     type: SessionType
     persona: str | None = None
+    """Who speaks there; null, whoever fits."""
     participants: list[Sender]
     opened_at: AwareDatetime
     last_at: AwareDatetime
+    """When a person last spoke there."""
     closed_at: AwareDatetime | None = None
     message_count: int
+    """Those in sight."""
     tags: list[str]
     starred: bool
     archived: bool
     deleted_at: AwareDatetime | None = None
+    """Since when it is out of sight, to be brought back until retention removes it."""
     parent_id: str | None = None
+    """The id of the session that it branched from,"""
     branched_at: str | None = None
+    """and of the last message that it took from there."""
     follows: str | None = None
+    """The id of the session that it goes on from."""
     merged_into: str | None = None
+    """The id of the session that it became a part of."""
     context: SessionContext | None = None
     """Only where one session is asked for."""
     mine: bool
@@ -153,7 +161,9 @@ class MessageShown(BaseModel):
     role: Role
     sender: Sender
     persona: str | None = None
+    """The name of the persona that said it."""
     text: str
+    """All of its words, as Markdown."""
     html: str | None = None
     """Its words as HTML that can do nothing, where that was asked for, and not of too much at once."""
     parts: list[PartShown]

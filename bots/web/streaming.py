@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from storage.model import Message, storable
 
@@ -36,6 +36,7 @@ Accepts = Annotated[str, Header(alias="Accept", max_length=1_000, include_in_sch
 class Line(BaseModel):
     """What somebody says."""
 
+    model_config = ConfigDict(extra="forbid")
     text: Annotated[str, Field(max_length=_LONGEST)] = ""
     attachments: Annotated[list[Hash], Field(max_length=20)] = []
     """Files that were sent before, by their hashes."""
@@ -54,6 +55,7 @@ class Line(BaseModel):
 class WordedAnew(BaseModel):
     """A line in other words."""
 
+    model_config = ConfigDict(extra="forbid")
     text: Annotated[str, Field(min_length=1, max_length=_LONGEST)]
     persona: Annotated[str, Field(max_length=200)] | None = None
     wait: bool = True
@@ -88,6 +90,7 @@ _STREAMED: dict[int | str, dict[str, Any]] = {
 class Written(BaseModel):
     """Words as Markdown."""
 
+    model_config = ConfigDict(extra="forbid")
     text: Annotated[str, Field(max_length=_LONGEST)]
 
 

@@ -31,6 +31,9 @@ class BranchFrom(BaseModel):
     """The id of the last message that it knows; left out, the newest."""
 
 
+_AT_THE_END = BranchFrom()
+
+
 class MergeWith(BaseModel):
     """What is to become one session."""
 
@@ -99,7 +102,7 @@ class TreeShown(BaseModel):
 
 
 @router.post("/{id}/branch", status_code=201)
-async def branch_session(desk: At, caller: Chatter, id: Id, given: BranchFrom) -> SessionShown:
+async def branch_session(desk: At, caller: Chatter, id: Id, given: BranchFrom = _AT_THE_END) -> SessionShown:
     """A new session in the same place that knows what was said up to a message."""
     found = await caller.session(desk, id)
     async with desk.bot.doors.of(found.channel.key):

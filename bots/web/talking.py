@@ -201,6 +201,7 @@ class Talking:
         try:
             started = self._desk.now()
             owed = await self._bot.afterwards.unfinished(started - _OWED, front="web")
+            await self._bot.afterwards.finish_replacing(owed)
             for line in owed.lines:
                 session = await self._desk.store.session(line.session_id)
                 # Whoever has said it may be here already, and say it again.
@@ -227,8 +228,7 @@ class Talking:
         if session_id is not None:
             session = await self.own(caller, session_id)
             return session.channel, session
-        channel = caller.channel
-        return channel, await self._bot.begin(channel, caller.person.id)
+        return caller.channel, await self._bot.begin(caller.channel, caller.person.id)
 
     async def own(self, caller: Caller, session_id: str) -> Session:
         """A session in which the caller may speak. Raises `NotThere`, and `Conflict` where that is not their own."""
@@ -337,8 +337,8 @@ class Talking:
     async def _repeated(self, answering: Answering, *, wanted: bool) -> Answering | None:
         """What became of a line that was said before; None where it is new. Raises `Conflict` where it was said in
         another session, and `StorageError`."""
-        doors = self._bot.doors  # through which it comes, where whoever said it first has hung up at once
-        async with doors.of(answering.session.channel.key), doors.of_origin(answering.origin):
+        async with self._bot.doors.of(answering.session.channel.key):
+            await self._bot.doors.kept(answering.origin)  # whoever said it first may have hung up at once
             line = answering.line = await self._desk.store.find(answering.origin)
         if line is None:
             return None

@@ -66,6 +66,7 @@ class Work:
     trouble: str = ""
     result: Result = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
+    stoppable: bool = True
 
     def tell(self, step: str, done: int, of: int) -> None:
         """Hears how far it is, from whatever thread."""
@@ -101,13 +102,15 @@ class Works:
         self._now, self._chance = now, chance
         self._works: dict[str, Work] = {}
 
-    def begin(self, what: What, title: str, work: Callable[[Tell], Awaitable[Result]]) -> Work:
+    def begin(
+        self, what: What, title: str, work: Callable[[Tell], Awaitable[Result]], *, stoppable: bool = True
+    ) -> Work:
         """Begins work that goes on by itself. Raises `Conflict` where such work is under way."""
         if any(each.what == what and each.state == "running" for each in self._works.values()):
             raise Conflict(f"{title}: the same is being done already, or something like it; wait until it is done.")
         self._tidy()
         at = self._now()
-        begun = Work(message_id(at, self._chance()), what, title, at)
+        begun = Work(message_id(at, self._chance()), what, title, at, stoppable=stoppable)
         self._works[begun.id] = begun
         begun.task = asyncio.create_task(self._run(begun, work))
         return begun
@@ -131,14 +134,19 @@ class Works:
             left -= _LOOK_EVERY
 
     async def stop(self, work: Work) -> None:
-        """Ends work under way, which cleans up after itself."""
-        if work.task is not None and work.state == "running":
-            work.task.cancel()
-            await asyncio.wait({work.task}, timeout=5)
+        """Ends work under way, which cleans up after itself. Raises `Conflict` where somebody else does it by now."""
+        if not work.stoppable and work.state == "running":
+            raise Conflict(f"{work.title}: what was begun cannot be called off any more; wait until it is done.")
+        await self._ended(work)
 
     async def close(self) -> None:
         """Ends everything under way."""
-        await asyncio.gather(*(self.stop(each) for each in self._works.values()))
+        await asyncio.gather(*(self._ended(each) for each in self._works.values()))
+
+    async def _ended(self, work: Work) -> None:
+        if work.task is not None and work.state == "running":
+            work.task.cancel()
+            await asyncio.wait({work.task}, timeout=5)
 
     async def _run(self, work: Work, do: Callable[[Tell], Awaitable[Result]]) -> None:
         try:

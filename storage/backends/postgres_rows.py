@@ -190,9 +190,12 @@ MESSAGE_BY_ORIGIN = messages_where(
 FOUND = """
 SELECT asked.turn, found.message_id
 FROM unnest($1::text[]) WITH ORDINALITY AS asked(origin, turn) CROSS JOIN LATERAL (
-    SELECT message_id FROM bot.conversations WHERE origin = asked.origin
-    UNION ALL SELECT message_id FROM bot.receipts WHERE origin = asked.origin LIMIT 1
+    SELECT coalesce(
+        (SELECT message_id FROM bot.conversations WHERE origin = asked.origin),
+        (SELECT message_id FROM bot.receipts WHERE origin = asked.origin)
+    ) AS message_id
 ) AS found
+WHERE found.message_id IS NOT NULL
 """
 MESSAGES_BY_NUMBER = messages_where("SELECT * FROM bot.conversations WHERE id = ANY ($1::bigint[])")
 MESSAGES_DELETED = messages_where(

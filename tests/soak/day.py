@@ -6,10 +6,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
-import shutil
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +26,7 @@ from .day_check import checked
 from .day_ledger import Ledger
 from .day_moves import MOVES, Moves
 from .day_people import VOICES, Size, Town, answer_to, phrase
+from .telling import tell
 
 _WINDOW = 12
 """Lines that may wait for an answer before anybody says more."""
@@ -263,20 +260,12 @@ async def lived(folder: Path, hours: float, seed: int) -> Figures:
 
 
 def main() -> None:
-    """Exits with 1 when there are findings; the folder stays then."""
+    """As `tell` says."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.day", description="Lives a day in a busy server.")
     parser.add_argument("--hours", type=float, default=24)
     parser.add_argument("--seed", type=int, default=7, help="the same seed, the same events, as far as can be")
     asked = parser.parse_args()
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it tells of every bot that hung up
-    folder = Path(tempfile.mkdtemp(prefix="troupe-day-"))
-    figures = asyncio.run(lived(folder, asked.hours, asked.seed))
-    for finding in figures.findings:
-        print(finding)
-    print(f"{asked.hours:g} hours, seed {asked.seed}: {figures}" + (f", in {folder}" if figures.findings else ""))
-    if figures.findings:
-        sys.exit(1)
-    shutil.rmtree(folder)
+    tell("day", f"{asked.hours:g} hours, seed {asked.seed}", lambda folder: lived(folder, asked.hours, asked.seed))
 
 
 if __name__ == "__main__":

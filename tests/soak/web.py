@@ -6,13 +6,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import re
-import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +23,7 @@ from tests.stage import Stage, eventually, stage
 from tests.wire.provider_server import Ask
 
 from .day_people import answer_to
+from .telling import tell
 from .web_check import checked
 from .web_ledger import Ledger
 from .web_people import Window
@@ -151,20 +148,12 @@ async def lived(folder: Path, lives: int, seed: int) -> Figures:
 
 
 def main() -> None:
-    """Exits with 1 when there are findings; the folder stays then."""
+    """As `tell` says."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.web", description="Lives a day at a busy console.")
     parser.add_argument("--lives", type=int, default=100, help="how often the bot is killed")
     parser.add_argument("--seed", type=int, default=7, help="the same seed, the same moves, as far as can be")
     asked = parser.parse_args()
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it tells of every bot that hung up
-    folder = Path(tempfile.mkdtemp(prefix="troupe-web-"))
-    figures = asyncio.run(lived(folder, asked.lives, asked.seed))
-    for finding in figures.findings:
-        print(finding)
-    print(f"{asked.lives} lives, seed {asked.seed}: {figures}" + (f", in {folder}" if figures.findings else ""))
-    if figures.findings:
-        sys.exit(1)
-    shutil.rmtree(folder)
+    tell("web", f"{asked.lives} lives, seed {asked.seed}", lambda folder: lived(folder, asked.lives, asked.seed))
 
 
 if __name__ == "__main__":

@@ -128,7 +128,8 @@ function drawRail() {
   theme();
 }
 
-function neighbours(anchor) {
+/** A menu of the consoles of the bots beside this one. */
+export function neighbours(anchor) {
   const others = me.neighbours.filter((each) => each.url);
   menu(
     anchor,

@@ -62,7 +62,7 @@ function short(key) {
   const at = new Date(`${key}T00:00:00Z`);
   return Number.isNaN(at.getTime())
     ? key.slice(0, 8)
-    : at.toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+    : at.toLocaleDateString(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
 }
 
 /** The next round number. */

@@ -15,6 +15,8 @@ const ELSEWHERE = {
   privacy: ["Operate, Your data", "#/operate/you"],
   usage: ["Operate, Your data", "#/operate/you"],
   admin: ["Operate", "#/operate"],
+  session: ["Sessions", "#/sessions"],
+  merge: ["Sessions", "#/sessions"],
   search: ["the search box above the conversations"],
 };
 

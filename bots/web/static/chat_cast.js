@@ -1,7 +1,10 @@
-// Whom one asks: a menu of the personas.
+// Whom one asks: what the personas are called, and a menu of them.
 
 import { me } from "./api.js";
 import { face, menu } from "./ui.js";
+
+/** What a persona is called to people; null where there is none. */
+export const displayed = (name) => me.personas.find((each) => each.name === name)?.display ?? name;
 
 /** `choose` is called with the name of a persona, or null for whoever fits. */
 export function whom(anchor, chosen, choose) {

@@ -59,12 +59,22 @@ export async function copy(words, anchor = null) {
   }, 1_500);
 }
 
+/** What is read aloud of an answer: its first sentences as plain text, each of them whole. */
+export function aloud(message) {
+  let told = "";
+  for (const { segment } of new Intl.Segmenter(undefined, { granularity: "sentence" }).segment(gist(message, 4_000))) {
+    if (told && told.length + segment.length > 400) break;
+    told += segment;
+  }
+  return told;
+}
+
 /** The first words of a message as plain text. */
-export function gist(message) {
+export function gist(message, most = 140) {
   const made = document.createElement("template");
   made.innerHTML = message.html ?? "";
   const words = [...made.content.childNodes].map((each) => each.textContent).join(" ").trim() || message.text;
-  return words.replace(/\s+/g, " ").slice(0, 140);
+  return words.replace(/\s+/g, " ").slice(0, most);
 }
 
 /** A message as an article. `does` is what can be done: {acts (as in `chat_acts.js`), reply(message), emoji(message,
@@ -293,7 +303,8 @@ export async function why(message) {
     .get(`/api/chat/messages/${encodeURIComponent(message.id)}/why`)
     .catch((error) => ({ lines: [error.message] }));
   const usage = message.usage,
-    counted = usage?.tokens_in + usage?.tokens_out > 0;
+    counted = usage?.tokens_in + usage?.tokens_out > 0,
+    guessed = message.metadata?.usage === "estimated" ? ", estimated: the answer ended early" : "";
   return [
     el(
       "div",
@@ -309,7 +320,7 @@ export async function why(message) {
         el("dt", {}, "Model"),
         el("dd", {}, `${usage.model} (${usage.provider})`),
         el("dt", {}, "Tokens"),
-        el("dd", {}, counted ? `${number(usage.tokens_in)} in, ${number(usage.tokens_out)} out` : "not counted"),
+        el("dd", {}, counted ? `${number(usage.tokens_in)} in, ${number(usage.tokens_out)} out${guessed}` : "not counted"),
         counted && [el("dt", {}, "Cost"), el("dd", {}, money(usage.cost_micros))],
         usage.seconds > 0 && [el("dt", {}, "Time"), el("dd", {}, `${usage.seconds.toFixed(1)} s`)],
       ),

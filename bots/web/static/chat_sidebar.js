@@ -1,6 +1,7 @@
 // The sessions one has: found by words, filtered, starred, archived, named and removed.
 
 import { api, may, me } from "./api.js";
+import { neighbours } from "./app.js";
 import { sessionMenu } from "./chat_session_menu.js";
 import { called, named } from "./chat_titles.js";
 import { attempt, button, day, el, fill, icon, iconButton } from "./ui.js";
@@ -43,6 +44,11 @@ export class Sidebar {
           icon("plus"),
           "New chat",
         ),
+        me.neighbours.some((each) => each.url) &&
+          iconButton("on", "Other bots", (event) => neighbours(event.currentTarget), {
+            class: "icon-btn other-bots",
+            "aria-haspopup": "menu",
+          }),
         iconButton("side", "Hide conversations", () => does.hide(), { class: "icon-btn hide-side" }),
       ),
       el("label", { class: "search" }, icon("search"), this.search),
@@ -206,7 +212,7 @@ export class Sidebar {
       }
       listed.append(this.#entry(each));
     }
-    const hits = (this.found ?? []).map((hit) => this.#hit(hit)).filter(Boolean);
+    const hits = (this.found ?? []).map((hit) => this.#hit(hit));
     fill(
       this.listed,
       rows,
@@ -251,19 +257,16 @@ export class Sidebar {
     );
   }
 
-  #hit(hit) {
-    const message = hit.message ?? hit,
-      id = message.session_id ?? hit.session?.id;
-    if (!id) return null;
-    const words = typeof hit.snippet === "string" ? hit.snippet : (message.text ?? "");
+  #hit({ message, session, snippet, hits }) {
+    const href = `#/chat/${encodeURIComponent(session.id)}?at=${encodeURIComponent(message.id)}`;
     return el(
       "li",
       { class: "entry hit" },
       el(
         "a",
-        { href: `#/chat/${encodeURIComponent(id)}?at=${encodeURIComponent(message.id)}`, dir: "auto" },
-        el("span", { class: "small muted" }, message.sender?.name ?? "", ": "),
-        el("span", { class: "small" }, words.slice(0, 160)),
+        { href, dir: "auto" },
+        el("span", { class: "small" }, el("span", { class: "muted" }, message.sender.name, ": "), marked(snippet, hits)),
+        el("span", { class: "of small muted" }, el("bdi", { class: "clip" }, named(session)), day(message.at)),
       ),
     );
   }
@@ -288,6 +291,18 @@ export class Sidebar {
     this.#chips();
     this.load();
   }
+}
+
+/** Words with those marked that were looked for; `hits` are [from, to] in characters as Python counts them. */
+function marked(words, hits) {
+  const letters = [...words],
+    told = [];
+  let at = 0;
+  for (const [from, to] of hits) {
+    told.push(letters.slice(at, from).join(""), el("mark", {}, letters.slice(from, to).join("")));
+    at = to;
+  }
+  return [...told, letters.slice(at).join("")];
 }
 
 function age(at) {

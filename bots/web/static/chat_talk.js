@@ -4,7 +4,7 @@ import { Answer } from "./chat_answer.js";
 import { Composer } from "./chat_composer.js";
 import { Messages } from "./chat_list.js";
 import { Acts, EVENTS, at } from "./chat_acts.js";
-import { EMOJI, worded } from "./chat_message.js";
+import { EMOJI, aloud, worded } from "./chat_message.js";
 import { called, named } from "./chat_titles.js";
 import { welcome } from "./chat_welcome.js";
 import { api, live, may, me, resumed } from "./api.js";
@@ -29,14 +29,10 @@ export class Talk {
             EMOJI.map((each) => ({
               label: each,
               run: () =>
-                this.acts.react(
-                  message,
-                  each,
-                  message.reactions.some((one) => one.emoji === each && one.mine),
-                ),
+                this.acts.react(message, each, message.reactions.some((one) => one.emoji === each && one.mine)),
             })),
-            { label: "Reactions" },
-          ).classList.add("emoji"),
+            { label: "Reactions", kind: "emoji" },
+          ),
         writes: () => this.writes,
         elsewhere: (session, message) =>
           this.does.open(session, message, "It is in the conversation that this one was branched from."),
@@ -321,7 +317,7 @@ export class Talk {
             if (instead) this.list.remove(instead.id);
             if (data.message) {
               this.list.add(data.message);
-              this.told.textContent = `${data.message.sender.name}: ${data.message.text.slice(0, 400)}`;
+              this.told.textContent = `${data.message.sender.name}: ${aloud(data.message)}`;
             }
           } else if (event === "refused") {
             end();

@@ -40,11 +40,8 @@ export function welcome(composer) {
 
 function greeting() {
   const hour = new Date().getHours();
-  return hour > 4 && hour < 12
-    ? "Good morning. What is on your mind?"
-    : hour < 18 && hour > 4
-      ? "What would you like to talk about?"
-      : "Good evening. What is on your mind?";
+  if (hour >= 12 && hour < 18) return "What would you like to talk about?";
+  return `${hour < 5 || hour > 21 ? "Hello" : hour < 12 ? "Good morning" : "Good evening"}. What is on your mind?`;
 }
 
 function card(persona, composer) {

@@ -148,7 +148,8 @@ function asked(chosen) {
 async function fetched(sessions, chosen, signal, tell) {
   const one = sessions.length === 1;
   const address = one ? `/api/chat/sessions/${encodeURIComponent(sessions[0].id)}/export` : "/api/chat/export/bulk";
-  const body = one ? asked(chosen) : { ...asked(chosen), sessions: sessions.map((each) => each.id) };
+  const named = one || !sessions.length ? {} : { sessions: sessions.map((each) => each.id) };
+  const body = { ...asked(chosen), ...named };
   const told = await api.raw("POST", address, { body, signal });
   const of = Number(told.headers.get("Content-Length")) || 0;
   const pieces = [];

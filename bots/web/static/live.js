@@ -68,8 +68,8 @@ export function mount(root, { rest: [key] }) {
     fill(
       link,
       el("span", { class: "row spread" }, el("b", { class: "clip", dir: "auto" }, channelName(each.channel)), sign(each)),
-      el("span", { class: "clip saying", dir: "auto" }, now || el("span", { class: "muted" }, each.last || each.session.title || count(each.session.message_count, "message"))),
-      el("small", { class: "muted" }, each.quiet_until ? ["answers again ", when(each.quiet_until)] : when(each.session.last_at)),
+      el("span", { class: "clip saying", dir: "auto" }, now || el("span", { class: "muted" }, each.last || each.session.title || "…")),
+      el("small", { class: "muted" }, each.quiet_until ? ["answers again ", when(each.quiet_until)] : when(each.session.last_at), " · ", count(each.session.message_count, "message")),
     );
   }
   function sign(each) {

@@ -19,11 +19,10 @@ const PARTS = [
 export async function mount(root, { rest: [name] }) {
   const open = PARTS.filter((each) => each.all || may("admin"));
   const here = open.find((each) => each.name === name) ?? (name ? null : open[0]);
-  const room = page(root, { title: here?.text ?? "Operate", lead: here?.lead ?? "" });
-  const nav = parts(open, here);
-  room.before(nav);
-  nav.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
-  if (here) return (await here.load()).draw(room);
+  const acts = el("div", { class: "row wrap" });
+  const room = page(root, { title: here?.text ?? "Operate", lead: here?.lead ?? "", actions: [acts] });
+  room.before(parts(open, here));
+  if (here) return (await here.load()).draw(room, acts);
   fill(room, empty(PARTS.some((each) => each.name === name) ? "This part is for those who run the bot." : "There is no such part."));
 }
 

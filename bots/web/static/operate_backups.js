@@ -1,12 +1,12 @@
 // Backups: made, proved, and brought back beside the bot, never over it; and the jobs that make them by themselves.
 
 import { api } from "./api.js";
-import { badge, button, bytes, coded, count, date, input, loaded, notice, opened, select, table, trouble, when } from "./pages.js";
+import { badge, button, bytes, capital, coded, count, input, loaded, moment, notice, opened, recently, select, table, trouble, when } from "./pages.js";
 import { el, field, fill, toast } from "./ui.js";
 import { follow } from "./works.js";
 
 export function draw(room) {
-  const [now, kept, jobs] = [el("div", {}), el("section", {}), el("section", {})];
+  const [now, kept, jobs] = [el("div", { class: "part" }), el("section", {}), el("section", {})];
   room.append(now, kept, el("h2", {}, "Jobs"), jobs);
   const backups = loaded(kept, () => api.get("/api/backups"), (told) => list(told, now, () => backups()));
   const due = loaded(jobs, () => api.get("/api/jobs"), (told) => jobsTable(told.items, now, () => (due(), backups())));
@@ -19,12 +19,12 @@ function list(told, now, again) {
     again();
   }, { tone: "primary" });
   return [
-    told.alarm && notice("bad", el("p", {}, el("b", {}, "Backups need you: "), coded(told.alarm))),
+    told.alarm && notice("bad", el("p", {}, el("b", {}, "Backups need you. "), coded(hereabouts(told.alarm)))),
     el("p", { class: "row spread" }, el("span", { class: "muted" }, "Kept in ", el("code", {}, told.place)), run),
     table(
       "Backups",
       [
-        { head: "Made", cell: (each) => (each.made_at ? [el("b", {}, date(each.made_at)), " ", when(each.made_at)] : each.name) },
+        { head: "Made", cell: made },
         { head: "Holds", cell: (each) => `${count(each.messages, "message")} in ${count(each.sessions, "session")}` },
         { head: "Size", number: true, cell: (each) => bytes(each.packed_size) },
         { head: "State", broad: true, cell: (each) => stateOf(each) },
@@ -37,6 +37,15 @@ function list(told, now, again) {
   ];
 }
 
+/** What the bot tells whoever sits at its machine, for whoever has a button. */
+const hereabouts = (alarm) => capital(alarm.replace(/`troupe backup [^`]*`/, "“Back up now”"));
+
+function made(backup) {
+  const far = backup.made_at && recently(backup.made_at);
+  const at = backup.made_at && el("b", {}, el("time", { attrs: { datetime: backup.made_at } }, moment(backup.made_at)));
+  return [at, far && ` ${far}`, el("small", { class: "remedy" }, backup.name)].filter(Boolean);
+}
+
 function stateOf(backup) {
   const lost = backup.attachments_lost ? el("small", { class: "remedy" }, `${count(backup.attachments_lost, "file")} could not be taken along.`) : null;
   if (backup.trouble) return [badge("Damaged", "bad"), el("small", { class: "remedy", dir: "auto" }, backup.trouble)];
@@ -44,7 +53,6 @@ function stateOf(backup) {
 }
 
 function actions(backup, now, again) {
-  const about = backup.made_at ? `the backup of ${date(backup.made_at)}` : backup.name;
   return el(
     "div",
     { class: "row" },
@@ -52,8 +60,8 @@ function actions(backup, now, again) {
       const told = await follow(now, () => api.post(`/api/backups/${encodeURIComponent(backup.name)}/verify`));
       if (told) fill(now, told.trouble ? notice("bad", el("p", { role: "alert" }, told.trouble)) : notice("good", el("p", { role: "status" }, `${told.name} is whole: every message was read and compared.`)));
       again();
-    }, { label: `Verify ${about}` }),
-    button("Restore as…", () => restoreDialog(backup, now), { label: `Restore ${about}` }),
+    }, { label: `Verify ${backup.name}` }),
+    button("Restore as…", () => restoreDialog(backup, now), { label: `Restore as… ${backup.name}` }),
   );
 }
 
@@ -95,7 +103,7 @@ function restoreDialog(backup, now) {
     }, { tone: "primary" });
     return [notice("good", el("p", {}, `${count(told.backup.messages, "message")} would go into `, el("code", {}, told.root), "."), room), el("div", { class: "row end" }, go)];
   }
-  const shown = opened("Restore as a new bot", form);
+  const shown = opened("Restore into a new folder", form);
 }
 
 function restored(made) {
@@ -126,7 +134,7 @@ function jobsTable(jobs, now, again) {
       { head: "State", broad: true, cell: (each) => (each.trouble ? [badge("Failed", "bad"), el("small", { class: "remedy", dir: "auto" }, each.trouble)] : badge("All right", "good")) },
       {
         head: "Do",
-      unseen: true,
+        unseen: true,
         cell: (each) => button("Run now", async () => {
           const done = await follow(now, () => api.post(`/api/jobs/${encodeURIComponent(each.name)}/run`));
           if (done) toast(`Done: ${each.name}.`);

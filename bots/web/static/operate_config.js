@@ -8,7 +8,7 @@ const [LEAST, MOST] = [8, 26];
 const KINDS = { bot: "This bot", persona: "Personas", fleet: "The fleet" };
 
 export function draw(room) {
-  const shown = el("div", {});
+  const shown = el("div", { class: "part" });
   room.append(shown);
   let editor = null;
   loaded(shown, () => api.get("/api/config"), (told) => {
@@ -36,6 +36,8 @@ function edited(files) {
   const label = el("label", { for: "config-text" });
   words.id = "config-text";
   const list = el("ul", { class: "file-list" });
+  const picker = el("select", { class: "input narrow", "aria-label": "File" });
+  picker.addEventListener("change", () => choose(files.find((each) => each.path === picker.value)));
   const changed = () => file !== null && words.value !== file.text;
   let turn = 0;
 
@@ -79,15 +81,15 @@ function edited(files) {
     undo.disabled = save.disabled = true;
     fill(found, !file.writable && notice("plain", el("p", {}, "This file is shown, and cannot be written from here.")));
     for (const each of list.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each.value === file.path));
-    label.textContent = file.path;
+    label.textContent = picker.value = file.path;
     numberLines();
     turn++;
   }
   async function choose(next) {
     if (next === file) return;
     const words = "What you changed in this file is not written yet, and would be lost.";
-    if (changed() && !(await confirm("Leave this file?", words, { yes: "Leave it", danger: true }))) return;
-    open(next);
+    if (changed() && !(await confirm("Leave this file?", words, { yes: "Leave it", danger: true }))) picker.value = file.path;
+    else open(next);
   }
   async function write() {
     const told = await api.put(`/api/config/${file.path.split("/").map(encodeURIComponent).join("/")}`, { text: words.value, version: file.version });
@@ -109,7 +111,10 @@ function edited(files) {
     } }, name, el("button", { type: "submit", class: "btn little" }, "Add"));
     return folded("New persona", () => form);
   }
+  /** As a list, and in one line where there is no room for that. */
   function drawList() {
+    fill(picker, files.map((each) => el("option", { value: each.path }, each.writable ? each.path : `${each.path}, read only`)));
+    if (file) picker.value = file.path;
     fill(
       list,
       Object.entries(KINDS).map(([kind, head]) => {
@@ -125,7 +130,7 @@ function edited(files) {
   }
   drawList();
   if (files.length) open(files.find((each) => each.kind === "bot") ?? files[0]);
-  const side = el("div", { class: "stack" }, list, added());
+  const side = el("div", { class: "stack" }, picker, list, added());
   const text = el(
     "div",
     { class: "stack" },
@@ -164,9 +169,16 @@ function variables(known) {
   if (!known.length) return null;
   const columns = [
     { head: "Name", cell: (each) => el("code", {}, each.name) },
-    { head: "State", cell: (each) => (each.set ? badge("Set", "good") : badge("Not set", "warn")) },
+    { head: "State", cell: variableState },
     { head: "Used in", broad: true, cell: (each) => each.used_in.join(", ") },
   ];
   const words = "Their values are never shown here. They are set in the environment of the bot, or in .env.";
   return [el("h2", {}, "Variables"), el("p", { class: "muted" }, words), table("Variables of the environment", columns, known)];
+}
+
+/** Only what fails without it wants somebody. */
+function variableState({ set, default: instead }) {
+  if (set) return badge("Set", "good");
+  if (instead === null) return badge("Not set", "warn");
+  return instead ? Object.assign(badge("Default"), { title: instead }) : badge("Off");
 }

@@ -46,13 +46,13 @@ function card(each, act) {
 
 /** What is about to happen, in words. */
 function meant(each, what) {
-  const first = "Answers under way are given first, for half a minute at most. ";
+  const first = each.answers ? "Answers under way are given first, for half a minute at most. " : "";
   if (what === "restart") {
     const words = `Then people see ${each.display} offline for a few seconds; what they say meanwhile is taken up afterwards. Changes of its configuration that wait for a restart come into force.`;
     return { title: `Restart ${each.display}?`, words: `${first}${words}${each.here ? " This page comes back by itself." : ""}` };
   }
-  const until = each.possible.includes("restart") ? "until somebody starts it again" : "and it runs alone: only its own machine can start it again";
-  const words = `Then people see ${each.display} offline, ${until}. Nobody is answered meanwhile, and its backups and other jobs rest.`;
+  const until = each.alone ? "and it runs alone: only its own machine can start it again" : "until somebody starts it again";
+  const words = `${first ? "Then people" : "People"} see ${each.display} offline, ${until}. Nobody is answered meanwhile, and its backups and other jobs rest.`;
   return { title: `Stop ${each.display}?`, words: `${first}${words}${each.here ? " This console goes with it." : ""}` };
 }
 
@@ -81,6 +81,6 @@ async function farewell(room, leaving, each, what, begin) {
 function goodbye(each, what, others) {
   if (what === "restart") return `${each.display} is starting again: this page comes back by itself.`;
   const where = others.flatMap((one) => ["in the console of ", el("a", { href: `${one.url}/#/operate/health` }, one.display), ", or "]);
-  const again = each.possible.includes("restart") ? ["Start it again ", where, coded(`with \`troupe start ${each.name}\`.`)] : [];
+  const again = !each.alone ? ["Start it again ", where, coded(`with \`troupe start ${each.name}\`.`)] : [];
   return [el("b", {}, `${each.display} has stopped, and its console with it. `), again, " This page comes back when it does."];
 }

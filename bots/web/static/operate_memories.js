@@ -1,7 +1,7 @@
 // What is remembered: who may be told, where it comes from, and ways to correct, forget and undo.
 
 import { api, may } from "./api.js";
-import { asking, at, badge, button, checkbox, count, empty, input, loaded, notice, number, select, soon, when } from "./pages.js";
+import { asking, at, badge, button, checkbox, count, empty, input, loaded, notice, select, soon, when } from "./pages.js";
 import { confirm, el, field, toast } from "./ui.js";
 
 const HERE = "/api/memories";
@@ -13,7 +13,15 @@ const SCOPES = [
   ["guild", "In one server", true],
 ];
 
-export function draw(room) {
+/** What kinds there are, one and more. */
+const KINDS = {
+  semantic: ["Fact", "facts"],
+  procedural: ["Way of doing", "ways of doing"],
+  episodic: ["What happened", "things that happened"],
+  working: ["For now", "for now"],
+};
+
+export function draw(room, acts) {
   const admin = may("admin");
   const asked = { q: "", person: "", history: false, all: admin, limit: 50 };
   const [list, how] = [el("section", {}), el("section", {})];
@@ -21,12 +29,13 @@ export function draw(room) {
   const state = loaded(how, () => overview(admin), (found) => overall(found, admin, () => state()));
   const changed = () => (again(), state());
   const typed = soon(again);
-  const words = input({ type: "search", placeholder: "A part of what is remembered" });
+  const words = input({ type: "search", placeholder: "Words" });
   words.addEventListener("input", () => ((asked.q = words.value), typed()));
   const person = input({ placeholder: "The user's id" });
   person.addEventListener("input", () => ((asked.person = person.value.trim()), typed()));
   const history = checkbox("What was replaced, too", false, (on) => ((asked.history = on), again()));
   const mine = checkbox("Only mine", !asked.all, (on) => ((asked.all = !on), again()));
+  if (may("chat")) acts.append(button("Remember something…", () => rememberDialog(changed), { tone: "primary" }));
   room.append(
     how,
     el(
@@ -36,7 +45,6 @@ export function draw(room) {
       admin && field("About", person),
       admin && history.label,
       admin && mine.label,
-      may("chat") && button("Remember something…", () => rememberDialog(changed), { tone: "primary" }),
     ),
     list,
   );
@@ -75,15 +83,19 @@ function overall({ pause, report }, admin, again) {
 }
 
 function summed(report) {
-  const types = Object.entries(report.types).map(([type, many]) => `${number(many)} ${type}`);
+  const types = Object.entries(report.types).filter(([, many]) => many);
+  const kinds = types.map(([type, many]) => (many === 1 ? `1 ${KINDS[type][0].toLowerCase()}` : count(many, "", KINDS[type][1])));
   const paused = report.paused.length ? ` ${count(report.paused.length, "person", "people")} paused it.` : "";
-  return `${count(report.memories, "memory", "memories")}${types.length ? ` (${types.join(", ")})` : ""}; ${Math.round(report.share * 100)}% were recalled at least once.${paused}`;
+  if (!report.memories) return `No memories yet.${paused}`;
+  const several = types.length > 1 ? ` (${kinds.join(", ")})` : "";
+  return `${count(report.memories, "memory", "memories")}${several}; ${Math.round(report.share * 100)}% recalled at least once.${paused}`;
 }
 
 function listed(found, asked, again, changed) {
   if (!found.items.length) return empty(asked.q || asked.person ? "Nothing remembered matches this." : "Nothing is remembered yet.");
+  const various = new Set(found.items.map((each) => each.type)).size > 1;
   return [
-    el("ul", { class: "stack plain-list" }, ...found.items.map((each) => one(each, changed))),
+    el("ul", { class: "stack plain-list" }, ...found.items.map((each) => one(each, various, changed))),
     found.more &&
       el("p", { class: "row centre" }, button("Show more", () => {
         asked.limit = Math.min(1000, asked.limit * 2);
@@ -92,7 +104,7 @@ function listed(found, asked, again, changed) {
   ];
 }
 
-function one(memory, changed) {
+function one(memory, various, changed) {
   const own = `${HERE}/${encodeURIComponent(memory.id)}`;
   const holds = may("chat") && !memory.superseded_by;
   const source = memory.source;
@@ -103,8 +115,8 @@ function one(memory, changed) {
     el(
       "div",
       { class: "row" },
-      badge(memory.type),
-      badge(`told: ${memory.audience_name || memory.audience}`, memory.audience === "bot" ? "warn" : "plain"),
+      various && badge(KINDS[memory.type][0]),
+      badge(`told to ${memory.audience_name || memory.audience}`, memory.audience === "bot" ? "warn" : "plain"),
       el("span", { class: "muted small", dir: "auto" }, `about ${memory.subject_name || memory.subject}`),
       el("span", { class: "muted small" }, when(memory.at)),
       source && el("a", { href: `${at("chat", source.session_id)}${source.message_id ? `?at=${encodeURIComponent(source.message_id)}` : ""}` }, "Where from"),

@@ -41,7 +41,7 @@ function about(told) {
 
 /** Nothing is removed before it was shown. */
 function cleanup(where, changed) {
-  const told = el("div", {});
+  const told = el("div", { class: "part" });
   const look = button("Preview", async () => {
     const found = await follow(told, () => api.post("/api/cleanup", { dry_run: true }));
     if (found) told.replaceChildren(...preview(found, clean));

@@ -2,14 +2,14 @@
 
 import { api } from "./api.js";
 import { bars, meter } from "./charts.js";
-import { badge, count, empty, facts, folded, loaded, money, notice, number, select, table, when } from "./pages.js";
+import { badge, coded, cost, count, empty, facts, folded, loaded, money, notice, number, select, table, when } from "./pages.js";
 import { el, field, fill } from "./ui.js";
 
 const SPANS = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"], ["365", "A year"]];
 const OF = {
-  cost: { text: "Cost", value: (each) => each.cost_micros, told: (micros) => (micros ? money(micros) : "$0") },
-  tokens: { text: "Tokens", value: (each) => each.tokens_in + each.tokens_out, told: brief },
-  answers: { text: "Answers", value: (each) => each.answers, told: brief },
+  cost: { text: "Cost", value: (each) => each.cost_micros, told: money, said: cost },
+  tokens: { text: "Tokens", value: (each) => each.tokens_in + each.tokens_out, told: brief, said: (each) => brief(each.tokens_in + each.tokens_out) },
+  answers: { text: "Answers", value: (each) => each.answers, told: brief, said: (each) => brief(each.answers) },
 };
 const BY = [["model", "Model"], ["user", "Person"], ["channel", "Channel"], ["persona", "Persona"]];
 const DAY = 86_400_000;
@@ -31,12 +31,12 @@ export function draw(room) {
   room.append(
     el("h2", {}, "Budgets"),
     left,
-    el("h2", {}, "Over time"),
-    el("div", { class: "row" }, field("Over", span), field("Show", of)),
+    el("h2", {}, "Used"),
+    el("div", { class: "row filters" }, field("Span", span), field("Show", of)),
     sums,
     over,
-    el("h2", {}, "Where it went"),
-    el("div", { class: "row" }, field("By", whose)),
+    el("h2", {}, "By whom and what"),
+    el("div", { class: "row filters" }, field("Group by", whose)),
     by,
   );
   loaded(left, () => api.get("/api/budgets"), (told) => budgets(told.items));
@@ -44,7 +44,7 @@ export function draw(room) {
 
 function summed(total) {
   const known = [
-    ["Cost", OF.cost.told(total.cost_micros)],
+    ["Cost", cost(total)],
     ["Answers", number(total.answers)],
     ["Tokens in", number(total.tokens_in)],
     ["Tokens out", number(total.tokens_out)],
@@ -53,16 +53,16 @@ function summed(total) {
   return [
     facts(known, "figures"),
     total.unpriced
-      ? notice("warn", el("p", {}, `${count(total.unpriced, "answer")} counted as $0.00: the price of the model is not known.`))
+      ? notice("warn", el("p", {}, `${count(total.unpriced, "answer")} ${total.unpriced === 1 ? "is" : "are"} not in the cost: the price of the model is not known.`))
       : "",
   ];
 }
 
 function overTime(told, asked) {
   if (!told.items.length) return empty("No answers in this time.");
-  const { text, value, told: say } = OF[asked.of];
+  const { text, value, told: say, said } = OF[asked.of];
   const points = everyDay(told, Number(asked.days)).map((each) => ({ key: each.key, value: value(each) }));
-  const label = `${text} a day, from ${points[0].key} to ${points.at(-1).key}: ${say(value(told.total))} in all. The table below has the numbers.`;
+  const label = `${text} a day, from ${points[0].key} to ${points.at(-1).key}: ${said(told.total)} in all. The table below has the numbers.`;
   return [bars(label, points, say), folded("The numbers", () => numbers("Usage by day", "Day", [...told.items].reverse()))];
 }
 
@@ -78,7 +78,7 @@ function everyDay(told, days) {
 }
 
 function byWhat(told, asked) {
-  const { value, told: say } = OF[asked.of || "answers"];
+  const { value, said } = OF[asked.of || "answers"];
   const items = [...told.items].sort((a, b) => value(b) - value(a));
   if (!items.length) return empty("No answers in this time.");
   const most = Math.max(1, ...items.map(value));
@@ -86,7 +86,7 @@ function byWhat(told, asked) {
     el(
       "li",
       {},
-      el("div", { class: "row spread" }, el("span", { dir: "auto" }, each.name || each.key || "unknown"), el("b", {}, say(value(each)))),
+      el("div", { class: "row spread" }, el("span", { dir: "auto" }, each.name || each.key || "unknown"), el("b", {}, said(each))),
       plain(value(each) / most),
     ),
   );
@@ -111,7 +111,7 @@ function numbers(caption, head, items) {
       { head: "Answers", number: true, cell: (each) => number(each.answers) },
       { head: "Tokens in", number: true, cell: (each) => number(each.tokens_in) },
       { head: "Tokens out", number: true, cell: (each) => number(each.tokens_out) },
-      { head: "Cost", number: true, cell: (each) => money(each.cost_micros) + (each.unpriced ? " +" : "") },
+      { head: "Cost", number: true, cell: cost },
     ],
     items,
   );
@@ -121,7 +121,7 @@ const WHOSE = { user: "Person", channel: "Channel", guild: "Server", bot: "Every
 
 /** How far each budget is used up, the fullest first. */
 export function budgets(meters) {
-  if (!meters.length) return empty("There are no budgets, or nobody has used any of them: budgets in the bot's file set them.");
+  if (!meters.length) return empty(coded("No budgets are set, or nobody has used one yet. `budgets:` in the bot's file sets them."));
   return el(
     "ul",
     { class: "cards" },
@@ -147,9 +147,9 @@ export function budgets(meters) {
 }
 
 function amount(limit, value) {
-  return limit.of === "usd" ? `$${Number(value).toFixed(2)}` : `${number(value)} ${limit.of}`;
+  return limit.of === "usd" ? `$${value ? Number(value).toFixed(2) : 0}` : `${number(value)} ${limit.of}`;
 }
 
 function brief(value) {
-  return value < 10_000 ? number(value) : Intl.NumberFormat("en-GB", { notation: "compact" }).format(value);
+  return value < 10_000 ? number(value) : Intl.NumberFormat(undefined, { notation: "compact" }).format(value);
 }

@@ -3,7 +3,7 @@
 import { api, may } from "./api.js";
 import { save } from "./export.js";
 import { budgets } from "./operate_usage.js";
-import { button, bytes, count, date, facts, loaded, money, notice, number } from "./pages.js";
+import { button, bytes, cost, count, date, facts, loaded, notice, number } from "./pages.js";
 import { confirm, el, toast } from "./ui.js";
 
 export function draw(room) {
@@ -53,7 +53,7 @@ async function forget(again) {
 function usage(told) {
   const windows = Object.entries(told.windows).map(([window, sum]) => [
     `This ${window}`,
-    `${count(sum.answers, "answer")}, ${count(sum.tokens, "token")}, ${sum.cost_micros ? money(sum.cost_micros) : "$0"}`,
+    `${count(sum.answers, "answer")}, ${count(sum.tokens, "token")}, ${sum.unpriced && !sum.cost_micros ? "cost not known" : cost(sum)}`,
   ]);
   return [
     facts(windows),

@@ -1,8 +1,19 @@
 // What every page beside the chat is built of: heads, tables, states, and values as people read them.
 
-import { button as plainButton, bytes, dialog, el, fill, icon, money, number, toast, when as exactly } from "./ui.js";
+import { button as plainButton, bytes as size, dialog, el, fill, icon, money as dollars, number, toast, when as exactly } from "./ui.js";
 
-export { bytes, money, number };
+export { number };
+
+/** Never broken between the number and its unit. */
+export const bytes = (many) => size(many).replace(" ", "\u00a0");
+
+export const money = (micros) => (micros ? dollars(micros) : "$0");
+
+/** What answers cost together, as far as their prices are known. */
+export function cost({ cost_micros, unpriced }) {
+  if (!unpriced) return money(cost_micros);
+  return cost_micros ? `${money(cost_micros)} +` : "not known";
+}
 
 /** A page's head and the room below it, which is returned. `back` is {href, text}. */
 export function page(root, { title, lead = "", actions = [], back = null }) {
@@ -216,19 +227,30 @@ export function when(at, never = "never") {
   return at ? el("time", { attrs: { datetime: at }, title: exactly(at) }, ago(at)) : el("span", { class: "muted" }, never);
 }
 
-const STEPS = [[60, 1, "second"], [3_600, 60, "minute"], [86_400, 3_600, "hour"], [2_592_000, 86_400, "day"]];
+/** Units with how many of each are told at most, in seconds each. */
+const STEPS = [[60, 1, "second"], [60, 60, "minute"], [24, 3_600, "hour"], [30, 86_400, "day"]];
 
-export function ago(at, now = Date.now()) {
+export const ago = (at, now = Date.now()) => recently(at, now) ?? date(at);
+
+/** How far off, or null where only a date says it. */
+export function recently(at, now = Date.now()) {
   const seconds = (now - new Date(at).getTime()) / 1000;
-  if (Math.abs(seconds) < 10) return "just now";
-  const step = STEPS.find(([below]) => Math.abs(seconds) < below);
-  if (!step) return date(at);
-  const told = count(Math.round(Math.abs(seconds) / step[1]), step[2]);
+  const far = Math.abs(seconds);
+  if (far < 10) return "just now";
+  const step = STEPS.find(([below, unit]) => Math.round(far / unit) < below);
+  if (!step) return null;
+  const told = count(Math.round(far / step[1]), step[2]);
   return seconds < 0 ? `in ${told}` : `${told} ago`;
 }
 
 const dates = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
 export const date = (at) => dates.format(new Date(at));
+
+const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+/** The day and the time of day. */
+export const moment = (at) => moments.format(new Date(at));
+
+export const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 /** A channel as people call it. */
 export function channelName(channel) {

@@ -1,6 +1,7 @@
 // Sessions: all of them to find, choose and take along; one of them with its family; two side by side; templates.
 
 import { api, may, me } from "./api.js";
+import { displayed } from "./chat_cast.js";
 import { exportDialog } from "./export.js";
 import { at, badge, button, checkbox, count, empty, input, page, paged, placeOf, select, soon, table, titleOf, when } from "./pages.js";
 import { el, field, fill, toast } from "./ui.js";
@@ -95,7 +96,7 @@ const COLUMNS = [
     ],
   },
   { head: "Where", cell: (each) => el("span", { dir: "auto" }, placeOf(each)) },
-  { head: "Persona", cell: (each) => each.persona ?? el("span", { class: "muted" }, "whoever fits") },
+  { head: "Persona", cell: (each) => displayed(each.persona) ?? el("span", { class: "muted" }, "whoever fits") },
   { head: "Messages", number: true, cell: (each) => each.message_count },
   { head: "Last", cell: (each) => when(each.last_at) },
 ];

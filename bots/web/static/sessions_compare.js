@@ -58,14 +58,16 @@ function stretches(rows) {
     const after = end === rows.length ? 0 : AROUND;
     const inside = rows.slice(start + before, end - after);
     if (inside.length < 3) found.push(...rows.slice(start, end).map(row));
-    else found.push(...rows.slice(start, start + before).map(row), folded(inside), ...rows.slice(end - after, end).map(row));
+    else found.push(...rows.slice(start, start + before).map(row), folded(inside, start, end === rows.length), ...rows.slice(end - after, end).map(row));
     start = end;
   }
   return found;
 }
 
-function folded(rows) {
-  const shown = el("button", { type: "button", class: "btn ghost", onclick: () => open.replaceWith(...rows.map(row)) }, `${count(rows.length, "line")} in common`);
+/** What is folded, a button to show it; at the start of all it is what came earlier, at the end what came later. */
+function folded(rows, start, last) {
+  const which = !last ? "earlier line" : start ? "later line" : "line";
+  const shown = el("button", { type: "button", class: "btn ghost", onclick: () => open.replaceWith(...rows.map(row)) }, `Show ${count(rows.length, which)}`);
   const open = el("div", { class: "compare-row both", attrs: { role: "row" } }, el("div", { class: "fold", attrs: { role: "cell", "aria-colspan": 2 } }, shown));
   return open;
 }

@@ -1,23 +1,31 @@
 // One session: what it is, where it comes from and what was branched from it, and what can be done with it.
 
 import { api, may } from "./api.js";
+import { displayed } from "./chat_cast.js";
 import { renaming, tagging } from "./chat_naming.js";
 import { exportDialog } from "./export.js";
-import { asking, at, badge, button, checkbox, facts, input, loaded, notice, page, placeOf, select, soon, titleOf, trouble, when } from "./pages.js";
+import { asking, at, badge, button, checkbox, count, facts, input, loaded, notice, page, placeOf, select, soon, titleOf, trouble, when } from "./pages.js";
 import { tree } from "./sessions_tree.js";
-import { attempt, confirm, el, field, fill, icon, iconButton, menu, toast } from "./ui.js";
+import { attempt, confirm, el, field, fill, icon, iconButton, menu, toast, when as exactly } from "./ui.js";
+
+const UP = { href: "#/sessions", text: "All sessions" };
 
 export function mount(root, id) {
   const own = `/api/chat/sessions/${encodeURIComponent(id)}`;
   const room = el("div", {});
   fill(root, room);
-  const again = loaded(room, async () => ({ session: await api.get(own), family: await api.get(`${own}/tree`).catch((error) => error) }), draw);
+  const again = loaded(room, async () => ({ session: await api.get(own).catch((error) => error), family: await api.get(`${own}/tree`).catch((error) => error) }), draw);
 
   function draw({ session, family }) {
     const shown = el("div", {});
+    if (session instanceof Error) {
+      const missing = session.status === 404;
+      fill(page(shown, { title: missing ? "No such session" : "This session did not open", back: UP }), trouble(session, missing ? null : again));
+      return [...shown.childNodes];
+    }
     const inside = page(shown, {
       title: titleOf(session),
-      back: { href: "#/sessions", text: "All sessions" },
+      back: UP,
       actions: [star(session), el("a", { class: "btn primary", href: at("chat", session.id) }, icon("chat"), "Open the chat")],
     });
     fill(
@@ -114,7 +122,7 @@ function known(session) {
   return [
     ["Where", placeOf(session)],
     ["With", people.join(", ") || "nobody yet"],
-    ["Persona", session.persona ?? "whoever fits"],
+    ["Persona", displayed(session.persona) ?? "whoever fits"],
     ["Messages", session.message_count],
     ["Begun", when(session.opened_at)],
     ["Last", when(session.last_at)],
@@ -149,7 +157,7 @@ function otherDialog(session, title, verb, act) {
   async function look() {
     const told = await api.get("/api/chat/sessions", { q: words.value.trim(), channel: session.channel.key, limit: 50 });
     const others = told.items.filter((each) => each.id !== session.id);
-    fill(list, others.map((each) => el("option", { value: each.id }, `${titleOf(each)} (${each.message_count})`)));
+    fill(list, others.map((each) => el("option", { value: each.id }, `${titleOf(each)} · ${count(each.message_count, "message")}, ${exactly(each.last_at)}`)));
     if (!others.length) fill(list, el("option", { value: "", disabled: true }, "No other session here"));
   }
   words.addEventListener("input", soon(look));

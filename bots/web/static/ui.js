@@ -240,9 +240,10 @@ export function ask(title, label, value = "", { yes = "Save", hint = "", long = 
   return said.closed.then((told) => told ?? null);
 }
 
-/** A menu below a button. `items` are {label, hint?, icon?, run, danger?, checked?} or null for a line. */
-export function menu(anchor, items, { label = "Menu" } = {}) {
-  const listed = el("div", { class: "menu", role: "menu", popover: "auto", "aria-label": label });
+/** A menu below a button. `items` are {label, hint?, icon?, run, danger?, checked?} or null for a line; `kind` is a
+ *  class of its own look. */
+export function menu(anchor, items, { label = "Menu", kind = "" } = {}) {
+  const listed = el("div", { class: `menu ${kind}`, role: "menu", popover: "auto", "aria-label": label });
   for (const item of items) {
     if (item === null) {
       listed.append(el("hr", {}));

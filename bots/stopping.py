@@ -54,7 +54,7 @@ async def stop(bot: BotSettings) -> str:
     await _met(
         bot,
         "stop",
-        lambda: holder(bot.root) is None and status.of(bot).state == "stopped",
+        lambda: holder(bot.root) is None and _stays_down(bot),
         f"{bot.name} has not stopped yet: `troupe status {bot.name}` tells.",
     )
     return f"{bot.name} is stopped, and the others go on. `troupe start {bot.name}` runs it again."
@@ -94,8 +94,16 @@ async def _ready(bot: BotSettings, act: Wish, before: BotStatus) -> str:
     return f"{bot.name} is ready."
 
 
+def _stays_down(bot: BotSettings) -> bool:
+    """Whether it was stopped to stay so: one that starts anew is stopped, too, for a moment."""
+    said = status.of(bot)
+    return said.state == "stopped" and (bool(said.last_error) or alone(bot))
+
+
 async def _met(bot: BotSettings, act: Wish, met: Callable[[], bool], otherwise: str) -> None:
     """Leaves a wish and waits until it is met; one that nobody has heard goes when nobody waits for it any more."""
+    if wish.waits(bot.root):
+        raise TroupeError(f"Something else is asked of {bot.name} just now: try again in a moment.")
     wish.leave(bot.root, act)
     try:
         await _until(lambda: not wish.waits(bot.root) and met(), otherwise)

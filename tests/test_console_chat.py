@@ -143,7 +143,7 @@ async def test_stopping_keeps_what_was_said_and_it_can_be_given_anew(tmp_path: P
         await expect(composer(page)).to_have_value("Some words meanwhile")
         await expect(page.get_by_role("button", name="Continue")).to_be_visible()
         await page.get_by_role("button", name="Why").click()
-        await expect(page.get_by_role("dialog")).to_contain_text("not counted")
+        await expect(page.get_by_role("dialog")).to_contain_text("estimated: the answer ended early")
         await page.keyboard.press("Escape")
         gate.open()
         model.answer("A whole answer.")

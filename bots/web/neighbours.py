@@ -149,7 +149,7 @@ async def order(request: Request, desk: At, office: In, caller: Admin, name: str
         )
     said, can = await asyncio.to_thread(_can, bot)
     if act not in can:
-        raise Conflict(f"{bot.display} is {said.state}: to {act} it is not possible from here now.")
+        raise Conflict(f"{bot.display} is {said.state}, and there is nothing to {act} from here now.")
 
     async def do(tell: Tell) -> Result:
         try:

@@ -180,7 +180,7 @@ async def begun(answering: Answering) -> None:
 def there_is_one(answering: Answering) -> None:
     """Raises `Refusal` where an answer did not come."""
     if answering.left:
-        raise Refusal("I am moving to another place just now: what you said is kept; ask again.", status=503)
+        raise Refusal("I am going away for a moment just now: what you said is kept; ask again.", status=503)
     if answering.message is None:
         raise Refusal(answering.refused or "That wants no answer.", code="no_answer")
 

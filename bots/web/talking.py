@@ -279,8 +279,7 @@ class Talking:
             answering.failure = error if answering.line is None else None
             answering.refused = str(error)
         except NotYours as error:
-            answering.failure = NotThere(str(error))
-            answering.refused = str(error)
+            answering.failure, answering.refused = NotThere(str(error)), str(error)
         except TroupeError as error:
             answering.refused = str(error)
         except Exception:
@@ -360,6 +359,7 @@ class Talking:
             answering.id, answering.persona, answering.message = answer.id, answer.persona or "", answer
             answering.speaker = answer.sender.name
             answering.tell("began")
+            answering.tell("delta", answer.text)
             answering.tell("done")
         answering.done = True
         return answering

@@ -106,8 +106,9 @@ class Works:
         self, what: What, title: str, work: Callable[[Tell], Awaitable[Result]], *, stoppable: bool = True
     ) -> Work:
         """Begins work that goes on by itself. Raises `Conflict` where such work is under way."""
-        if any(each.what == what and each.state == "running" for each in self._works.values()):
-            raise Conflict(f"{title}: the same is being done already, or something like it; wait until it is done.")
+        alike = (each for each in self._works.values() if each.what == what and each.state == "running")
+        if (other := next(alike, None)) is not None:
+            raise Conflict(f"{title}: something like it is under way ({other.title}); wait until that is done.")
         self._tidy()
         at = self._now()
         begun = Work(message_id(at, self._chance()), what, title, at, stoppable=stoppable)

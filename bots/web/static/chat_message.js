@@ -69,11 +69,16 @@ export function aloud(message) {
   return told;
 }
 
+/** What the bot's own renderer made of a message, to be read and not shown. */
+export function made(message) {
+  const held = document.createElement("template");
+  held.innerHTML = message.html ?? "";
+  return held.content;
+}
+
 /** The first words of a message as plain text. */
 export function gist(message, most = 140) {
-  const made = document.createElement("template");
-  made.innerHTML = message.html ?? "";
-  const words = [...made.content.childNodes].map((each) => each.textContent).join(" ").trim() || message.text;
+  const words = [...made(message).childNodes].map((each) => each.textContent).join(" ").trim() || message.text;
   return words.replace(/\s+/g, " ").slice(0, most);
 }
 

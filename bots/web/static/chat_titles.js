@@ -1,5 +1,7 @@
 // What conversations are called.
 
+import { made } from "./chat_message.js";
+
 const UNNAMED = "(no words yet)";
 
 /** What a session is called; the bot itself names one by its first words. */
@@ -15,9 +17,7 @@ export function called(session, known, message = null) {
 
 /** The plain words of a message up to a table, a formula, or code; all of it where it begins with one. */
 function firstWords(message) {
-  const made = document.createElement("template");
-  made.innerHTML = message.html ?? "";
-  const told = [...made.content.children],
+  const told = [...made(message).children],
     stop = told.findIndex((each) => each.matches("pre, .wide") || each.querySelector("math[display=block]"));
   const words = (stop < 0 ? told : told.slice(0, stop)).map((each) => each.textContent).join(" ");
   return (words.trim() || message.text).trim().replace(/\s+/g, " ");

@@ -30,6 +30,7 @@ from .errors import TroupeError
 from .explaining_sessions import SessionsExplained
 from .here import whoever_is_here
 from .incoming import Incoming
+from .memory_meant import meant
 from .memory_settings import OFF
 from .pieces import Delta, Done, Left, Opened, Piece, Reset
 
@@ -266,17 +267,10 @@ class Door:
 
     async def _forgotten(self, channel: Channel, which: str) -> str:
         """Forgets what is meant, by its words."""
-        kept, wanted = self._bot.memory.memories, " ".join(which.split()).casefold()
+        kept = self._bot.memory.memories
         listed = await kept.list(channel.id, channel, may_manage=True)
-        found = [each for each in listed if wanted in " ".join(each.text.split()).casefold()] if wanted else []
-        exact = [each for each in found if wanted == " ".join(each.text.split()).casefold()]
-        if len(found) != 1 and len(exact) != 1:
-            told = (
-                f"{len(found)} memories read like that" if found else "No memory that I may tell here reads like that"
-            )
-            raise TroupeError(f"{told}: /memory list shows them; say enough of one that it is the only one.")
-        meant = (exact or found)[0]
-        gone = await kept.forget(meant.id, _person(channel), channel, may_manage=True)
+        found = meant(listed, which, "No memory that I may tell here reads like that")
+        gone = await kept.forget(found.id, _person(channel), channel, may_manage=True)
         return f"I have forgotten it for good: {gone.text}"
 
     def _incoming(self, channel: Channel, text: str) -> Incoming:

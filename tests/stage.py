@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -112,6 +113,13 @@ async def eventually(look: Callable[[], bool], timeout: float = 40.0) -> None:
             again = loop.create_future()
             loop.call_later(0.02, again.set_result, None)
             await again
+
+
+def free_port() -> int:
+    """A port of this machine at which nobody listens just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 async def gone(pid: int, timeout: float = 40.0) -> None:

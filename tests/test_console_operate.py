@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from storage.model import Channel, Sender
 from storage.records import Memory
 from tests.browser import WIDE, browsing, needs_chromium
 from tests.speaking import Says
+from tests.stage import free_port
 from tests.test_console_pages import api, console, talk
 from tests.test_web_live import on_discord, token_of
 from tests.webfront import web_front
@@ -262,9 +262,3 @@ async def test_whoever_only_reads_is_offered_nothing_that_changes_anything(tmp_p
                 await expect(page.get_by_role("button", name=name)).to_have_count(0)
             assert await window.serious() == []
             assert window.trouble == []
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -13,8 +13,7 @@ from bots.status import FLEET, BotStatus, write
 from bots.web.fleet import Fleet
 from storage.model import Sender
 from storage.rootlock import RootLock
-from tests.stage import Stage, eventually, stage
-from tests.test_console_operate import free_port
+from tests.stage import Stage, eventually, free_port, stage
 from tests.test_web_operating import as_someone
 from tests.webfront import web_front
 

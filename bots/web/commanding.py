@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.exports import Form
 from storage.forgetting import pages
 from storage.model import Session
-from storage.records import Memory
 
 from ..errors import TroupeError
+from ..memory_meant import meant
 from ..memory_settings import OFF
 from ..sessions import short
 from .callers import Caller, Chatter, Reader
@@ -204,7 +204,7 @@ async def _memory(asked: _Asked) -> Obeyed:
             memory = await kept.remember(rest.strip(), person, channel, "me")
             return Obeyed(text=f"I remember it, and may tell it wherever I answer you: {memory.text}")
         case "forget" if rest.strip():
-            found = await _meant(asked, rest.strip())
+            found = meant(await kept.list(person.id, channel), rest.strip(), "No memory of yours reads like that")
             gone = await kept.forget(found.id, person, channel)
             return Obeyed(text=f"I have forgotten it for good: {gone.text}")
         case "pause":
@@ -226,17 +226,6 @@ async def _remembered(asked: _Asked) -> str:
     if await asked.desk.bot.memory.memories.paused(person.id):
         lines.append("Learning about you is paused: /memory resume.")
     return "\n".join(lines if settings.memory.enabled else [*lines, f"Memory is {OFF}."])
-
-
-async def _meant(asked: _Asked, which: str) -> Memory:
-    """What is meant, by its id or by its words."""
-    wanted = " ".join(which.split()).casefold()
-    listed = await asked.desk.bot.memory.memories.list(asked.caller.person.id, asked.caller.channel)
-    found = [each for each in listed if which == each.id or wanted in each.text.casefold()]
-    if len(found) != 1:
-        told = "No memory of yours reads like that" if not found else f"{len(found)} memories read like that"
-        raise TroupeError(f"{told}: /memory list shows them; say enough of one that it is the only one.")
-    return found[0]
 
 
 async def _export(asked: _Asked) -> Obeyed:

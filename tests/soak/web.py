@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import httpx2
 
 from bots.web.tokens import Tokens, new_token
 from storage.model import Sender
-from tests.stage import Stage, eventually, stage
+from tests.stage import Stage, eventually, free_port, stage
 from tests.wire.provider_server import Ask
 
 from .day_people import answer_to
@@ -55,7 +54,7 @@ class WebDay:
         self._lives = lives
         self._seed = seed
         self._ledger = Ledger()
-        self._port = _free_port()
+        self._port = free_port()
         web = {"enabled": True, "port": self._port, "requests": 10**6}
         self._environment = here.write({"sage": {"web": web, "discord": {"token": None}}})
         here.provider.default = _answer
@@ -132,13 +131,6 @@ def _answer(ask: Ask) -> str:
     """What the model says: which lines it was asked, and then something that follows from them."""
     asked = re.findall(r"\bq\d+ ", ask.question)[-6:]
     return f"to {''.join(asked)}: {answer_to(ask.question)}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 async def lived(folder: Path, lives: int, seed: int) -> Figures:
